@@ -1,0 +1,36 @@
+//! How the one binary is linked: without libc, static-PIE, by our own script.
+//!
+//! The arguments are given here and not as RUSTFLAGS, which would also reach
+//! build scripts and the host tests.
+
+fn main() {
+    let root = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
+    for argument in [
+        "-nostartfiles",
+        "-nostdlib",
+        "-static-pie",
+        "-Wl,--no-dynamic-linker",
+        "-Wl,-z,pack-relative-relocs",
+        "-Wl,-z,max-page-size=4096",
+        "-Wl,-z,noexecstack",
+        "-Wl,--gc-sections",
+        "-Wl,--build-id=none",
+        "-Wl,--hash-style=gnu",
+        &format!("-Wl,-T,{root}/linker/ocinit.ld"),
+    ] {
+        println!("cargo:rustc-link-arg-bins={argument}");
+    }
+    println!("cargo:rerun-if-changed=linker/ocinit.ld");
+    println!("cargo:rerun-if-changed=build.rs");
+    // The commit goes into `--version`; a source archive has none.
+    let commit = std::process::Command::new("git")
+        .args(["rev-parse", "--short=12", "HEAD"])
+        .current_dir(&root)
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .unwrap_or_else(|| "unknown".into());
+    println!("cargo:rustc-env=OCINIT_COMMIT={}", commit.trim());
+    println!("cargo:rerun-if-changed=.git/HEAD");
+}

@@ -1,0 +1,495 @@
+//! Borrowed views of a validated document.
+//!
+//! The walks below rely on the text being valid: they skip, they do not check.
+//! Where the text could surprise them all the same they end, they never panic.
+
+use core::ffi::CStr;
+use core::fmt::{self, Write};
+
+use super::{position, validate};
+use crate::error::{Error, Result};
+use crate::{fail, limits};
+
+/// A document that was validated as a whole.
+#[derive(Clone, Copy)]
+pub struct Document<'a> {
+    /// How errors name it: `config.json`.
+    pub(super) name: &'a str,
+    pub(super) text: &'a [u8],
+}
+
+impl<'a> Document<'a> {
+    /// Validates `text` (see [`validate`]); `name` is what errors call it.
+    pub fn parse(name: &'a str, text: &'a [u8]) -> Result<Document<'a>> {
+        let document = Document { name, text };
+        match validate::validate(text) {
+            Ok(()) => Ok(document),
+            Err((offset, message)) => Err(document.error(offset, format_args!("{message}"))),
+        }
+    }
+
+    /// The one value that the document is.
+    pub fn root(&'a self) -> Value<'a> {
+        Value { document: self, at: skip_space(self.text, 0) }
+    }
+
+    /// The bytes of the document.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// `name:line:column: path: message`, for the place `offset` bytes in.
+    #[cold]
+    pub fn error(&self, offset: usize, message: fmt::Arguments<'_>) -> Error {
+        let (line, column) = position::line_and_column(self.text, offset);
+        let path = position::Path { text: self.text, offset };
+        let separator = if path.is_root() { "" } else { ": " };
+        fail!("{}:{line}:{column}: {path}{separator}{message}", self.name)
+    }
+}
+
+/// What a value is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Number => "a number",
+            Kind::String => "a string",
+            Kind::Array => "an array",
+            Kind::Object => "an object",
+        })
+    }
+}
+
+/// A value, as the place in the document where it begins.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    document: &'a Document<'a>,
+    at: usize,
+}
+
+impl<'a> Value<'a> {
+    /// What stands here.
+    pub fn kind(&self) -> Kind {
+        match self.byte() {
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => Kind::String,
+            b't' | b'f' => Kind::Bool,
+            b'n' => Kind::Null,
+            _ => Kind::Number,
+        }
+    }
+
+    /// Whether it is `null`, which engines written in Go use for "absent".
+    pub fn is_null(&self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// The boolean, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self.byte() {
+            b't' => Some(true),
+            b'f' => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is an integer of up to 64 bits. `1.0` and `1e3` are
+    /// numbers but not integers; Go, in which the schema's types are written,
+    /// does not take them for one either.
+    pub fn as_integer(&self) -> Option<i128> {
+        let token = self.token();
+        if self.kind() != Kind::Number || token.len() > 20 {
+            return None; // 20: "-9223372036854775808", "18446744073709551615"
+        }
+        core::str::from_utf8(token).ok()?.parse().ok()
+    }
+
+    /// The string, if it is one.
+    pub fn as_text(&self) -> Option<Text<'a>> {
+        (self.kind() == Kind::String).then_some(Text { value: *self })
+    }
+
+    /// The elements of an array; of anything else, none.
+    pub fn items(&self) -> Items<'a> {
+        Items { document: self.document, at: self.inside(Kind::Array) }
+    }
+
+    /// The members of an object, in the order of the text; of anything else, none.
+    pub fn members(&self) -> Members<'a> {
+        Members { document: self.document, at: self.inside(Kind::Object) }
+    }
+
+    /// The member called `name`.
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.members().find(|(key, _)| key.is(name)).map(|(_, value)| value)
+    }
+
+    /// The bytes that the value takes in the document.
+    pub fn token(&self) -> &'a [u8] {
+        let text = self.document.text;
+        text.get(self.at..skip_value(text, self.at)).unwrap_or(&[])
+    }
+
+    /// Bytes from the start of the document.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// An error about this place: `config.json:41:17: mounts[3].type: message`.
+    #[cold]
+    pub fn error(&self, message: fmt::Arguments<'_>) -> Error {
+        self.document.error(self.at, message)
+    }
+
+    /// An error about this place with what the kernel said: `…: message: errno`.
+    #[cold]
+    pub fn os_error(&self, errno: i32, message: fmt::Arguments<'_>) -> Error {
+        let path = position::Path { text: self.document.text, offset: self.at };
+        let (line, column) = position::line_and_column(self.document.text, self.at);
+        let separator = if path.is_root() { "" } else { ": " };
+        Error::os(errno, format_args!("{}:{line}:{column}: {path}{separator}{message}", self.document.name))
+    }
+
+    fn byte(&self) -> u8 {
+        self.document.text.get(self.at).copied().unwrap_or(b'n')
+    }
+
+    /// Where the first element or member begins, if it is such a container.
+    fn inside(&self, kind: Kind) -> usize {
+        let text = self.document.text;
+        if self.kind() == kind { skip_space(text, self.at + 1) } else { text.len() }
+    }
+}
+
+/// The elements of an array.
+#[derive(Clone)]
+pub struct Items<'a> {
+    document: &'a Document<'a>,
+    at: usize,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        let text = self.document.text;
+        if matches!(text.get(self.at), None | Some(b']')) {
+            self.at = text.len();
+            return None;
+        }
+        let value = Value { document: self.document, at: self.at };
+        self.at = skip_separator(text, skip_value(text, self.at));
+        Some(value)
+    }
+}
+
+/// The members of an object.
+#[derive(Clone)]
+pub struct Members<'a> {
+    document: &'a Document<'a>,
+    at: usize,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Text<'a>, Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.document.text;
+        if matches!(text.get(self.at), None | Some(b'}')) {
+            self.at = text.len();
+            return None;
+        }
+        let name = Text { value: Value { document: self.document, at: self.at } };
+        let value = Value { document: self.document, at: after_name(text, self.at) };
+        self.at = skip_separator(text, skip_value(text, value.at));
+        Some((name, value))
+    }
+}
+
+/// A string: its escapes are decoded as it is read.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    value: Value<'a>,
+}
+
+/// Room for one path, with its NUL.
+pub type PathBuffer = [u8; limits::PATH];
+
+impl<'a> Text<'a> {
+    /// The bytes between the quotes, escapes as written.
+    fn raw(&self) -> &'a [u8] {
+        let token = self.value.token();
+        token.get(1..token.len().saturating_sub(1)).unwrap_or(&[])
+    }
+
+    /// The characters.
+    pub fn chars(&self) -> impl Iterator<Item = char> + Clone + 'a {
+        Characters { rest: core::str::from_utf8(self.raw()).unwrap_or("") }
+    }
+
+    /// Whether the string has no character.
+    pub fn is_empty(&self) -> bool {
+        self.raw().is_empty()
+    }
+
+    /// Whether it says exactly this.
+    pub fn is(&self, other: &str) -> bool {
+        self.chars().eq(other.chars())
+    }
+
+    /// Whether it says the same as another string of a document.
+    pub fn same_as(&self, other: Text<'_>) -> bool {
+        self.chars().eq(other.chars())
+    }
+
+    /// Whether it begins so.
+    pub fn starts_with(&self, prefix: &str) -> bool {
+        let mut characters = self.chars();
+        prefix.chars().all(|expected| characters.next() == Some(expected))
+    }
+
+    /// Writes the decoded bytes and a NUL into `buffer`, for the kernel.
+    ///
+    /// # Errors
+    /// Does not fit: names the limit and the place. (A NUL inside a string
+    /// does not get past validation.)
+    pub fn c_str<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b CStr> {
+        let room = buffer.len();
+        let mut length = 0;
+        for character in self.chars() {
+            let mut utf8 = [0; 4];
+            for byte in character.encode_utf8(&mut utf8).bytes() {
+                match buffer.get_mut(length) {
+                    Some(place) if length + 1 < room => *place = byte,
+                    _ => {
+                        return Err(
+                            self.error(format_args!("longer than the limit of {} bytes", room.saturating_sub(1)))
+                        );
+                    }
+                }
+                length += 1;
+            }
+        }
+        if let Some(place) = buffer.get_mut(length) {
+            *place = 0;
+        }
+        CStr::from_bytes_until_nul(buffer).map_err(|_| self.error(format_args!("no room for it")))
+    }
+
+    /// The decoded string in `buffer`.
+    ///
+    /// # Errors
+    /// As [`Text::c_str`].
+    pub fn str<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b str> {
+        let bytes = self.c_str(buffer)?.to_bytes();
+        core::str::from_utf8(bytes).map_err(|_| self.error(format_args!("not UTF-8")))
+    }
+
+    /// The place, as a value.
+    pub fn value(&self) -> Value<'a> {
+        self.value
+    }
+
+    /// An error about this place.
+    #[cold]
+    pub fn error(&self, message: fmt::Arguments<'_>) -> Error {
+        self.value.error(message)
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.chars().try_for_each(|character| f.write_char(character))
+    }
+}
+
+/// The characters of a raw string, escapes decoded.
+#[derive(Clone)]
+struct Characters<'a> {
+    rest: &'a str,
+}
+
+impl Characters<'_> {
+    fn hex4(&mut self) -> Option<u32> {
+        let (digits, rest) = self.rest.split_at_checked(4)?;
+        self.rest = rest;
+        u32::from_str_radix(digits, 16).ok()
+    }
+}
+
+impl Iterator for Characters<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let mut characters = self.rest.chars();
+        let first = characters.next()?;
+        self.rest = characters.as_str();
+        if first != '\\' {
+            return Some(first);
+        }
+        let escape = characters.next()?;
+        self.rest = characters.as_str();
+        Some(match escape {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let unit = self.hex4()?;
+                let code = if (0xd800..0xdc00).contains(&unit) {
+                    self.rest = self.rest.get(2..)?; // the second half's "\u"
+                    0x10000 + ((unit - 0xd800) << 10) + self.hex4()?.wrapping_sub(0xdc00)
+                } else {
+                    unit
+                };
+                char::from_u32(code)?
+            }
+            other => other, // `"`, `\` and `/` stand for themselves
+        })
+    }
+}
+
+fn skip_space(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+/// From behind a value to the next one, or to what closes the container.
+fn skip_separator(text: &[u8], at: usize) -> usize {
+    let at = skip_space(text, at);
+    if text.get(at) == Some(&b',') { skip_space(text, at + 1) } else { at }
+}
+
+/// From a member's name to its value.
+pub(super) fn after_name(text: &[u8], at: usize) -> usize {
+    skip_space(text, skip_space(text, skip_string(text, at)) + 1)
+}
+
+/// From the opening quote to behind the closing one.
+fn skip_string(text: &[u8], mut at: usize) -> usize {
+    at += 1;
+    loop {
+        match text.get(at) {
+            None => return text.len(),
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+        }
+    }
+}
+
+/// From the start of a value to behind it.
+fn skip_value(text: &[u8], mut at: usize) -> usize {
+    let mut depth = 0usize;
+    loop {
+        match text.get(at) {
+            None => return text.len(),
+            Some(b'"') => at = skip_string(text, at),
+            Some(b'{' | b'[') => {
+                depth += 1;
+                at += 1;
+            }
+            Some(b'}' | b']') => {
+                depth = depth.saturating_sub(1);
+                at += 1;
+            }
+            Some(_) if depth > 0 => {
+                at += 1;
+                continue; // separators and scalars inside a container
+            }
+            Some(_) => {
+                while !matches!(text.get(at), None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')) {
+                    at += 1;
+                }
+            }
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    #[test]
+    fn walks_what_was_validated() {
+        let document = Document::parse("t", br#" { "a" : [1, "x,]", {"b":[]}, null ] , "c\u00e9":true} "#).unwrap();
+        let root = document.root();
+        let items: Vec<_> = root.get("a").unwrap().items().collect();
+        assert_eq!(items.len(), 4);
+        assert_eq!(items[0].as_integer(), Some(1));
+        assert!(items[1].as_text().unwrap().is("x,]"));
+        assert_eq!(items[2].get("b").unwrap().items().count(), 0);
+        assert!(items[3].is_null());
+        assert_eq!(root.get("cé").unwrap().as_bool(), Some(true));
+        assert!(root.get("d").is_none());
+    }
+
+    #[test]
+    fn integers_only_where_they_are_whole_and_fit() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("-9223372036854775808", Some(i64::MIN as i128)),
+            ("18446744073709551615", Some(u64::MAX as i128)),
+            ("1.0", None),
+            ("1e3", None),
+            ("\"1\"", None),
+            ("184467440737095516150", None),
+        ] {
+            let document = Document::parse("t", text.as_bytes()).unwrap();
+            assert_eq!(document.root().as_integer(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn decodes_every_escape() {
+        let document = Document::parse("t", br#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00""#).unwrap();
+        let text = document.root().as_text().unwrap();
+        assert_eq!(text.to_string(), "\"\\/\u{8}\u{c}\n\r\té😀");
+        let mut small = [0; 5];
+        assert!(text.c_str(&mut small).is_err());
+        let mut room = [0; 64];
+        assert_eq!(text.str(&mut room).unwrap(), "\"\\/\u{8}\u{c}\n\r\té😀");
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let document =
+            Document::parse("config.json", b"{\n \"mounts\": [ {}, { \"options\": [ \"ro\",\n  \"rboud\" ] } ] }")
+                .unwrap();
+        let option = document
+            .root()
+            .get("mounts")
+            .unwrap()
+            .items()
+            .nth(1)
+            .unwrap()
+            .get("options")
+            .unwrap()
+            .items()
+            .nth(1)
+            .unwrap();
+        let said: String = option.error(format_args!("unknown option \"rboud\"")).to_string();
+        assert_eq!(said, "config.json:3:3: mounts[1].options[1]: unknown option \"rboud\"");
+    }
+}

@@ -1,0 +1,87 @@
+//! The entry point: from the kernel's first instruction to `cli::main`.
+//!
+//! What a C library would have done before `main` and what the compiler
+//! expects of one: `_start`, relocation, the `mem*` functions, the panic
+//! handler. And the static workspace, the program's only large memory.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code, reason = "nothing below has been set up yet")]
+
+use core::ffi::c_char;
+
+use ocinit::cli::{self, Workspace};
+use ocinit::sys;
+
+mod memory;
+mod relocate;
+
+/// All of the program's large buffers. In .bss: a page that is never touched
+/// takes no memory.
+static mut WORKSPACE: Workspace = Workspace::new();
+
+// The kernel enters here with the stack pointer at argc (execve(2), the ABI's
+// "Process Initialization"). The stack is aligned as calls expect it, and the
+// frame chain ends here.
+#[cfg(target_arch = "x86_64")]
+core::arch::global_asm!(
+    ".globl _start",
+    "_start:",
+    "xor ebp, ebp",
+    "mov rdi, rsp",
+    "and rsp, -16",
+    "call {start}",
+    "ud2",
+    start = sym start,
+);
+
+#[cfg(target_arch = "aarch64")]
+core::arch::global_asm!(
+    ".globl _start",
+    "_start:",
+    "mov x29, xzr",
+    "mov x30, xzr",
+    "mov x0, sp",
+    "b {start}",
+    start = sym start,
+);
+
+#[cfg(target_arch = "riscv64")]
+core::arch::global_asm!(
+    ".globl _start",
+    "_start:",
+    ".option push",
+    ".option norelax",
+    "lla gp, __global_pointer$",
+    ".option pop",
+    "mv fp, zero",
+    "mv a0, sp",
+    "andi sp, sp, -16",
+    "tail {start}",
+    start = sym start,
+);
+
+/// # Safety
+/// Called once, by `_start`, with the stack as the kernel left it.
+unsafe extern "C" fn start(stack: *const usize) -> ! {
+    // SAFETY: first of all, before any relocated table is read.
+    unsafe { relocate::relocate() };
+    // SAFETY: the kernel has laid down argc, argv, NULL, envp, NULL from here
+    // on, and nobody changes them.
+    let (arguments, environment) = unsafe {
+        let argc = *stack;
+        let argv = stack.add(1).cast::<*const c_char>();
+        (sys::Vector::new(argv), sys::Vector::new(argv.add(argc + 1)))
+    };
+    // rustix finds the auxiliary vector behind envp; left to itself it would
+    // read /proc/self/auxv and panic where /proc is not mounted.
+    // SAFETY: `envp` is the kernel's, with the auxiliary vector behind it.
+    unsafe { sys::param::init(stack.add(1 + *stack + 1).cast::<*mut u8>().cast_mut()) };
+    // SAFETY: `start` runs once and nothing else names WORKSPACE.
+    let workspace = unsafe { &mut *(&raw mut WORKSPACE) };
+    sys::exit(cli::main(arguments, environment, workspace))
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    cli::panicked(info)
+}

@@ -1,0 +1,31 @@
+//! `hooks` (config.md, "POSIX-platform Hooks").
+
+use super::record::List;
+use crate::json::Text as Str;
+use crate::record;
+
+type Text = Str<'static>;
+
+record! {
+    /// The six moments at which programs of the engine's run.
+    Hooks {
+        prestart "prestart": List<'static, Hook<'static>>;
+        create_runtime "createRuntime": List<'static, Hook<'static>>;
+        create_container "createContainer": List<'static, Hook<'static>>;
+        start_container "startContainer": List<'static, Hook<'static>>;
+        poststart "poststart": List<'static, Hook<'static>>;
+        poststop "poststop": List<'static, Hook<'static>>;
+    }
+}
+
+record! {
+    /// One of them: as execve(2) takes it.
+    Hook {
+        /// Absolute.
+        path "path": Text, Required;
+        args "args": List<'static, Text>;
+        env "env": List<'static, Text>;
+        /// Seconds, more than zero.
+        timeout "timeout": i64;
+    }
+}

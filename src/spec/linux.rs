@@ -1,0 +1,167 @@
+//! `linux` (config-linux.md), but for its resources and seccomp.
+
+use super::record::{List, Map, OneOf, WordSet};
+use super::resources::Resources;
+use super::seccomp::Seccomp;
+use crate::json::Text as Str;
+use crate::record;
+
+type Text = Str<'static>;
+
+record! {
+    /// `linux`.
+    Linux {
+        devices "devices": List<'static, Device<'static>>;
+        net_devices "netDevices": Map<'static, NetDevice<'static>>, Later;
+        uid_mappings "uidMappings": List<'static, IdMapping<'static>>;
+        gid_mappings "gidMappings": List<'static, IdMapping<'static>>;
+        namespaces "namespaces": List<'static, Namespace<'static>>;
+        resources "resources": Resources<'static>;
+        /// Absolute: from the cgroup mount's root. Relative: below our own choice.
+        cgroups_path "cgroupsPath": Text;
+        rootfs_propagation "rootfsPropagation": OneOf<Propagations>;
+        seccomp "seccomp": Seccomp<'static>, Later;
+        sysctl "sysctl": Map<'static, Text>;
+        masked_paths "maskedPaths": List<'static, Text>;
+        readonly_paths "readonlyPaths": List<'static, Text>;
+        mount_label "mountLabel": Text, Later;
+        intel_rdt "intelRdt": IntelRdt<'static>, Later;
+        memory_policy "memoryPolicy": MemoryPolicy<'static>, Later;
+        personality "personality": Personality<'static>, Later;
+        time_offsets "timeOffsets": TimeOffsets<'static>, Later;
+    }
+}
+
+record! {
+    /// `linux.namespaces[]`.
+    Namespace {
+        kind "type": OneOf<NamespaceTypes>, Required;
+        /// An existing one to enter, in the runtime's mount namespace; without
+        /// it a new one is made.
+        path "path": Text;
+    }
+}
+
+/// The types of namespaces(7), by the specification's names.
+pub struct NamespaceTypes;
+
+impl WordSet for NamespaceTypes {
+    const WORDS: &'static [&'static str] = &["mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time"];
+}
+
+record! {
+    /// A line of uid_map or gid_map (user_namespaces(7)).
+    IdMapping {
+        container_id "containerID": u32, Required;
+        host_id "hostID": u32, Required;
+        size "size": u32, Required;
+    }
+}
+
+record! {
+    /// `linux.devices[]`: a device node to make.
+    Device {
+        kind "type": OneOf<DeviceTypes>, Required;
+        path "path": Text, Required;
+        major "major": i64;
+        minor "minor": i64;
+        file_mode "fileMode": u32;
+        uid "uid": u32;
+        gid "gid": u32;
+    }
+}
+
+/// Character device, block device, unbuffered character device, FIFO (mknod(1)).
+pub struct DeviceTypes;
+
+impl WordSet for DeviceTypes {
+    const WORDS: &'static [&'static str] = &["c", "b", "u", "p"];
+}
+
+record! {
+    /// A member of `linux.netDevices`: a host's interface to move.
+    NetDevice {
+        name "name": Text;
+    }
+}
+
+/// How mount events travel (mount_namespaces(7), "Shared subtrees").
+pub struct Propagations;
+
+impl WordSet for Propagations {
+    const WORDS: &'static [&'static str] =
+        &["shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable", ""];
+}
+
+record! {
+    /// `linux.intelRdt`.
+    IntelRdt {
+        clos_id "closID": Text;
+        schemata "schemata": List<'static, Text>;
+        l3_cache_schema "l3CacheSchema": Text;
+        mem_bw_schema "memBwSchema": Text;
+        enable_monitoring "enableMonitoring": bool;
+    }
+}
+
+record! {
+    /// `linux.memoryPolicy` (set_mempolicy(2)).
+    MemoryPolicy {
+        mode "mode": OneOf<MemoryPolicyModes>;
+        nodes "nodes": Text;
+        flags "flags": List<'static, OneOf<MemoryPolicyFlags>>;
+    }
+}
+
+/// The modes of set_mempolicy(2).
+pub struct MemoryPolicyModes;
+
+impl WordSet for MemoryPolicyModes {
+    const WORDS: &'static [&'static str] = &[
+        "MPOL_DEFAULT",
+        "MPOL_PREFERRED",
+        "MPOL_BIND",
+        "MPOL_INTERLEAVE",
+        "MPOL_LOCAL",
+        "MPOL_PREFERRED_MANY",
+        "MPOL_WEIGHTED_INTERLEAVE",
+    ];
+}
+
+/// The mode flags of set_mempolicy(2).
+pub struct MemoryPolicyFlags;
+
+impl WordSet for MemoryPolicyFlags {
+    const WORDS: &'static [&'static str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+}
+
+record! {
+    /// `linux.personality` (personality(2)).
+    Personality {
+        domain "domain": OneOf<PersonalityDomains>;
+        flags "flags": List<'static, Text>;
+    }
+}
+
+/// The execution domains that the specification names.
+pub struct PersonalityDomains;
+
+impl WordSet for PersonalityDomains {
+    const WORDS: &'static [&'static str] = &["LINUX", "LINUX32"];
+}
+
+record! {
+    /// `linux.timeOffsets` (time_namespaces(7)).
+    TimeOffsets {
+        monotonic "monotonic": TimeOffset<'static>;
+        boottime "boottime": TimeOffset<'static>;
+    }
+}
+
+record! {
+    /// The distance of one clock from the host's.
+    TimeOffset {
+        secs "secs": i64;
+        nanosecs "nanosecs": u32;
+    }
+}

@@ -1,0 +1,437 @@
+//! How the OCI documents are described and read: one table per object.
+//!
+//! [`record!`](crate::record) declares an object once. Out of the declaration come the table
+//! that [`check`] validates a whole document against, and a typed view whose
+//! getters cannot fail because the check has been made.
+//!
+//! `null` is the same as absent everywhere: engines written in Go send it.
+
+use core::marker::PhantomData;
+
+use crate::error::Result;
+use crate::json::{Items, Kind, Members, Text, Value};
+
+/// A field of an object.
+pub struct Field {
+    pub name: &'static str,
+    pub form: Form,
+    pub rule: Rule,
+}
+
+/// What the specification demands of a field, beyond its form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// May be absent.
+    Optional,
+    /// Must be there.
+    Required,
+    /// Carried out by a later version of this program: an error until then.
+    Later,
+    /// Speaks of another platform: an error on Linux.
+    Foreign,
+}
+
+/// The form of a value.
+pub enum Form {
+    Bool,
+    Text,
+    /// An integer between the two, inclusive.
+    Integer(i128, i128),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    List(&'static Form),
+    /// An object with names of its own.
+    Map(&'static Form),
+    Object(&'static [Field]),
+    /// An object that is not looked into.
+    Anything,
+}
+
+/// How a value of some form is seen by the program.
+///
+/// Implemented by the `'static` instances of the views, which serve as names of
+/// forms in a declaration.
+pub trait Shape {
+    const FORM: Form;
+    /// As an element of a list or a map.
+    type Element<'a>;
+    /// As a field, which may be absent.
+    type Field<'a>;
+    fn element(value: Value<'_>) -> Option<Self::Element<'_>>;
+    fn field(value: Option<Value<'_>>) -> Self::Field<'_>;
+}
+
+/// How thoroughly [`check`] looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// Valid against the specification.
+    Valid,
+    /// And nothing in it that this program does not carry out.
+    Supported,
+}
+
+/// Checks that `value` has the form, and everything inside it.
+///
+/// Unknown members are ignored, as the specification demands ("Extensibility").
+///
+/// # Errors
+/// The first value that is not as it should be, with its place.
+pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()> {
+    let kind = match form {
+        Form::Bool => Kind::Bool,
+        Form::Text | Form::Word(_) => Kind::String,
+        Form::Integer(..) => Kind::Number,
+        Form::List(_) => Kind::Array,
+        Form::Map(_) | Form::Object(_) | Form::Anything => Kind::Object,
+    };
+    if value.kind() != kind {
+        return Err(value.error(format_args!("expected {kind}, found {}", value.kind())));
+    }
+    match form {
+        Form::Bool | Form::Text | Form::Anything => Ok(()),
+        Form::Integer(least, most) => match value.as_integer() {
+            Some(number) if number >= *least && number <= *most => Ok(()),
+            _ => Err(value.error(format_args!("expected an integer from {least} to {most}"))),
+        },
+        Form::Word(words) => check_word(value, words),
+        Form::List(form) => value.items().try_for_each(|item| check(item, form, strictness)),
+        Form::Map(form) => {
+            for (name, member) in value.members() {
+                if value
+                    .members()
+                    .take_while(|(_, earlier)| earlier.offset() < member.offset())
+                    .any(|(earlier, _)| earlier.same_as(name))
+                {
+                    return Err(name.error(format_args!("stands here a second time")));
+                }
+                check(member, form, strictness)?;
+            }
+            Ok(())
+        }
+        Form::Object(fields) => check_object(value, fields, strictness),
+    }
+}
+
+fn check_word(value: Value<'_>, words: &[&str]) -> Result<()> {
+    let Some(text) = value.as_text() else { return Ok(()) };
+    if words.iter().any(|word| text.is(word)) {
+        return Ok(());
+    }
+    Err(value.error(format_args!("\"{text}\" is not one of {}", OrList(words))))
+}
+
+/// A list of words for a message.
+struct OrList<'a>(&'a [&'a str]);
+
+impl core::fmt::Display for OrList<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(index, word)| {
+            f.write_str(if index > 0 { ", " } else { "" })?;
+            f.write_str(word)
+        })
+    }
+}
+
+fn check_object(object: Value<'_>, fields: &[Field], strictness: Strictness) -> Result<()> {
+    let mut seen = 0u64; // one bit a field; no table has more than 64
+
+    for (name, value) in object.members() {
+        let Some(index) = fields.iter().position(|field| name.is(field.name)) else { continue };
+        let Some(field) = fields.get(index) else { continue };
+        if seen & 1 << index != 0 {
+            return Err(name.error(format_args!("stands here a second time")));
+        }
+        seen |= 1 << index;
+        if value.is_null() {
+            if field.rule == Rule::Required {
+                seen &= !(1 << index);
+            }
+            continue;
+        }
+        check(value, &field.form, strictness)?;
+        if strictness == Strictness::Supported && !asks_for_nothing(value) {
+            match field.rule {
+                Rule::Later => return Err(value.error(format_args!("not supported by this version of ocinit"))),
+                Rule::Foreign => return Err(value.error(format_args!("for another platform than Linux"))),
+                Rule::Optional | Rule::Required => {}
+            }
+        }
+    }
+    match fields.iter().enumerate().find(|(index, field)| field.rule == Rule::Required && seen & 1 << index == 0) {
+        Some((_, field)) => Err(object.error(format_args!("\"{}\" is missing", field.name))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a value says no more than its absence would: engines write out
+/// zeros, empty strings and empty objects for what they leave alone.
+fn asks_for_nothing(value: Value<'_>) -> bool {
+    match value.kind() {
+        Kind::Null => true,
+        Kind::Bool => value.as_bool() == Some(false),
+        Kind::Number => value.as_integer() == Some(0),
+        Kind::String => value.as_text().is_some_and(|text| text.is_empty()),
+        Kind::Array => value.items().next().is_none(),
+        Kind::Object => value.members().all(|(_, member)| asks_for_nothing(member)),
+    }
+}
+
+/// The index of the field called `name`, for the getters of `record!`.
+pub const fn index_of(fields: &[Field], name: &str) -> usize {
+    let mut index = 0;
+    while index < fields.len() {
+        if same(fields[index].name.as_bytes(), name.as_bytes()) {
+            return index;
+        }
+        index += 1;
+    }
+    panic!("no such field"); // at compile time only
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut index = 0;
+    while index < a.len() && index < b.len() && a[index] == b[index] {
+        index += 1;
+    }
+    a.len() == b.len() && index == a.len()
+}
+
+/// Finds the members that `fields` names, `null` counting as absent.
+pub fn collect<'a>(object: Value<'a>, fields: &[Field], members: &mut [Option<Value<'a>>]) {
+    for (name, value) in object.members() {
+        if let Some(index) = fields.iter().position(|field| name.is(field.name))
+            && let Some(place) = members.get_mut(index)
+        {
+            *place = (!value.is_null()).then_some(value);
+        }
+    }
+}
+
+/// Declares an object of a document:
+///
+/// ```text
+/// record! {
+///     /// What it is (where the specification says so).
+///     Mount {
+///         destination "destination": Text, Required;
+///         options "options": List<Text>;
+///     }
+/// }
+/// ```
+///
+/// gives `Mount<'a>` with a getter for each field, `Mount::FIELDS`, and the
+/// object's [`Shape`].
+#[macro_export]
+macro_rules! record {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident $json:literal: $shape:ty $(, $rule:ident)?;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $name<'a> {
+            value: $crate::json::Value<'a>,
+            members: [Option<$crate::json::Value<'a>>; $crate::record!(@count $($json)*)],
+        }
+
+        impl<'a> $name<'a> {
+            /// The object's fields, as the specification has them.
+            pub const FIELDS: &'static [$crate::spec::record::Field] = &[$($crate::spec::record::Field {
+                name: $json,
+                form: <$shape as $crate::spec::record::Shape>::FORM,
+                rule: $crate::record!(@rule $($rule)?),
+            }),*];
+
+            /// The object that stands at `value`, which was checked.
+            pub fn view(value: $crate::json::Value<'a>) -> Self {
+                let mut members = [None; $crate::record!(@count $($json)*)];
+                $crate::spec::record::collect(value, Self::FIELDS, &mut members);
+                $name { value, members }
+            }
+
+            /// The place in the document.
+            pub fn value(&self) -> $crate::json::Value<'a> {
+                self.value
+            }
+
+            $($(#[$field_doc])*
+            #[allow(dead_code, reason = "the whole specification is declared")]
+            pub fn $field(&self) -> <$shape as $crate::spec::record::Shape>::Field<'a> {
+                const INDEX: usize = $crate::spec::record::index_of($name::FIELDS, $json);
+                <$shape as $crate::spec::record::Shape>::field(self.members.get(INDEX).copied().flatten())
+            })*
+        }
+
+        impl $crate::spec::record::Shape for $name<'static> {
+            const FORM: $crate::spec::record::Form = $crate::spec::record::Form::Object($name::FIELDS);
+            type Element<'a> = $name<'a>;
+            type Field<'a> = Option<$name<'a>>;
+            fn element(value: $crate::json::Value<'_>) -> Option<$name<'_>> {
+                Some($name::view(value))
+            }
+            fn field(value: Option<$crate::json::Value<'_>>) -> Option<$name<'_>> {
+                value.map($name::view)
+            }
+        }
+    };
+    (@count $($json:literal)*) => { <[&str]>::len(&[$($json),*]) };
+    (@rule) => { $crate::spec::record::Rule::Optional };
+    (@rule $rule:ident) => { $crate::spec::record::Rule::$rule };
+}
+
+macro_rules! scalar {
+    ($($shape:ty => $seen_as:ty, $form:expr, $value:ident: $read:expr;)*) => {$(
+        impl Shape for $shape {
+            const FORM: Form = $form;
+            type Element<'a> = $seen_as;
+            type Field<'a> = Option<$seen_as>;
+            fn element($value: Value<'_>) -> Option<Self::Element<'_>> {
+                $read
+            }
+            fn field(value: Option<Value<'_>>) -> Self::Field<'_> {
+                value.and_then(Self::element)
+            }
+        }
+    )*};
+}
+
+/// An object that is not looked into.
+pub struct Anything;
+
+scalar! {
+    Text<'static> => Text<'a>, Form::Text, value: value.as_text();
+    Anything => Value<'a>, Form::Anything, value: Some(value);
+    bool => bool, Form::Bool, value: value.as_bool();
+    u16 => u16, Form::Integer(0, u16::MAX as i128), value: value.as_integer()?.try_into().ok();
+    u32 => u32, Form::Integer(0, u32::MAX as i128), value: value.as_integer()?.try_into().ok();
+    u64 => u64, Form::Integer(0, u64::MAX as i128), value: value.as_integer()?.try_into().ok();
+    i32 => i32, Form::Integer(i32::MIN as i128, i32::MAX as i128), value: value.as_integer()?.try_into().ok();
+    i64 => i64, Form::Integer(i64::MIN as i128, i64::MAX as i128), value: value.as_integer()?.try_into().ok();
+}
+
+/// A closed set of words, named by a type.
+pub trait WordSet {
+    const WORDS: &'static [&'static str];
+}
+
+/// One word of the set `W`.
+pub struct OneOf<W>(PhantomData<W>);
+
+impl<W: WordSet> Shape for OneOf<W> {
+    const FORM: Form = Form::Word(W::WORDS);
+    type Element<'a> = Text<'a>;
+    type Field<'a> = Option<Text<'a>>;
+    fn element(value: Value<'_>) -> Option<Text<'_>> {
+        value.as_text()
+    }
+    fn field(value: Option<Value<'_>>) -> Option<Text<'_>> {
+        value?.as_text()
+    }
+}
+
+/// An array, walked lazily; an absent one is empty.
+pub struct List<'a, S> {
+    value: Option<Value<'a>>,
+    shape: PhantomData<S>,
+}
+
+// Not derived: the bound on `S` that a derive adds would be wrong.
+impl<S> Clone for List<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for List<'_, S> {}
+
+impl<'a, S: Shape> List<'a, S> {
+    /// The elements.
+    pub fn iter(&self) -> ListItems<'a, S> {
+        ListItems { items: self.value.map(|value| value.items()), shape: PhantomData }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The place of the array, where there is one.
+    pub fn value(&self) -> Option<Value<'a>> {
+        self.value
+    }
+}
+
+/// The elements of a [`List`].
+pub struct ListItems<'a, S> {
+    items: Option<Items<'a>>,
+    shape: PhantomData<S>,
+}
+
+impl<'a, S: Shape> Iterator for ListItems<'a, S> {
+    type Item = S::Element<'a>;
+
+    fn next(&mut self) -> Option<S::Element<'a>> {
+        self.items.as_mut()?.find_map(S::element)
+    }
+}
+
+impl<S: Shape> Shape for List<'static, S> {
+    const FORM: Form = Form::List(&S::FORM);
+    type Element<'a> = List<'a, S>;
+    type Field<'a> = List<'a, S>;
+    fn element(value: Value<'_>) -> Option<List<'_, S>> {
+        Some(List { value: Some(value), shape: PhantomData })
+    }
+    fn field(value: Option<Value<'_>>) -> List<'_, S> {
+        List { value, shape: PhantomData }
+    }
+}
+
+/// An object with names of its own, walked lazily; an absent one is empty.
+pub struct Map<'a, S> {
+    value: Option<Value<'a>>,
+    shape: PhantomData<S>,
+}
+
+impl<S> Clone for Map<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Map<'_, S> {}
+
+impl<'a, S: Shape> Map<'a, S> {
+    /// Names and values, in the order of the document.
+    pub fn iter(&self) -> MapItems<'a, S> {
+        MapItems { members: self.value.map(|value| value.members()), shape: PhantomData }
+    }
+
+    /// The place of the object, where there is one.
+    pub fn value(&self) -> Option<Value<'a>> {
+        self.value
+    }
+}
+
+/// The members of a [`Map`].
+pub struct MapItems<'a, S> {
+    members: Option<Members<'a>>,
+    shape: PhantomData<S>,
+}
+
+impl<'a, S: Shape> Iterator for MapItems<'a, S> {
+    type Item = (Text<'a>, S::Element<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.members.as_mut()?.find_map(|(name, value)| Some((name, S::element(value)?)))
+    }
+}
+
+impl<S: Shape> Shape for Map<'static, S> {
+    const FORM: Form = Form::Map(&S::FORM);
+    type Element<'a> = Map<'a, S>;
+    type Field<'a> = Map<'a, S>;
+    fn element(value: Value<'_>) -> Option<Map<'_, S>> {
+        Some(Map { value: Some(value), shape: PhantomData })
+    }
+    fn field(value: Option<Value<'_>>) -> Map<'_, S> {
+        Map { value, shape: PhantomData }
+    }
+}

@@ -1,0 +1,50 @@
+//! Single calls that belong to no family here.
+
+use core::ffi::CStr;
+
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::Errno;
+
+use super::clone::CloneFlags;
+use super::raw::syscall;
+
+/// `int close_range(unsigned first, unsigned last, 0);` close_range(2): all
+/// descriptors from `first` on.
+///
+/// # Errors
+/// None that the caller could act on.
+pub fn close_range(first: u32) -> Result<(), Errno> {
+    // SAFETY: only integers. Owned descriptors may be among them: the callers
+    // are about to leave this program image and use none of them again.
+    unsafe { syscall!(__NR_close_range, first, u32::MAX, 0) }?;
+    Ok(())
+}
+
+/// `void exit_group(int status);` _exit(2)
+pub fn exit(status: i32) -> ! {
+    loop {
+        // SAFETY: does not return, and takes an integer.
+        let _ = unsafe { syscall!(__NR_exit_group, status) };
+    }
+}
+
+/// `keyctl(KEYCTL_JOIN_SESSION_KEYRING, name);` keyctl(2): a new session
+/// keyring of that name.
+pub fn keyctl_join_session_keyring(name: &CStr) -> Result<(), Errno> {
+    const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+    // SAFETY: a C string that is read during the call.
+    unsafe { syscall!(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }?;
+    Ok(())
+}
+
+/// `ioctl(fd, NS_GET_NSTYPE)`, ioctl_ns(2): of which type the namespace is
+/// that `fd` refers to.
+///
+/// # Errors
+/// ENOTTY where it is no namespace.
+pub fn namespace_type(fd: BorrowedFd<'_>) -> Result<CloneFlags, Errno> {
+    const NS_GET_NSTYPE: usize = 0xb703;
+    // SAFETY: the request takes no argument.
+    let flag = unsafe { syscall!(__NR_ioctl, fd.as_raw_fd(), NS_GET_NSTYPE) }?;
+    CloneFlags::from_bits(flag as u64).ok_or(Errno::INVAL)
+}
