@@ -42,4 +42,13 @@ limits! {
     /// ("", and a comma), so a document cannot hold more. The kernel's own
     /// limit (ARG_MAX, a quarter of the stack) is met first.
     STRINGS = DOCUMENT / 3, "number of arguments or environment variables";
+    /// Slots of the hash table that finds variables of one name: a power of two
+    /// that leaves a third of them free at the limit above.
+    NAMES = 1 << 19, "slots for the names of environment variables";
+    /// Supplementary groups of a process: the kernel's NGROUPS_MAX.
+    GROUPS = 1 << 16, "number of additional group ids (NGROUPS_MAX)";
+    /// Bytes of the strings made for the kernel: those of a whole document
+    /// (decoded and with their NUL they take no more than there), a second time
+    /// for what the command line adds, and some paths.
+    STRING_BYTES = 2 * DOCUMENT + 16 * PATH, "bytes of strings for the kernel";
 }

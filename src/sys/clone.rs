@@ -71,3 +71,10 @@ pub fn clone3(request: &CloneRequest<'_>) -> Result<Child, Errno> {
         },
     }
 }
+
+/// `int unshare(int flags);` unshare(2)
+pub fn unshare(flags: CloneFlags) -> Result<(), Errno> {
+    // SAFETY: namespaces only; nothing of this program depends on which it is in.
+    unsafe { syscall!(__NR_unshare, flags.bits()) }?;
+    Ok(())
+}

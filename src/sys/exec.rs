@@ -69,12 +69,48 @@ impl<'a, const N: usize> PointerTable<'a, N> {
         }
     }
 
-    /// The strings in their order.
-    pub fn iter(&self) -> impl Iterator<Item = &'a CStr> {
-        self.pointers.iter().take(self.length).map(|pointer| {
-            // SAFETY: `push` took the pointer from a `&'a CStr`.
-            unsafe { CStr::from_ptr(*pointer) }
-        })
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The string at `index`.
+    pub fn get(&self, index: usize) -> Option<&'a CStr> {
+        let pointer = *self.pointers.get(..self.length)?.get(index)?;
+        // SAFETY: below `length` every pointer that is not NULL was taken from
+        // a `&'a CStr`.
+        (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) })
+    }
+
+    /// Marks the string at `index` as to be left out, see [`Self::compact`].
+    pub fn forget(&mut self, index: usize) {
+        if let Some(place) = self.pointers.get_mut(index) {
+            *place = core::ptr::null();
+        }
+    }
+
+    /// Closes the gaps that [`Self::forget`] left. Until then execve would end
+    /// at the first of them.
+    pub fn compact(&mut self) {
+        let mut kept = 0;
+        for index in 0..self.length {
+            let pointer = self.pointers.get(index).copied().unwrap_or(core::ptr::null());
+            if !pointer.is_null()
+                && let Some(place) = self.pointers.get_mut(kept)
+            {
+                *place = pointer;
+                kept += 1;
+            }
+        }
+        if let Some(rest) = self.pointers.get_mut(kept..self.length) {
+            rest.fill(core::ptr::null());
+        }
+        self.length = kept;
     }
 }
 

@@ -8,16 +8,22 @@ use rustix::io::Errno;
 use super::clone::CloneFlags;
 use super::raw::syscall;
 
-/// `int close_range(unsigned first, unsigned last, 0);` close_range(2): all
-/// descriptors from `first` on.
-///
-/// # Errors
-/// None that the caller could act on.
-pub fn close_range(first: u32) -> Result<(), Errno> {
-    // SAFETY: only integers. Owned descriptors may be among them: the callers
-    // are about to leave this program image and use none of them again.
-    unsafe { syscall!(__NR_close_range, first, u32::MAX, 0) }?;
+/// `int close_range(unsigned first, ~0U, CLOSE_RANGE_CLOEXEC);` close_range(2):
+/// all descriptors from `first` on will close at the next execve(2).
+pub fn close_range_on_exec(first: u32) -> Result<(), Errno> {
+    const CLOSE_RANGE_CLOEXEC: usize = 4;
+    // SAFETY: only integers; no descriptor changes before execve.
+    unsafe { syscall!(__NR_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }?;
     Ok(())
+}
+
+/// `getcwd`, getcwd(2): whether the working directory lies under the root. The
+/// kernel writes "(unreachable)" before a path that does not.
+pub fn cwd_is_reachable() -> Result<bool, Errno> {
+    let mut path = [0u8; 4096 + 16];
+    // SAFETY: the buffer has the size given.
+    unsafe { syscall!(__NR_getcwd, path.as_mut_ptr(), path.len()) }?;
+    Ok(path.first() == Some(&b'/'))
 }
 
 /// `void exit_group(int status);` _exit(2)

@@ -73,3 +73,10 @@ pub fn read_signal(signalfd: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
         Err(errno) => Err(errno),
     }
 }
+
+/// `int pidfd_send_signal(int pidfd, int sig, NULL, 0);` pidfd_send_signal(2)
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: u32) -> Result<(), Errno> {
+    // SAFETY: only integers, and a NULL siginfo.
+    unsafe { syscall!(__NR_pidfd_send_signal, pidfd.as_raw_fd(), signal, 0, 0) }?;
+    Ok(())
+}

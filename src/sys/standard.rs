@@ -34,3 +34,16 @@ pub fn fill() -> Result<(), Errno> {
     }
     Ok(())
 }
+
+/// Bytes that a control message with one descriptor takes (cmsg(3)).
+pub const fn one_descriptor_space() -> usize {
+    rustix::cmsg_space!(ScmRights(1))
+}
+
+/// A descriptor that the caller passed us, by its number. Nothing of ours can
+/// have that number: only what was open at the start is named so.
+pub fn borrow_raw(number: u32) -> BorrowedFd<'static> {
+    // SAFETY: a number that is not open only makes calls fail; -1 is no valid
+    // number, and i32::MAX stands in for those that do not fit.
+    unsafe { BorrowedFd::borrow_raw(i32::try_from(number).unwrap_or(i32::MAX)) }
+}

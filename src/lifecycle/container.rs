@@ -1,0 +1,184 @@
+//! A container as its record and the kernel together tell of it.
+//!
+//! The record says what was made; whether it still lives is asked of the kernel
+//! each time, and a process is only ever addressed through a pidfd that was
+//! verified to be the recorded one: a pid that was given to somebody else is
+//! never taken for the container.
+
+use core::ffi::CStr;
+
+use super::arena::Arena;
+use super::proc::{self, ProcPath};
+use super::state_file::{Folder, StateRoot};
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::spec::state::StateRecord;
+use crate::sys::event::{PollFd, PollFlags, poll};
+use crate::sys::process::{Pid, PidfdFlags, pidfd_open};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, fs};
+
+/// A living process: its pid in our namespace, and the descriptor that names it.
+pub struct Process {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+}
+
+/// Opens a container's folder.
+///
+/// # Errors
+/// There is none: in the words that engines look for.
+pub fn open<'a>(root: Option<&'a StateRoot>, id: &CStr) -> Result<Folder<'a>> {
+    match root {
+        Some(root) => root.folder(id)?,
+        None => None,
+    }
+    .ok_or_else(|| fail!("container does not exist: {}", Lossy(id.to_bytes())))
+}
+
+/// The process that `pid` and `start_time` name, if it lives (a zombie does
+/// not). `pidfd_inode` says the same more strongly where the kernel has pidfs
+/// (6.9); 0 where it was not known.
+pub fn living(pid: i32, start_time: u64, pidfd_inode: u64) -> Result<Option<Process>> {
+    let failed = |errno: Errno| fail!(errno => "cannot look for process {pid}");
+    let Some(number) = Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().get() > 0) else {
+        return Ok(None);
+    };
+    let pidfd = match pidfd_open(number, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(Errno::SRCH | Errno::INVAL) => return Ok(None), // INVAL: now the id of a thread
+        Err(errno) => return Err(failed(errno)),
+    };
+    // The descriptor is open: if the start time read now is the recorded one,
+    // the process lived all the while, and it is the one that the descriptor names.
+    let same = if pidfd_inode != 0 {
+        self::pidfd_inode(pidfd.as_fd()) == pidfd_inode
+    } else {
+        match proc::start_time(pid) {
+            Ok(found) => found == start_time,
+            Err(Errno::SRCH | Errno::NOENT) => false,
+            Err(errno) => return Err(failed(errno)),
+        }
+    };
+    Ok((same && !has_ended(pidfd.as_fd())?).then_some(Process { pid: number, pidfd }))
+}
+
+/// Whether the process of a pidfd has ended, reaped or not (pidfd_open(2): it
+/// becomes readable).
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool> {
+    wait_end(pidfd, 0)
+}
+
+/// Waits up to `milliseconds` for the process of a pidfd to end.
+pub fn wait_end(pidfd: BorrowedFd<'_>, milliseconds: i64) -> Result<bool> {
+    let timeout = crate::sys::time::Timespec { tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000 };
+    loop {
+        match poll(&mut [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)], Some(&timeout)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(fail!(errno => "cannot wait for a process")),
+        }
+    }
+}
+
+/// What names a process for as long as the system runs, where pidfds have
+/// inodes of their own (pidfs, since 6.9); otherwise 0.
+pub fn pidfd_inode(pidfd: BorrowedFd<'_>) -> u64 {
+    const PID_FS_MAGIC: u64 = 0x5049_4446;
+    match (fs::fstatfs(pidfd), fs::fstat(pidfd)) {
+        (Ok(system), Ok(status)) if system.f_type as u64 == PID_FS_MAGIC => status.st_ino,
+        _ => 0,
+    }
+}
+
+/// The container's first process, if it lives.
+pub fn init(record: &StateRecord<'_>) -> Result<Option<Process>> {
+    if !of_this_boot(record)? {
+        return Ok(None);
+    }
+    living(record.pid, record.start_time, record.pidfd_inode)
+}
+
+/// The runtime that is still making the container, if it lives.
+pub fn creator(record: &StateRecord<'_>) -> Result<Option<Process>> {
+    if !is_creating(record) || !of_this_boot(record)? {
+        return Ok(None);
+    }
+    living(record.creator_pid, record.creator_start_time, 0)
+}
+
+/// Pids, and inodes of cgroups, mean nothing after a reboot.
+pub fn of_this_boot(record: &StateRecord<'_>) -> Result<bool> {
+    Ok(record.boot_id == proc::boot_id()?.as_str())
+}
+
+/// Whether the container has not been handed over: its maker is at work on it,
+/// or has died over it.
+fn is_creating(record: &StateRecord<'_>) -> bool {
+    record.status == "creating"
+}
+
+/// A container's status (runtime.md, "State").
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Creating,
+    Created,
+    Running,
+    Stopped,
+}
+
+impl Status {
+    /// In the specification's words.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+impl core::fmt::Display for Status {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// The status in the specification's words (runtime.md, "State"), and the
+/// process where there is one.
+pub fn status(record: &StateRecord<'_>) -> Result<(Status, Option<Process>)> {
+    if is_creating(record) {
+        let alive = creator(record)?.is_some();
+        return Ok((if alive { Status::Creating } else { Status::Stopped }, None));
+    }
+    Ok(match init(record)? {
+        None => (Status::Stopped, None),
+        Some(process) if record.started || has_executed(&process) => (Status::Running, Some(process)),
+        Some(process) => (Status::Created, Some(process)),
+    })
+}
+
+/// Whether a process that waited at the start gate has gone on to the user's
+/// program. For a `start` that was killed before it could write so down.
+fn has_executed(process: &Process) -> bool {
+    let path = ProcPath::new(process.pid.as_raw_nonzero().get(), "exe");
+    let mut target = [core::mem::MaybeUninit::uninit(); 32];
+    match fs::readlinkat_raw(fs::CWD, path.as_c_str(), &mut target) {
+        Ok((target, _)) => !target.starts_with(b"/memfd:ocinit"),
+        Err(_) => false, // it has just ended
+    }
+}
+
+/// The container's record.
+///
+/// # Errors
+/// There is none (yet): in the words that engines look for.
+pub fn record<'a>(
+    folder: &Folder<'_>,
+    id: &CStr,
+    scratch: &mut [u8],
+    arena: &mut Arena<'a>,
+) -> Result<StateRecord<'a>> {
+    let record = folder.read_record(scratch, arena)?;
+    record.ok_or_else(|| fail!("container does not exist: {}", Lossy(id.to_bytes())))
+}

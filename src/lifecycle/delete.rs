@@ -1,0 +1,124 @@
+//! Removing a container and everything that was made for it: by `delete`, by
+//! `run` at its end, and by whatever failed to make one.
+//!
+//! Works from the record, on whatever is left of the container: any step may
+//! have been done before by a removal that was killed.
+
+use core::ffi::CStr;
+
+use super::arena::Arena;
+use super::container::{self, Process, Status, wait_end};
+use super::state_file::{Folder, StateRoot};
+use super::workspace::Workspace;
+use crate::cgroup::{CgroupPath, Hierarchy};
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::spec::state::StateRecord;
+use crate::sys::{self, AsFd};
+
+/// SIGKILL.
+const KILL: u32 = 9;
+/// How long the kernel gets to end killed processes, in milliseconds. They may
+/// be in the middle of an uninterruptible call; longer than this is a fault.
+const PATIENCE: i64 = 10_000;
+
+/// `delete`: of a stopped or created container; with `force` of any, and of none.
+pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut Workspace) -> Result<()> {
+    let folder = match container::open(root, id) {
+        Ok(folder) => folder,
+        Err(_) if force => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if force {
+        // It holds the lock until it has made the container.
+        end_creator(&folder, workspace)?;
+    }
+    folder.lock()?;
+    if !folder.is_current(id) {
+        return if force { Ok(()) } else { Err(fail!("container does not exist: {}", Lossy(id.to_bytes()))) };
+    }
+    match folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings)) {
+        Ok(Some(record)) => {
+            if !force {
+                refuse_running(&record, id)?;
+            }
+            clear(&record)?;
+        }
+        // Nothing is made before the record is written, and it is only ever
+        // replaced as a whole: without one there is only the folder.
+        Ok(None) | Err(_) if force => {}
+        Ok(None) => return Err(fail!("container {} was never finished: delete it with --force", Lossy(id.to_bytes()))),
+        Err(error) => return Err(error),
+    }
+    folder.remove(id)
+}
+
+/// Undoes a container whose making has failed; we hold its lock.
+pub fn undo(folder: Folder<'_>, id: &CStr, record: &StateRecord<'_>) -> Result<()> {
+    clear(record)?;
+    folder.remove(id)
+}
+
+fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
+    match container::status(record)?.0 {
+        Status::Stopped | Status::Created => Ok(()),
+        other => Err(fail!("cannot delete container {} that is not stopped: {other}", Lossy(id.to_bytes()))),
+    }
+}
+
+/// Kills a runtime that is still making the container; the container's first
+/// process dies with it.
+fn end_creator(folder: &Folder<'_>, workspace: &mut Workspace) -> Result<()> {
+    match folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings)) {
+        Ok(Some(record)) => container::creator(&record)?.map_or(Ok(()), |creator| end(&creator)),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+/// Kills a process and waits until it has ended.
+fn end(process: &Process) -> Result<()> {
+    match sys::pidfd_send_signal(process.pidfd.as_fd(), KILL) {
+        Ok(()) | Err(sys::Errno::SRCH) => {}
+        Err(errno) => return Err(fail!(errno => "cannot kill process {}", process.pid.as_raw_nonzero())),
+    }
+    if wait_end(process.pidfd.as_fd(), PATIENCE)? {
+        Ok(())
+    } else {
+        Err(fail!("process {} was killed and does not end", process.pid.as_raw_nonzero()))
+    }
+}
+
+/// Ends the processes and removes the cgroup of a container.
+fn clear(record: &StateRecord<'_>) -> Result<()> {
+    if !container::of_this_boot(record)? {
+        return Ok(()); // all of it went with the boot
+    }
+    if let Some(init) = container::init(record)? {
+        end(&init)?;
+    }
+    match record.cgroup {
+        "" => Ok(()),
+        path => clear_cgroup(path.as_bytes(), record.cgroup_inode),
+    }
+}
+
+/// Kills what lives in the cgroup and removes it, if it is the one we made.
+///
+/// `inode` 0: the runtime was killed between making it and writing so down. It
+/// was absent before, so it may be ours; nothing of ours can live in it yet.
+fn clear_cgroup(path: &[u8], inode: u64) -> Result<()> {
+    let hierarchy = Hierarchy::open()?;
+    let path = CgroupPath::from_bytes(path)?;
+    let Some(cgroup) = hierarchy.lookup(&path)? else { return Ok(()) };
+    if inode == 0 {
+        if !cgroup.populated()? {
+            cgroup.remove(&hierarchy, &path)?;
+        }
+        return Ok(());
+    }
+    if cgroup.inode() != inode {
+        return Ok(()); // somebody else's by now
+    }
+    cgroup.kill_all_and_wait(PATIENCE)?;
+    cgroup.remove(&hierarchy, &path)
+}

@@ -1,0 +1,130 @@
+//! The start gate: where a created container's first process waits for `start`.
+//!
+//! A SEQPACKET socket in the state directory. `start` connects and says `Go`;
+//! the connection then tells it how execve(2) went: on success the kernel closes
+//! the process's end, on failure the process says why. Both ends are here.
+//!
+//! (A FIFO would tell the process to go, but not `start` how it went.)
+
+use core::fmt::Write;
+
+use super::handshake::{Channel, Message};
+use crate::error::Result;
+use crate::fail;
+use crate::limits;
+use crate::sys::event::{PollFd, PollFlags, poll};
+use crate::sys::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
+};
+use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, SignalSet};
+
+/// The process's end.
+pub struct Gate(OwnedFd);
+
+impl Gate {
+    /// Puts the gate into the state directory `folder`.
+    pub fn open(folder: BorrowedFd<'_>) -> Result<Gate> {
+        let failed = |errno: Errno| fail!(errno => "cannot make the start gate");
+        let socket = socket()?;
+        bind(&socket, &address(folder)?).map_err(failed)?;
+        listen(&socket, 1).map_err(failed)?;
+        Ok(Gate(socket))
+    }
+
+    /// Waits for `start`, all signals being blocked.
+    ///
+    /// Until then the process has no program that could handle a signal, and as
+    /// PID 1 of its namespace the kernel would let it ignore them: it has to end
+    /// itself when a signal comes whose default is to terminate. The status to
+    /// end with is the error of the result.
+    pub fn wait(&self) -> Result<Channel, WaitError> {
+        wait_for(self.0.as_fd(), || {
+            let connection = match accept_with(&self.0, SocketFlags::CLOEXEC) {
+                Ok(connection) => Channel::over(connection),
+                Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
+                Err(errno) => return Err(fail!(errno => "cannot open the start gate")),
+            };
+            let mut buffer = [0; 1 + limits::MESSAGE];
+            // One that connects and dies is not a start.
+            let received = connection.receive(&mut buffer)?;
+            Ok(received.is_some_and(|received| received.message == Message::Go).then_some(connection))
+        })
+    }
+}
+
+/// Why a wait ended without a `Go`.
+pub enum WaitError {
+    /// A signal, to die of.
+    Signal(u32),
+    Failed(crate::error::Error),
+}
+
+/// As [`Gate::wait`], for `run` and `exec`, where `Go` comes from the parent.
+pub fn wait_for_parent(parent: &Channel) -> Result<(), WaitError> {
+    wait_for(parent.fd(), || parent.await_parent(Message::Go).map(Some))
+}
+
+/// Waits until `event` becomes readable and `take` finds in it what was waited
+/// for, or a signal comes.
+fn wait_for<T>(event: BorrowedFd<'_>, mut take: impl FnMut() -> Result<Option<T>>) -> Result<T, WaitError> {
+    let failed = |errno: Errno| WaitError::Failed(fail!(errno => "cannot wait for the start"));
+    let signals = sys::signalfd(SignalSet::ALL).map_err(failed)?;
+    loop {
+        let mut both =
+            [PollFd::from_borrowed_fd(event, PollFlags::IN), PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
+        match poll(&mut both, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        if !both[1].revents().is_empty()
+            && let Some(signal) = sys::read_signal(signals.as_fd()).map_err(failed)?
+            && terminates(signal)
+        {
+            return Err(WaitError::Signal(signal));
+        }
+        if !both[0].revents().is_empty()
+            && let Some(found) = take().map_err(WaitError::Failed)?
+        {
+            return Ok(found);
+        }
+    }
+}
+
+/// Whether the default action of a signal ends the process (signal(7)).
+fn terminates(signal: u32) -> bool {
+    const CHLD: u32 = 17;
+    const CONT: u32 = 18;
+    const TSTP: u32 = 20;
+    const TTIN: u32 = 21;
+    const TTOU: u32 = 22;
+    const URG: u32 = 23;
+    const WINCH: u32 = 28;
+    !matches!(signal, CHLD | CONT | TSTP | TTIN | TTOU | URG | WINCH)
+}
+
+/// The side of `start`: the connection to the process that waits at the gate in
+/// `folder`; `None` where none waits.
+pub fn knock(folder: BorrowedFd<'_>) -> Result<Option<Channel>> {
+    let socket = socket()?;
+    match connect(&socket, &address(folder)?) {
+        Ok(()) => {}
+        Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
+        Err(errno) => return Err(fail!(errno => "cannot reach the start gate")),
+    }
+    let connection = Channel::over(socket);
+    connection.send(Message::Go)?;
+    Ok(Some(connection))
+}
+
+fn socket() -> Result<OwnedFd> {
+    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| fail!(errno => "cannot make a socket"))
+}
+
+/// A socket's path has 107 bytes at most (unix(7)), so the folder goes by its
+/// descriptor.
+fn address(folder: BorrowedFd<'_>) -> Result<SocketAddrUnix> {
+    let mut path = heapless::String::<64>::new();
+    let _ = write!(path, "/proc/self/fd/{}/start.sock", folder.as_raw_fd());
+    SocketAddrUnix::new(path.as_str()).map_err(|errno| fail!(errno => "cannot name the start gate"))
+}

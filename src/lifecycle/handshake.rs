@@ -1,0 +1,182 @@
+//! What the runtime (the parent) and a container's first process (the child)
+//! say to each other. Both ends are in this file.
+//!
+//! ```text
+//! child (in its namespaces and cgroup)     parent
+//!                     ←  IdsMapped         uid_map and gid_map are written (new user namespace only)
+//!   RootBuilt         →                    prestart, createRuntime hooks
+//!                     ←  HooksDone
+//!   Console + pty     →                    to the console socket, or kept
+//!   Ready             →                    rlimits; state.json says "created"
+//!                     ←  Created
+//!   Disarmed          →                    the child no longer dies with the parent
+//!                     ←  Go                `run` and `exec`; after `create` it comes through the gate
+//!   (execve closes the child's end: success)
+//!   Warning(text)     →                    at any point
+//!   Failed(text)      →                    at any point: the last word
+//! ```
+//!
+//! Over one SEQPACKET socket pair: a message arrives whole or not at all, and
+//! the death of one side is the end of file of the other.
+
+use core::mem::MaybeUninit;
+
+use crate::error::{Error, Result};
+use crate::sys::event::{PollFd, PollFlags, poll};
+use crate::sys::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use crate::sys::time::Timespec;
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
+use crate::{fail, limits};
+
+/// What a message says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Message {
+    IdsMapped = 1,
+    RootBuilt,
+    HooksDone,
+    /// With the pty's master; the text is its path in the container.
+    Console,
+    Ready,
+    Created,
+    Disarmed,
+    Go,
+    /// The text is a sentence for the log.
+    Warning,
+    /// The text is the error.
+    Failed,
+    /// The text is the pid, in the helper's pid namespace, of the process that
+    /// it made in its place.
+    Pid,
+}
+
+const ALL: [Message; 11] = [
+    Message::IdsMapped,
+    Message::RootBuilt,
+    Message::HooksDone,
+    Message::Console,
+    Message::Ready,
+    Message::Created,
+    Message::Disarmed,
+    Message::Go,
+    Message::Warning,
+    Message::Failed,
+    Message::Pid,
+];
+
+/// One end.
+pub struct Channel(OwnedFd);
+
+/// What [`Channel::receive`] found.
+pub struct Received<'b> {
+    pub message: Message,
+    pub text: &'b [u8],
+    pub descriptor: Option<OwnedFd>,
+}
+
+/// Room for the longest message.
+pub type Buffer = [u8; 1 + limits::MESSAGE];
+
+impl Channel {
+    /// Both ends: the parent's and the child's.
+    pub fn pair() -> Result<(Channel, Channel)> {
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map(|(parent, child)| (Channel(parent), Channel(child)))
+            .map_err(|errno| fail!(errno => "cannot make a socket pair"))
+    }
+
+    /// Over a connected SEQPACKET socket.
+    pub fn over(socket: OwnedFd) -> Channel {
+        Channel(socket)
+    }
+
+    /// The socket, to wait on.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Whether the other side is gone.
+    pub fn is_hung_up(&self) -> bool {
+        let mut socket = [PollFd::from_borrowed_fd(self.fd(), PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut socket, Some(&now)).is_ok() && socket[0].revents().contains(PollFlags::HUP)
+    }
+
+    /// Says `message`.
+    pub fn send(&self, message: Message) -> Result<()> {
+        self.send_with(message, b"", None)
+    }
+
+    /// Says `message` with a text, which is cut to what an error may have, and
+    /// a descriptor.
+    pub fn send_with(&self, message: Message, text: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<()> {
+        let text = text.get(..limits::MESSAGE).unwrap_or(text);
+        let tag = [message as u8];
+        let parts = [io::IoSlice::new(&tag), io::IoSlice::new(text)];
+        let mut space = [MaybeUninit::uninit(); rustix_space()];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [descriptor.unwrap_or(self.fd())];
+        if descriptor.is_some() {
+            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        }
+        loop {
+            match sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(fail!(errno => "cannot reach the other side of the handshake")),
+            }
+        }
+    }
+
+    /// The next message; `None` when the other side is gone.
+    pub fn receive<'b>(&self, buffer: &'b mut Buffer) -> Result<Option<Received<'b>>> {
+        let mut space = [MaybeUninit::uninit(); rustix_space()];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let length = loop {
+            let mut parts = [io::IoSliceMut::new(buffer)];
+            match recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Ok(received) => break received.bytes,
+                Err(Errno::INTR) => {}
+                // The other side died with messages of ours unread.
+                Err(Errno::CONNRESET) => break 0,
+                Err(errno) => return Err(fail!(errno => "cannot listen to the other side of the handshake")),
+            }
+        };
+        let descriptor = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        let Some((tag, text)) = buffer.get(..length).and_then(|message| message.split_first()) else {
+            return Ok(None);
+        };
+        match ALL.iter().find(|message| **message as u8 == *tag) {
+            Some(message) => Ok(Some(Received { message: *message, text, descriptor })),
+            None => Err(fail!("the other side of the handshake speaks another version")),
+        }
+    }
+
+    /// The child's side: waits for `expected`. A parent that is gone, or says
+    /// anything else, ends the child.
+    pub fn await_parent(&self, expected: Message) -> Result<()> {
+        let mut buffer = [0; 1 + limits::MESSAGE];
+        match self.receive(&mut buffer)? {
+            Some(received) if received.message == expected => Ok(()),
+            _ => Err(fail!("the runtime has died")),
+        }
+    }
+}
+
+impl Error {
+    /// The error that the other side described.
+    pub fn received(text: &[u8]) -> Error {
+        fail!("{}", crate::error::Lossy(text))
+    }
+}
+
+/// Bytes that one descriptor takes in a control message.
+const fn rustix_space() -> usize {
+    crate::sys::one_descriptor_space()
+}

@@ -1,0 +1,45 @@
+//! What the runtime does to itself before it touches anything of a container.
+
+use crate::error::Result;
+use crate::fail;
+use crate::sys::fs::{CWD, Mode, OFlags, openat};
+use crate::sys::process::{DumpableBehavior, set_dumpable_behavior};
+use crate::sys::{self, Errno, SignalSet, Vector};
+
+use super::proc::read_all;
+use super::sealed;
+use crate::identity::FileIdentity;
+
+/// What the runtime has learnt of itself.
+#[derive(Clone, Copy)]
+pub struct Hardened {
+    /// Signals that the caller ignores.
+    pub ignored_signals: SignalSet,
+    /// The file that we run from.
+    pub own: FileIdentity,
+}
+
+/// Makes this process and its children impossible to trace or to look into
+/// (security rule R6), and blocks all signals: from here on they are waited for
+/// where there is something to do about them. All of it from a sealed copy of
+/// the binary, see [`sealed`].
+pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
+    let own = sealed::ensure(arguments, environment)?;
+    let failed = |errno: Errno| fail!(errno => "cannot harden the runtime's own process");
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
+    sys::signal_mask(SignalSet::ALL).map_err(failed)?;
+    let status = openat(CWD, c"/proc/self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let mut buffer = [0; 4096];
+    let status = read_all(&status, &mut buffer).map_err(failed)?;
+    Ok(Hardened { ignored_signals: SignalSet(ignored(status)), own })
+}
+
+/// The mask behind `SigIgn:` (proc_pid_status(5)), in hexadecimal.
+fn ignored(status: &[u8]) -> u64 {
+    status
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"SigIgn:"))
+        .and_then(|digits| core::str::from_utf8(digits).ok())
+        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
+        .unwrap_or(0)
+}

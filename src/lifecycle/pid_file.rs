@@ -1,0 +1,34 @@
+//! The pid file: digits only, no newline (containerd parses it untrimmed),
+//! written beside its place and moved there.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::limits;
+use crate::sys::fs::{CWD, Mode, OFlags, openat, rename};
+use crate::sys::{Errno, io};
+
+/// Writes `pid`, as our pid namespace has it, to `path`.
+pub fn write(path: &CStr, pid: i32) -> Result<()> {
+    let failed = |errno: Errno| fail!(errno => "cannot write the pid file {}", Lossy(path.to_bytes()));
+    let mut beside = heapless::Vec::<u8, { limits::PATH }>::new();
+    let too_long = |_| failed(Errno::NAMETOOLONG);
+    let slash = path.to_bytes().iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let (folder, name) = path.to_bytes().split_at_checked(slash).unwrap_or((b"", b""));
+    for part in [folder, b".", name, b"\0"] {
+        beside.extend_from_slice(part).map_err(|_| too_long(()))?;
+    }
+    let beside = CStr::from_bytes_with_nul(&beside).map_err(|_| failed(Errno::INVAL))?;
+    let mut digits = heapless::String::<16>::new();
+    let _ = write!(digits, "{pid}"); // a pid has seven digits at most
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+    let file = openat(CWD, beside, flags, mode).map_err(failed)?;
+    let written = io::write(&file, digits.as_bytes()).map_err(failed)?;
+    if written != digits.len() {
+        return Err(failed(Errno::NOSPC));
+    }
+    rename(beside, path).map_err(failed)
+}

@@ -1,0 +1,176 @@
+//! Becoming the user's process: what `create`, `run` and `exec` have in common
+//! in the child.
+//!
+//! In two steps, [`prepare`] and [`execute`]; between them the child waits to be
+//! started.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use super::handshake::{Channel, Message};
+use super::process_plan::{ProcessPlan, shown};
+use crate::error::{Error, Result};
+use crate::identity::{self, Sets};
+use crate::json::PathBuffer;
+use crate::sys::fs::{self, FileType, Mode, fchown, fstat, mkdir};
+use crate::sys::process::{self, Uid};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, SignalSet};
+use crate::terminal::pty;
+use crate::{fail, limits};
+
+/// Sees to it that the kernel ends this process when its parent ends. Cleared
+/// by every change of credentials, so armed again after each.
+///
+/// # Errors
+/// The parent has ended already.
+pub fn die_with_parent(channel: &Channel) -> Result<()> {
+    process::set_parent_process_death_signal(Some(process::Signal::KILL))
+        .map_err(|errno| fail!(errno => "cannot tie the process to its parent"))?;
+    if channel.is_hung_up() { Err(fail!("the runtime has died")) } else { Ok(()) }
+}
+
+/// Gives the process its terminal, or its owner the descriptors it inherits.
+/// `console` is called with the pty's far end.
+pub fn prepare_stdio(
+    plan: &ProcessPlan<'_>,
+    channel: &Channel,
+    console: impl FnOnce(BorrowedFd<'_>) -> Result<()>,
+) -> Result<()> {
+    if !plan.terminal {
+        return [sys::stdin(), sys::stdout(), sys::stderr()].into_iter().try_for_each(|fd| give_to(fd, plan.uid));
+    }
+    let pair = pty::open_pair(plan.console_size())?;
+    console(pair.peer.as_fd())?;
+    pty::take_as_controlling(pair.peer.as_fd(), plan.uid)?;
+    channel.send_with(Message::Console, pair.name().as_bytes(), Some(pair.master.as_fd()))
+}
+
+/// Makes the user the owner of a descriptor, so that it can be opened again
+/// through /dev/stdout. Not of /dev/null, which belongs to everybody (security
+/// rule R3), and not where it would change nothing.
+fn give_to(fd: BorrowedFd<'_>, uid: u32) -> Result<()> {
+    let failed = |errno: Errno| fail!(errno => "cannot give standard input and output to user {uid}");
+    let status = fstat(fd).map_err(failed)?;
+    let is_null = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
+        && status.st_rdev == fs::makedev(1, 3);
+    if is_null || status.st_uid == uid {
+        return Ok(());
+    }
+    match fchown(fd, Some(Uid::from_raw(uid)), None) {
+        // Owners that are not of this user namespace, and file systems without
+        // owners: the descriptors work all the same.
+        Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS) => Ok(()),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+/// Becomes the user, in the working directory. Gives the path of the program
+/// in `buffer`. What only the kernel can still refuse is left to [`execute`].
+///
+/// `setgroups_denied`: see [`identity::set_user`].
+pub fn prepare<'b>(
+    plan: &mut ProcessPlan<'_>,
+    channel: &Channel,
+    setgroups_denied: bool,
+    buffer: &'b mut PathBuffer,
+) -> Result<&'b CStr> {
+    // With the right to go anywhere first: the user may lack it, and the engine
+    // has chosen the folder. File systems may refuse root, so the user tries too.
+    let entered = enter(plan.cwd);
+    if let Some(mask) = plan.umask {
+        identity::set_umask(mask);
+    }
+    add_home(plan, buffer)?;
+    if plan.no_new_privileges {
+        identity::no_new_privileges()?;
+    }
+    identity::drop_bounding(&plan.capabilities)?;
+    identity::set_user(plan.uid, plan.gid, plan.buffers.groups, setgroups_denied)?;
+    die_with_parent(channel)?;
+    warn_of(identity::set_capabilities(&plan.capabilities)?, channel)?;
+    match entered {
+        Ok(()) => {}
+        Err(Errno::ACCESS) => enter(plan.cwd).map_err(|errno| cwd_failed(plan, errno))?,
+        Err(errno) => return Err(cwd_failed(plan, errno)),
+    }
+    identity::find_executable(plan.program()?, plan.variable("PATH"), &[plan.own], buffer)
+}
+
+/// HOME, where the environment lacks it: engines expect it of a runtime.
+fn add_home(plan: &mut ProcessPlan<'_>, buffer: &mut PathBuffer) -> Result<()> {
+    if plan.variable("HOME").is_some() {
+        return Ok(());
+    }
+    let home = identity::home_of(plan.uid, buffer);
+    let variable = plan.buffers.arena.join(&[b"HOME=", home.to_bytes()])?;
+    plan.add_variable(variable)
+}
+
+/// Capabilities that could not be granted are a warning (config.md, "Linux
+/// Process").
+fn warn_of(refused: Sets, channel: &Channel) -> Result<()> {
+    let refused = refused.effective | refused.permitted | refused.inheritable | refused.ambient;
+    for number in (0..u64::BITS).filter(|number| refused & 1 << number != 0) {
+        let mut text = heapless::String::<96>::new();
+        let name = identity::capability_name(number).unwrap_or("unknown capability");
+        let _ = write!(text, "{name} cannot be granted"); // fits
+        channel.send_with(Message::Warning, text.as_bytes(), None)?;
+    }
+    Ok(())
+}
+
+fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
+    match plan.view.cwd() {
+        Some(cwd) => cwd.value().os_error(errno.raw_os_error(), format_args!("cannot enter the working directory {cwd}")),
+        None => fail!(errno => "cannot enter the working directory {}", shown(plan.cwd)),
+    }
+}
+
+/// Enters the working directory, making it where it is missing, as engines
+/// expect.
+///
+/// # Errors
+/// ENOENT where it turns out to lie outside the root: a path through
+/// /proc/self/fd can lead there (security rule R4, CVE-2024-21626).
+fn enter(cwd: &CStr) -> Result<(), Errno> {
+    match process::chdir(cwd) {
+        Err(Errno::NOENT) => {
+            make_folders(cwd)?;
+            process::chdir(cwd)?;
+        }
+        other => other?,
+    }
+    if sys::cwd_is_reachable()? { Ok(()) } else { Err(Errno::NOENT) }
+}
+
+/// mkdir -p, in the container.
+fn make_folders(path: &CStr) -> Result<(), Errno> {
+    let mut part = heapless::Vec::<u8, { limits::PATH }>::new();
+    for byte in path.to_bytes_with_nul() {
+        if matches!(byte, b'/' | 0) && !part.is_empty() {
+            let _ = part.push(0); // room for the NUL is left: the path itself has one
+            match CStr::from_bytes_with_nul(&part).map(|part| mkdir(part, Mode::from_raw_mode(0o755))) {
+                Ok(Ok(()) | Err(Errno::EXIST)) => {}
+                Ok(Err(errno)) => return Err(errno),
+                Err(_) => return Err(Errno::INVAL),
+            }
+            part.pop();
+        }
+        part.push(*byte).map_err(|_| Errno::NAMETOOLONG)?;
+    }
+    Ok(())
+}
+
+/// The last step: descriptors, signals, execve. Returns only on failure.
+pub fn execute(plan: &ProcessPlan<'_>, path: &CStr) -> Error {
+    let failed = |errno: Errno| fail!(errno => "cannot prepare for the execution of {}", shown(path));
+    // Ours are all close-on-exec; these are those we have been given unasked.
+    if let Err(errno) = sys::close_range_on_exec(3 + plan.preserve_fds) {
+        return failed(errno);
+    }
+    if let Err(errno) = sys::ignored_to_default(plan.ignored_signals).and_then(|()| sys::signal_mask(SignalSet::NONE)) {
+        return failed(errno);
+    }
+    let errno = sys::execve(path, plan.buffers.arguments, plan.buffers.environment);
+    fail!(errno => "exec {}", shown(path))
+}

@@ -1,0 +1,173 @@
+//! What the user's process is to be: everything that is known before it exists.
+
+use core::ffi::CStr;
+
+use super::arena::Arena;
+use super::environment;
+use super::hardening::Hardened;
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::identity::{FileIdentity, Groups, Sets};
+use crate::json::Text;
+use crate::limits;
+use crate::spec::config::Process;
+use crate::spec::record::List;
+use crate::sys::termios::Winsize;
+use crate::sys::{PointerTable, SignalSet};
+
+/// argv or envp.
+pub type Strings = PointerTable<'static, { limits::STRINGS }>;
+
+/// The static buffers that a plan fills.
+pub struct Buffers {
+    pub arguments: &'static mut Strings,
+    pub environment: &'static mut Strings,
+    pub names: &'static mut [u32],
+    pub groups: &'static mut Groups,
+    pub arena: Arena<'static>,
+}
+
+/// The process.
+pub struct ProcessPlan<'a> {
+    /// The document, for what is read where it stands: rlimits, and places for errors.
+    pub view: Process<'a>,
+    pub uid: u32,
+    pub gid: u32,
+    pub umask: Option<u32>,
+    /// Absolute, in the container.
+    pub cwd: &'static CStr,
+    pub capabilities: Sets,
+    pub no_new_privileges: bool,
+    pub terminal: bool,
+    /// Descriptors from 3 on that the process gets.
+    pub preserve_fds: u32,
+    /// Signals that whoever called us ignores.
+    pub ignored_signals: SignalSet,
+    /// The file that we run from, which nobody may execute.
+    pub own: FileIdentity,
+    pub buffers: Buffers,
+}
+
+impl<'a> ProcessPlan<'a> {
+    /// As the document describes it.
+    pub fn new(view: Process<'a>, mut buffers: Buffers, hardened: Hardened) -> Result<ProcessPlan<'a>> {
+        let cwd = match view.cwd() {
+            Some(cwd) => buffers.arena.text(cwd)?,
+            None => c"/",
+        };
+        let mut plan = ProcessPlan {
+            view,
+            uid: 0,
+            gid: 0,
+            umask: None,
+            cwd,
+            capabilities: Sets::of(view.capabilities()),
+            no_new_privileges: view.no_new_privileges() == Some(true),
+            terminal: view.terminal() == Some(true),
+            preserve_fds: 0,
+            ignored_signals: hardened.ignored_signals,
+            own: hardened.own,
+            buffers,
+        };
+        if let Some(user) = view.user() {
+            plan.uid = user.uid().unwrap_or(0);
+            plan.gid = user.gid().unwrap_or(0);
+            plan.umask = user.umask();
+            plan.buffers.groups.read(user.additional_gids())?;
+        }
+        plan.add_arguments(view.args())?;
+        for variable in view.env().iter() {
+            plan.add_variable_text(variable)?;
+        }
+        Ok(plan)
+    }
+
+    /// Rows and columns of the terminal.
+    pub fn console_size(&self) -> Option<Winsize> {
+        let size = self.view.console_size()?;
+        Some(Winsize {
+            ws_row: size.height()?.try_into().ok()?,
+            ws_col: size.width()?.try_into().ok()?,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        })
+    }
+
+    fn add_arguments(&mut self, arguments: List<'_, Text<'static>>) -> Result<()> {
+        for argument in arguments.iter() {
+            let argument = self.buffers.arena.text(argument)?;
+            self.add_argument(argument)?;
+        }
+        Ok(())
+    }
+
+    /// Adds to argv.
+    pub fn add_argument(&mut self, argument: &'static CStr) -> Result<()> {
+        match self.buffers.arguments.push(argument) {
+            true => Ok(()),
+            false => Err(fail!("more arguments than the limit of {}", limits::STRINGS)),
+        }
+    }
+
+    fn add_variable_text(&mut self, variable: Text<'_>) -> Result<()> {
+        let variable = self.buffers.arena.text(variable)?;
+        self.add_variable(variable)
+    }
+
+    /// Adds to the environment; it counts instead of earlier ones of its name.
+    pub fn add_variable(&mut self, variable: &'static CStr) -> Result<()> {
+        match self.buffers.environment.push(variable) {
+            true => Ok(()),
+            false => Err(fail!("more environment variables than the limit of {}", limits::STRINGS)),
+        }
+    }
+
+    /// Leaves out the variables that a later one of the same name overrides: to
+    /// be called when all have been added.
+    pub fn settle_environment(&mut self) {
+        let Buffers { environment: variables, names, .. } = &mut self.buffers;
+        // Found in falling order, and remembered in the upper half of the table's
+        // own array only as marks in `variables`: the search looks at kept ones.
+        let mut marks = Marks { variables };
+        environment::find_overridden(&mut marks, names);
+        variables.compact();
+    }
+
+    /// A variable's value.
+    pub fn variable(&self, name: &str) -> Option<&'static CStr> {
+        let variables = &self.buffers.environment;
+        let found = (0..variables.len()).filter_map(|index| variables.get(index)).find(|variable| {
+            environment::name(variable.to_bytes()) == name.as_bytes() && variable.count_bytes() > name.len()
+        })?;
+        CStr::from_bytes_with_nul(found.to_bytes_with_nul().get(name.len() + 1..)?).ok()
+    }
+
+    /// What is to be executed: the first argument.
+    pub fn program(&self) -> Result<&'static CStr> {
+        self.buffers.arguments.get(0).ok_or_else(|| self.view.value().error(format_args!("\"args\" is missing or empty")))
+    }
+}
+
+/// An argument's text for a message.
+pub fn shown(argument: &CStr) -> Lossy<'_> {
+    Lossy(argument.to_bytes())
+}
+
+/// The environment, for [`environment::find_overridden`].
+struct Marks<'a> {
+    variables: &'a mut Strings,
+}
+
+impl environment::Variables for Marks<'_> {
+    fn count(&self) -> usize {
+        self.variables.len()
+    }
+
+    fn variable(&self, index: usize) -> &[u8] {
+        self.variables.get(index).map_or(&[], CStr::to_bytes)
+    }
+
+    fn overridden(&mut self, index: usize) {
+        self.variables.forget(index);
+    }
+}

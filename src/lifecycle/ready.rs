@@ -1,0 +1,70 @@
+//! The parent's side of the handshake, for every kind of child: from its birth
+//! to `Ready`, and the word to go.
+
+use super::container::{Process, wait_end};
+use super::handshake::{Channel, Message};
+use super::process_plan::ProcessPlan;
+use crate::error::{Error, Result};
+use crate::identity::{oom_score_adj, rlimit};
+use crate::sys::process::{WaitId, WaitIdOptions, waitid};
+use crate::sys::{AsFd, OwnedFd};
+use crate::{fail, limits};
+
+/// Listens until the child is ready. Gives its terminal, where it has one.
+///
+/// # Errors
+/// What the child says last, or what became of it.
+pub fn await_ready(
+    channel: &Channel,
+    child: &Process,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Option<Terminal>> {
+    let mut terminal = None;
+    loop {
+        let mut buffer = [0; 1 + limits::MESSAGE];
+        let Some(received) = channel.receive(&mut buffer)? else { return Err(ended(child)) };
+        match received.message {
+            Message::Ready => return Ok(terminal),
+            Message::Failed => return Err(Error::received(received.text)),
+            Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
+            Message::Console => {
+                let path = heapless::Vec::from_slice(received.text).unwrap_or_default();
+                terminal = received.descriptor.map(|master| Terminal { master, path });
+            }
+            _ => return Err(fail!("the container's process speaks another version of the handshake")),
+        }
+    }
+}
+
+/// The terminal that the child has made for itself.
+pub struct Terminal {
+    pub master: OwnedFd,
+    /// In the container: `/dev/pts/0`.
+    pub path: heapless::Vec<u8, 64>,
+}
+
+/// The child has closed its end without a word: how it ended.
+fn ended(child: &Process) -> Error {
+    let _ = wait_end(child.pidfd.as_fd(), 1000);
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    match waitid(WaitId::PidFd(child.pidfd.as_fd()), options) {
+        Ok(Some(status)) => match (status.terminating_signal(), status.exit_status()) {
+            (Some(9), _) => fail!(
+                "the container's process was killed before it was ready: by the kernel if it ran out of memory, \
+                 or from outside"
+            ),
+            (Some(signal), _) => fail!("the container's process was ended by signal {signal} before it was ready"),
+            (None, status) => fail!("the container's process ended with status {} before it was ready", status.unwrap_or(0)),
+        },
+        _ => fail!("the container's process has disappeared before it was ready"),
+    }
+}
+
+/// What the parent has to do to the process because the process itself may lack
+/// the right to: its limits, and its place in the queue of the OOM killer.
+pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
+    if let Some(value) = plan.view.oom_score_adj() {
+        oom_score_adj(child.pid, value)?;
+    }
+    rlimit::set(child.pid, plan.view.rlimits())
+}

@@ -1,0 +1,251 @@
+//! The state directory: one folder a container, under `--root`.
+//!
+//! ```text
+//! ROOT/               0700, ours
+//!   ID/               0700; its existence is what makes the id taken; locked while it changes
+//!     state.json      the record, always replaced as a whole
+//!     config.json     the configuration as it was at `create`, for `exec`
+//!     start.sock      the start gate, see `gate`
+//! ```
+//!
+//! The record is written before the first effect in the kernel and again when
+//! there is more to know (security rule R14), so that whatever happens in
+//! between, `delete --force` finds what there is to clear up.
+
+use core::ffi::CStr;
+
+use super::arena::Arena;
+use super::proc::read_all;
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::json::{Document, Text};
+use crate::spec::state::{RecordView, StateRecord};
+use crate::sys::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, renameat, unlinkat};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, fs, io, process};
+
+/// Where the state of all containers is: `--root`.
+pub struct StateRoot {
+    fd: OwnedFd,
+}
+
+impl StateRoot {
+    /// Opens it; with `create` it is made first where it is missing.
+    ///
+    /// # Errors
+    /// It is a symbolic link, belongs to somebody else or others may write to
+    /// it (security rule R13).
+    pub fn open(path: &CStr, create: bool) -> Result<Option<StateRoot>> {
+        let shown = Lossy(path.to_bytes());
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match fs::open(path, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) if !create => return Ok(None),
+            Err(Errno::NOENT) => {
+                make_folders(path)?;
+                fs::open(path, flags, Mode::empty())
+                    .map_err(|errno| fail!(errno => "cannot open the state directory {shown}"))?
+            }
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                return Err(fail!("the state directory {shown} is a symbolic link or no directory: refused"));
+            }
+            Err(errno) => return Err(fail!(errno => "cannot open the state directory {shown}")),
+        };
+        let status = fstat(&fd).map_err(|errno| fail!(errno => "cannot look at the state directory {shown}"))?;
+        if status.st_uid != process::geteuid().as_raw() || status.st_mode & 0o022 != 0 {
+            return Err(fail!("the state directory {shown} belongs to another user or others may write to it: refused"));
+        }
+        Ok(Some(StateRoot { fd }))
+    }
+
+    /// Makes a container's folder, locked.
+    ///
+    /// # Errors
+    /// The id is taken.
+    pub fn create(&self, id: &CStr) -> Result<Folder<'_>> {
+        let shown = Lossy(id.to_bytes());
+        match mkdirat(&self.fd, id, Mode::RWXU) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Err(fail!("container with given ID already exists: {shown}")),
+            Err(errno) => return Err(fail!(errno => "cannot make the state directory of {shown}")),
+        }
+        let folder = self.folder(id)?.ok_or_else(|| fail!("the state directory of {shown} has disappeared"))?;
+        folder.lock()?;
+        Ok(folder)
+    }
+
+    /// Opens a container's folder; `None` where there is none.
+    pub fn folder(&self, id: &CStr) -> Result<Option<Folder<'_>>> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.fd, id, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Folder { root: self.fd.as_fd(), fd })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(fail!(errno => "cannot open the state directory of {}", Lossy(id.to_bytes()))),
+        }
+    }
+
+    /// Calls `each` with the name of every folder.
+    pub fn for_each(&self, mut each: impl FnMut(&CStr) -> Result<()>) -> Result<()> {
+        let failed = |errno: Errno| fail!(errno => "cannot list the state directory");
+        let mut buffer = [core::mem::MaybeUninit::uninit(); 4096];
+        let fd = openat(&self.fd, c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        let mut entries = RawDir::new(fd, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(failed)?;
+            if !entry.file_name().to_bytes().starts_with(b".") {
+                each(entry.file_name())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// mkdir -p with mode 0700: every folder on the way to `path`.
+fn make_folders(path: &CStr) -> Result<()> {
+    let shown = Lossy(path.to_bytes());
+    let mut part: heapless::Vec<u8, { crate::limits::PATH }> = heapless::Vec::new();
+    for byte in path.to_bytes_with_nul() {
+        if matches!(byte, b'/' | 0) && !part.is_empty() && part.last() != Some(&b'/') {
+            // Room for the NUL is left: the path itself has one.
+            let _ = part.push(0);
+            if let Ok(folder) = CStr::from_bytes_with_nul(&part) {
+                match mkdirat(fs::CWD, folder, Mode::RWXU) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(fail!(errno => "cannot make the state directory {shown}")),
+                }
+            }
+            part.pop();
+        }
+        part.push(*byte).map_err(|_| fail!("the path of the state directory is too long: {shown}"))?;
+    }
+    Ok(())
+}
+
+/// The folder of one container.
+pub struct Folder<'a> {
+    root: BorrowedFd<'a>,
+    fd: OwnedFd,
+}
+
+impl Folder<'_> {
+    /// The folder itself.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Waits until nobody else changes the container.
+    pub fn lock(&self) -> Result<()> {
+        loop {
+            match flock(&self.fd, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(fail!(errno => "cannot lock the container's state directory")),
+            }
+        }
+    }
+
+    /// Lets others change the container. Said, not left to the closing of the
+    /// descriptor: a child may have a copy of it.
+    pub fn unlock(&self) {
+        // An advisory lock that we hold can be given back.
+        let _ = flock(&self.fd, FlockOperation::Unlock);
+    }
+
+    /// Whether the folder is still what its id names: it is not once it was
+    /// deleted while the lock was waited for.
+    pub fn is_current(&self, id: &CStr) -> bool {
+        match (fstat(&self.fd), fs::statat(self.root, id, AtFlags::SYMLINK_NOFOLLOW)) {
+            (Ok(own), Ok(named)) => own.st_ino == named.st_ino && own.st_dev == named.st_dev,
+            _ => false,
+        }
+    }
+
+    /// Replaces the record. `scratch`: room for its text.
+    pub fn write_record(&self, record: &StateRecord<'_>, scratch: &mut [u8]) -> Result<()> {
+        let length = record.write(scratch)?;
+        let text = scratch.get(..length).unwrap_or(&[]);
+        let failed = |errno: Errno| fail!(errno => "cannot write the container's state");
+        self.write_file(c"state.json.new", text).map_err(failed)?;
+        renameat(&self.fd, c"state.json.new", &self.fd, c"state.json").map_err(failed)
+    }
+
+    /// Reads the record; `None` where there is none. `scratch`: room for its
+    /// text. Its strings come to lie in `arena`.
+    ///
+    /// # Errors
+    /// It is not what [`Folder::write_record`] writes: somebody else was at it.
+    pub fn read_record<'a>(&self, scratch: &mut [u8], arena: &mut Arena<'a>) -> Result<Option<StateRecord<'a>>> {
+        let Some(text) = self.read(c"state.json", scratch)? else { return Ok(None) };
+        let document = Document::parse("state.json", text)?;
+        let view = RecordView::read(&document)?;
+        let mut string = |text: Option<Text<'_>>| match text {
+            Some(text) => arena.text(text).map(|string| string.to_str().unwrap_or("")),
+            None => Ok(""),
+        };
+        Ok(Some(StateRecord {
+            oci_version: string(view.oci_version())?,
+            id: string(view.id())?,
+            bundle: string(view.bundle())?,
+            rootfs: string(view.rootfs())?,
+            created: string(view.created())?,
+            owner: string(view.owner())?,
+            pid: view.pid().unwrap_or(0),
+            start_time: view.start_time().unwrap_or(0),
+            boot_id: string(view.boot_id())?,
+            pidfd_inode: view.pidfd_inode().unwrap_or(0),
+            creator_pid: view.creator_pid().unwrap_or(0),
+            creator_start_time: view.creator_start_time().unwrap_or(0),
+            status: string(view.status())?,
+            cgroup: string(view.cgroup())?,
+            cgroup_inode: view.cgroup_inode().unwrap_or(0),
+            own_pid_namespace: view.own_pid_namespace().unwrap_or(false),
+            started: view.started().unwrap_or(false),
+            terminal: view.terminal().unwrap_or(false),
+        }))
+    }
+
+    /// Keeps the configuration for `exec` and `delete`.
+    pub fn write_config(&self, text: &[u8]) -> Result<()> {
+        self.write_file(c"config.json", text).map_err(|errno| fail!(errno => "cannot keep the container's config.json"))
+    }
+
+    fn write_file(&self, name: &CStr, mut text: &[u8]) -> Result<(), Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
+        while !text.is_empty() {
+            match io::write(&file, text) {
+                Ok(written) => text = text.get(written..).unwrap_or(&[]),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one of the files; `None` where it is missing.
+    pub fn read<'b>(&self, name: &CStr, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>> {
+        let failed = |errno: Errno| fail!(errno => "cannot read the container's {}", Lossy(name.to_bytes()));
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(file) => read_all(&file, buffer).map(Some).map_err(failed),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// Removes the folder and what is in it; the record last, so that a removal
+    /// that is cut short can be found and finished.
+    pub fn remove(self, id: &CStr) -> Result<()> {
+        let failed = |errno: Errno| fail!(errno => "cannot remove the state directory of {}", Lossy(id.to_bytes()));
+        for name in [c"start.sock", c"config.json", c"state.json.new", c"state.json"] {
+            match unlinkat(&self.fd, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        match unlinkat(self.root, id, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+}
+

@@ -1,0 +1,47 @@
+//! The program's memory: every large buffer, in one static that the entry
+//! point owns.
+//!
+//! All zeros at the start, so it lies in .bss: a page that is never touched
+//! takes no memory. One command uses one set of buffers once.
+
+use super::process_plan::Strings;
+use crate::sys::PointerTable;
+use crate::limits;
+
+/// The buffers.
+pub struct Workspace {
+    /// config.json. One byte more than the limit, to notice a larger one.
+    pub document: [u8; limits::DOCUMENT + 1],
+    /// The process file of `exec`, or the state record of the container.
+    pub second: [u8; limits::DOCUMENT + 1],
+    /// Strings for the kernel: decoded, NUL-terminated.
+    pub strings: [u8; limits::STRING_BYTES],
+    /// argv and envp of the container's process.
+    pub arguments: Strings,
+    pub environment: Strings,
+    /// Hash table over the environment, see [`super::environment`].
+    pub names: [u32; limits::NAMES],
+    /// Supplementary group ids.
+    pub groups: [u32; limits::GROUPS],
+}
+
+impl Workspace {
+    /// All zeros.
+    pub const fn new() -> Workspace {
+        Workspace {
+            document: [0; limits::DOCUMENT + 1],
+            second: [0; limits::DOCUMENT + 1],
+            strings: [0; limits::STRING_BYTES],
+            arguments: PointerTable::new(),
+            environment: PointerTable::new(),
+            names: [0; limits::NAMES],
+            groups: [0; limits::GROUPS],
+        }
+    }
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
