@@ -27,6 +27,9 @@ limits! {
     /// Levels of nesting in a JSON document: one bit each on the validator's
     /// stack. The deepest path in the runtime-spec has 8.
     NESTING = 128, "depth of nesting in a JSON document";
+    /// Bytes of a member's name that a message shows before it goes on with "…":
+    /// a name may be as long as the document, and what is wrong is said after it.
+    NAME_SHOWN = 80, "length of a member's name in a message in bytes";
     /// Bytes of a path, its NUL included: the kernel's PATH_MAX.
     PATH = 4096, "length of a path in bytes (PATH_MAX)";
     /// Bytes of a container id. It becomes a folder's name in the state
