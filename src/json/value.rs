@@ -238,7 +238,7 @@ impl<'a> Text<'a> {
     }
 
     /// The characters.
-    pub fn chars(&self) -> impl Iterator<Item = char> + Clone + 'a {
+    pub fn chars(&self) -> impl Iterator<Item = char> + Clone + use<'a> {
         Characters { rest: core::str::from_utf8(self.raw()).unwrap_or("") }
     }
 
