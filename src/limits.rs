@@ -27,8 +27,24 @@ limits! {
     /// Levels of nesting in a JSON document: one bit each on the validator's
     /// stack. The deepest path in the runtime-spec has 8.
     NESTING = 128, "depth of nesting in a JSON document";
+    /// Bytes of a member's name that a message shows before it goes on with "…":
+    /// a name may be as long as the document, and what is wrong is said after it.
+    NAME_SHOWN = 80, "length of a member's name in a message in bytes";
     /// Bytes of a path, its NUL included: the kernel's PATH_MAX.
     PATH = 4096, "length of a path in bytes (PATH_MAX)";
+    /// Members of an object with names of its own (annotations, sysctls): each is
+    /// compared with all before it, and an engine's largest has a few dozen.
+    MAP_MEMBERS = 1024, "number of members in a map (annotations, sysctl, …)";
+    /// Lines of uid_map or gid_map: the kernel's UID_GID_MAP_MAX_EXTENTS.
+    ID_MAPPINGS = 340, "number of lines in a uid or gid mapping";
+    /// Bytes of a host or domain name: the kernel's __NEW_UTS_LEN.
+    HOSTNAME = 64, "length of a host or domain name in bytes";
+    /// Bytes of the record in the state directory: three paths in the worst
+    /// escaping (six bytes for one), and room for the rest.
+    RECORD = 3 * 6 * PATH + 8192, "size of a container's state record in bytes";
+    /// Bytes of the state document: two such paths, and annotations, which
+    /// are never longer than in the config.json they come from.
+    STATE = 2 * 6 * PATH + 8192 + DOCUMENT, "size of the state document in bytes";
     /// Bytes of a container id. It becomes a folder's name in the state
     /// directory, and a cgroup's: NAME_MAX, less room for what we append.
     ID = 240, "length of a container id in bytes";

@@ -12,3 +12,6 @@ mod validate;
 mod value;
 
 pub use value::{Document, Items, Kind, Members, PathBuffer, Text, Value};
+
+#[cfg(test)]
+mod tests;

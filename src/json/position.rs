@@ -1,13 +1,32 @@
 //! Where a byte of a document stands, for a person.
 //!
 //! Worked out from the text when an error is made, so that nothing has to be
-//! carried along while all is well.
+//! carried along while all is well. The text may be broken, at the place that
+//! is asked for or anywhere else: no answer is wrong enough to fail for.
 
-use core::fmt::{self, Write};
+use core::fmt;
+
+use crate::error::Lossy;
+use crate::limits::{NAME_SHOWN, NESTING};
+
+/// A place in a document. Displays as what an error begins with:
+/// `config.json:41:17: mounts[3].type: `, without a path at the root.
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) text: &'a [u8],
+    pub(super) offset: usize,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = line_and_column(self.text, self.offset);
+        write!(f, "{}:{line}:{column}: {}", self.name, Path::to(self.text, self.offset))
+    }
+}
 
 /// Line and column of the byte at `offset`, both from 1; a column is a
 /// character.
-pub(super) fn line_and_column(text: &[u8], offset: usize) -> (usize, usize) {
+fn line_and_column(text: &[u8], offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
@@ -17,119 +36,130 @@ pub(super) fn line_and_column(text: &[u8], offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The path of what stands at `offset`: `linux.namespaces[2].type`. Displays as
-/// nothing at the root. Also works in a text that is broken at `offset`.
-pub(super) struct Path<'a> {
-    pub(super) text: &'a [u8],
-    pub(super) offset: usize,
+/// The containers around a place, and the member or element of each in which
+/// it lies. Found in one pass: a hostile text must not make its error slow.
+struct Path<'a> {
+    text: &'a [u8],
+    levels: [Level; NESTING],
+    depth: usize,
 }
 
-impl Path<'_> {
-    pub(super) fn is_root(&self) -> bool {
-        let mut probe = IsEmpty(true);
-        let _ = write!(probe, "{self}");
-        probe.0
-    }
-}
-
-struct IsEmpty(bool);
-
-impl Write for IsEmpty {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0 &= text.is_empty();
-        Ok(())
-    }
-}
-
-/// One container on the way from the root to the offset.
-enum Step<'a> {
-    /// In an object, behind this name (raw, without quotes).
-    Member(&'a [u8]),
-    /// In an array, at this index.
-    Index(usize),
+/// One container on the way from the root.
+#[derive(Clone, Copy)]
+struct Level {
+    object: bool,
+    /// Whether its present member has been named, its present element begun.
+    entered: bool,
+    /// In an object, where that member's name begins; in an array, the index.
+    /// (A document's size fits.)
+    number: u32,
 }
 
 impl<'a> Path<'a> {
-    /// The step taken inside the container that begins at `at`, and where the
-    /// value it leads to begins: the last one that begins at or before the offset.
-    fn step(&self, at: usize) -> Option<(Step<'a>, usize)> {
-        let text = self.text;
-        let is_object = text.get(at)? == &b'{';
-        let mut index = 0;
-        let mut name: &[u8] = &[];
-        let mut expects_name = is_object;
-        let mut begin = None; // of the value in whose turn we are
-        let mut depth = 0usize;
-        let mut place = at + 1;
-        while place <= self.offset
-            && let Some(byte) = text.get(place)
+    fn to(text: &'a [u8], offset: usize) -> Path<'a> {
+        let outside = Level { object: false, entered: false, number: 0 };
+        let mut path = Path { text, levels: [outside; NESTING], depth: 0 };
+        let mut at = 0;
+        while at <= offset
+            && let Some(byte) = text.get(at)
         {
-            let mut next = place + 1;
-            if *byte == b'"' {
-                next = skip_string(text, place);
-            }
-            if depth == 0 {
-                match byte {
-                    b' ' | b'\t' | b'\n' | b'\r' => {}
-                    b',' => {
-                        index += 1;
-                        expects_name = is_object;
-                        begin = None;
-                    }
-                    b':' if is_object && begin.is_none() => {}
-                    b'"' if expects_name => {
-                        name = text.get(place + 1..next.saturating_sub(1)).unwrap_or(&[]);
-                        expects_name = false;
-                        // An error about the name itself is about the member.
-                        if next > self.offset {
-                            return Some((Step::Member(name), usize::MAX));
-                        }
-                    }
-                    b'}' | b']' => return None, // closed before the offset
-                    _ => begin = begin.or(Some(place)),
-                }
-            }
+            let mut next = at + 1;
             match byte {
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                _ => {}
+                b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
+                b'"' => match string_end(text, at) {
+                    Some(end) => {
+                        path.enter(Some(at));
+                        next = end;
+                    }
+                    None => {
+                        path.enter(None);
+                        break; // what follows is inside it
+                    }
+                },
+                // What stands between values is a matter of the container.
+                b',' | b'}' | b']' if at == offset => break,
+                b',' => path.leave(),
+                b'}' | b']' => path.depth = path.depth.saturating_sub(1),
+                b'{' | b'[' => {
+                    path.enter(None);
+                    if at == offset || !path.push(*byte == b'{') {
+                        break;
+                    }
+                }
+                _ => path.enter(None),
             }
-            place = next;
+            at = next;
         }
-        let step = if is_object { Step::Member(name) } else { Step::Index(index) };
-        begin.map(|begin| (step, begin))
+        path
+    }
+
+    fn innermost(&mut self) -> Option<&mut Level> {
+        self.levels.get_mut(self.depth.checked_sub(1)?)
+    }
+
+    /// A value begins in the innermost container, or a member's name does.
+    fn enter(&mut self, string: Option<usize>) {
+        let Some(level) = self.innermost() else { return };
+        match string {
+            Some(name) if level.object && !level.entered => {
+                level.number = name as u32;
+                level.entered = true;
+            }
+            // Without its name a member cannot be told.
+            _ => level.entered |= !level.object,
+        }
+    }
+
+    /// A comma: the next turn of the innermost container.
+    fn leave(&mut self) {
+        if let Some(level) = self.innermost() {
+            level.entered = false;
+            level.number = if level.object { level.number } else { level.number.saturating_add(1) };
+        }
+    }
+
+    /// Whether there was room for one more.
+    fn push(&mut self, object: bool) -> bool {
+        match self.levels.get_mut(self.depth) {
+            Some(level) => {
+                *level = Level { object, entered: false, number: 0 };
+                self.depth += 1;
+                true
+            }
+            None => false,
+        }
     }
 }
 
-fn skip_string(text: &[u8], mut at: usize) -> usize {
-    at += 1;
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+/// From the opening quote to behind the closing one, if there is one.
+fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += 1;
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 1,
+            _ => {}
         }
     }
-    text.len()
 }
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut at = self.text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
-        let mut first = true;
-        while at < self.offset && matches!(self.text.get(at), Some(b'{' | b'[')) {
-            let Some((step, value)) = self.step(at) else { break };
-            match step {
-                Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Member(name) => {
-                    let dot = if first { "" } else { "." };
-                    write!(f, "{dot}{}", crate::error::Lossy(name))?;
-                }
+        let mut separator = "";
+        for level in self.levels.iter().take(self.depth).take_while(|level| level.entered) {
+            let number = level.number as usize;
+            if level.object {
+                let end = string_end(self.text, number).unwrap_or(number);
+                let name = self.text.get(number + 1..end.saturating_sub(1)).unwrap_or(&[]);
+                // What is wrong comes behind the path, and has to be seen too.
+                let (shown, rest) = name.split_at_checked(NAME_SHOWN).map_or((name, ""), |(shown, _)| (shown, "…"));
+                write!(f, "{separator}{}{rest}", Lossy(shown))?;
+            } else {
+                write!(f, "[{number}]")?;
             }
-            first = false;
-            at = value;
+            separator = ".";
         }
-        Ok(())
+        f.write_str(if separator.is_empty() { "" } else { ": " })
     }
 }
 
@@ -138,22 +168,57 @@ mod tests {
     use super::*;
     use std::string::ToString;
 
+    fn at(text: &str, offset: usize) -> std::string::String {
+        Place { name: "t", text: text.as_bytes(), offset }.to_string()
+    }
+
     #[test]
     fn paths_and_positions() {
-        let text = "{\"a\": 1,\n \"bé\": {\"c\": [[], {\"d\": \"x\\\"]\"}, 7]}}".as_bytes();
-        for (needle, line, column, path) in [
-            ("{\"a\"", 1, 1, ""),
-            ("1,", 1, 7, "a"),
-            ("\"bé\"", 2, 2, "bé"),
-            ("{\"c\"", 2, 8, "bé"),
-            ("[[]", 2, 14, "bé.c"),
-            ("[],", 2, 15, "bé.c[0]"),
-            ("\"x", 2, 25, "bé.c[1].d"),
-            ("7]", 2, 34, "bé.c[2]"),
+        let text = "{\"a\": 1,\n \"bé\": {\"c\": [[], {\"d\": \"x\\\"]\"}, 7]}}";
+        for (needle, expected) in [
+            ("{\"a\"", "t:1:1: "),
+            ("\"a\"", "t:1:2: a: "),
+            ("1,", "t:1:7: a: "),
+            ("\"bé\"", "t:2:2: bé: "),
+            ("{\"c\"", "t:2:8: bé: "),
+            ("[[]", "t:2:14: bé.c: "),
+            ("[],", "t:2:15: bé.c[0]: "),
+            ("{\"d\"", "t:2:19: bé.c[1]: "),
+            ("\"x", "t:2:25: bé.c[1].d: "),
+            ("7]", "t:2:34: bé.c[2]: "),
+            ("]}}", "t:2:35: bé.c[2]: "),
         ] {
-            let offset = text.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap();
-            assert_eq!(line_and_column(text, offset), (line, column), "{needle}");
-            assert_eq!(Path { text, offset }.to_string(), path, "{needle}");
+            assert_eq!(at(text, text.find(needle).unwrap()), expected, "{needle}");
         }
+    }
+
+    #[test]
+    fn a_broken_text_has_places_too() {
+        for (text, offset, expected) in [
+            ("", 0, "t:1:1: "),
+            ("]", 0, "t:1:1: "),
+            ("}},\"a\"", 3, "t:1:4: "),
+            ("[1,", 3, "t:1:4: "),
+            ("[1,,2]", 3, "t:1:4: "),
+            ("[1 2]", 3, "t:1:4: [0]: "),
+            ("{\"a\"", 4, "t:1:5: a: "),
+            ("{\"a\" 1}", 5, "t:1:6: a: "),
+            ("{\"a\":1,", 7, "t:1:8: "),
+            ("{\"a\":1, x", 8, "t:1:9: "),
+            ("{\"a\":[{\"b", 9, "t:1:10: a[0]: "),
+            ("{\"a\":[{\"b\\", 10, "t:1:11: a[0]: "),
+            ("[\n\n\"", 4, "t:3:2: [0]: "),
+            ("[1]", 99, "t:1:4: "),
+        ] {
+            assert_eq!(at(text, offset), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_texts_stay_short_and_quick() {
+        let name = "n".repeat(100_000);
+        assert!(at(&std::format!("{{\"{name}\":1}}"), 100_004).len() < 120);
+        let deep = "[".repeat(1 << 20);
+        assert!(at(&deep, deep.len()).ends_with("[0][0]: "));
     }
 }

@@ -1,18 +1,24 @@
 //! The one pass that a document has to survive before anything looks at it.
 //!
 //! RFC 8259 to the letter, in constant memory: nesting is one bit a level. On
-//! top of the grammar three things are refused because nothing good can come
+//! top of the grammar four things are refused because nothing good can come
 //! of them: a byte order mark, a NUL in a string (the kernel would end the
-//! string there), and a nesting deeper than `limits::NESTING`.
+//! string there), a nesting deeper than `limits::NESTING`, and a text longer
+//! than `limits::DOCUMENT`.
 //! Duplicate names are found later, where a table says which matter.
 
-use crate::limits::NESTING;
+use crate::limits::{DOCUMENT, NESTING};
 
 /// What is wrong and where: bytes from the start.
 pub(super) type Fault = (usize, &'static str);
 
 /// Checks the whole of `text`.
 pub(super) fn validate(text: &[u8]) -> Result<(), Fault> {
+    const { assert!(DOCUMENT == 1_048_576) };
+    if text.len() > DOCUMENT {
+        // Whoever read it knows the size, and should have said it already.
+        return Err((DOCUMENT, "the document is larger than the limit of 1048576 bytes"));
+    }
     if text.starts_with(&[0xef, 0xbb, 0xbf]) {
         return Err((0, "begins with a byte order mark"));
     }

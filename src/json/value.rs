@@ -6,7 +6,8 @@
 use core::ffi::CStr;
 use core::fmt::{self, Write};
 
-use super::{position, validate};
+use super::position::Place;
+use super::validate;
 use crate::error::{Error, Result};
 use crate::{fail, limits};
 
@@ -20,6 +21,9 @@ pub struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// Validates `text` (see [`validate`]); `name` is what errors call it.
+    ///
+    /// # Errors
+    /// What is wrong first, with its place.
     pub fn parse(name: &'a str, text: &'a [u8]) -> Result<Document<'a>> {
         let document = Document { name, text };
         match validate::validate(text) {
@@ -41,10 +45,11 @@ impl<'a> Document<'a> {
     /// `name:line:column: path: message`, for the place `offset` bytes in.
     #[cold]
     pub fn error(&self, offset: usize, message: fmt::Arguments<'_>) -> Error {
-        let (line, column) = position::line_and_column(self.text, offset);
-        let path = position::Path { text: self.text, offset };
-        let separator = if path.is_root() { "" } else { ": " };
-        fail!("{}:{line}:{column}: {path}{separator}{message}", self.name)
+        fail!("{}{message}", self.place(offset))
+    }
+
+    fn place(&self, offset: usize) -> Place<'a> {
+        Place { name: self.name, text: self.text, offset }
     }
 }
 
@@ -157,10 +162,7 @@ impl<'a> Value<'a> {
     /// An error about this place with what the kernel said: `…: message: errno`.
     #[cold]
     pub fn os_error(&self, errno: i32, message: fmt::Arguments<'_>) -> Error {
-        let path = position::Path { text: self.document.text, offset: self.at };
-        let (line, column) = position::line_and_column(self.document.text, self.at);
-        let separator = if path.is_root() { "" } else { ": " };
-        Error::os(errno, format_args!("{}:{line}:{column}: {path}{separator}{message}", self.document.name))
+        Error::os(errno, format_args!("{}{message}", self.document.place(self.at)))
     }
 
     fn byte(&self) -> u8 {
@@ -236,8 +238,13 @@ impl<'a> Text<'a> {
     }
 
     /// The characters.
-    pub fn chars(&self) -> impl Iterator<Item = char> + Clone + 'a {
+    pub fn chars(&self) -> impl Iterator<Item = char> + Clone + use<'a> {
         Characters { rest: core::str::from_utf8(self.raw()).unwrap_or("") }
+    }
+
+    /// Bytes that the string takes once its escapes are decoded, in UTF-8.
+    pub fn length(&self) -> usize {
+        self.chars().map(char::len_utf8).sum()
     }
 
     /// Whether the string has no character.
@@ -352,7 +359,7 @@ impl Iterator for Characters<'_> {
                 let unit = self.hex4()?;
                 let code = if (0xd800..0xdc00).contains(&unit) {
                     self.rest = self.rest.get(2..)?; // the second half's "\u"
-                    0x10000 + ((unit - 0xd800) << 10) + self.hex4()?.wrapping_sub(0xdc00)
+                    (0x10000 + ((unit - 0xd800) << 10)).wrapping_add(self.hex4()?.wrapping_sub(0xdc00))
                 } else {
                     unit
                 };
@@ -377,7 +384,7 @@ fn skip_separator(text: &[u8], at: usize) -> usize {
 }
 
 /// From a member's name to its value.
-pub(super) fn after_name(text: &[u8], at: usize) -> usize {
+fn after_name(text: &[u8], at: usize) -> usize {
     skip_space(text, skip_space(text, skip_string(text, at)) + 1)
 }
 

@@ -3,7 +3,7 @@
 
 use super::hooks::Hooks;
 use super::linux::{IdMapping, Linux};
-use super::record::{Anything, List, Map, OneOf, WordSet};
+use super::record::{Anything, List, Map, Matching, OneOf, Pattern, WordSet};
 use crate::json::Text as Str;
 use crate::record;
 
@@ -117,6 +117,8 @@ record! {
 }
 
 /// The resources of getrlimit(2); the index of a word is the kernel's number.
+/// The schema takes any `RLIMIT_[A-Z]+`, its text demands an error for what the
+/// kernel does not know.
 pub struct RlimitTypes;
 
 impl WordSet for RlimitTypes {
@@ -194,7 +196,17 @@ impl WordSet for IoPriorityClasses {
 record! {
     /// `process.execCPUAffinity`: CPU lists, as cpuset(7) writes them.
     CpuAffinity {
-        initial "initial": Text;
-        last "final": Text;
+        initial "initial": Matching<CpuList>;
+        last "final": Matching<CpuList>;
+    }
+}
+
+/// A list of CPUs as cpuset(7) writes it.
+pub struct CpuList;
+
+impl Pattern for CpuList {
+    const SAYS: &'static str = "a list of CPUs such as \"0-3,7\"";
+    fn holds(text: Str<'_>) -> bool {
+        text.chars().all(|character| matches!(character, '0'..='9' | ',' | ' ' | '-'))
     }
 }

@@ -1,6 +1,6 @@
 //! `hooks` (config.md, "POSIX-platform Hooks").
 
-use super::record::List;
+use super::record::{List, Positive};
 use crate::json::Text as Str;
 use crate::record;
 
@@ -25,7 +25,7 @@ record! {
         path "path": Text, Required;
         args "args": List<'static, Text>;
         env "env": List<'static, Text>;
-        /// Seconds, more than zero.
-        timeout "timeout": i64;
+        /// Seconds.
+        timeout "timeout": Positive;
     }
 }

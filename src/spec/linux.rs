@@ -1,6 +1,6 @@
 //! `linux` (config-linux.md), but for its resources and seccomp.
 
-use super::record::{List, Map, OneOf, WordSet};
+use super::record::{List, Map, Matching, OneOf, Pattern, WordSet};
 use super::resources::Resources;
 use super::seccomp::Seccomp;
 use crate::json::Text as Str;
@@ -65,6 +65,8 @@ record! {
         path "path": Text, Required;
         major "major": i64;
         minor "minor": i64;
+        /// The schema ends at 0777. Engines that copy a host's node send its whole
+        /// st_mode, with the file's type and set-id bits, and runc takes it.
         file_mode "fileMode": u32;
         uid "uid": u32;
         gid "gid": u32;
@@ -85,7 +87,8 @@ record! {
     }
 }
 
-/// How mount events travel (mount_namespaces(7), "Shared subtrees").
+/// How mount events travel (mount_namespaces(7), "Shared subtrees"). The schema
+/// has the first four; engines send the recursive forms, and "" for the default.
 pub struct Propagations;
 
 impl WordSet for Propagations {
@@ -99,8 +102,18 @@ record! {
         clos_id "closID": Text;
         schemata "schemata": List<'static, Text>;
         l3_cache_schema "l3CacheSchema": Text;
-        mem_bw_schema "memBwSchema": Text;
+        mem_bw_schema "memBwSchema": Matching<MemBwSchema>;
         enable_monitoring "enableMonitoring": bool;
+    }
+}
+
+/// The line of a resctrl schemata file about memory bandwidth.
+pub struct MemBwSchema;
+
+impl Pattern for MemBwSchema {
+    const SAYS: &'static str = "one line that begins with \"MB:\"";
+    fn holds(text: Str<'_>) -> bool {
+        text.starts_with("MB:") && text.chars().all(|character| character != '\n')
     }
 }
 

@@ -3,9 +3,49 @@
 //! One table per object describes both what is valid and how it is read. What a
 //! valid document means for the kernel is not known here.
 
+use crate::error::Result;
+use crate::json::Document;
+use config::{Config, Process};
+use record::{Shape, Strictness};
+
 pub mod config;
+pub mod features;
 pub mod hooks;
 pub mod linux;
 pub mod record;
 pub mod resources;
 pub mod seccomp;
+pub mod semantics;
+pub mod state;
+pub mod version;
+pub mod write;
+
+#[cfg(test)]
+mod tests;
+
+/// The config.json that `document` is, with all that can be said against it
+/// without asking the kernel said.
+///
+/// # Errors
+/// The first thing that is wrong, or not carried out by this version, and where.
+pub fn load<'a>(document: &'a Document<'a>) -> Result<Config<'a>> {
+    let config = Config::view(document.root());
+    // First of all: in another version the rest may mean something else.
+    if let Some(oci_version) = config.oci_version() {
+        version::check(oci_version)?;
+    }
+    record::check(document.root(), &<Config<'static> as Shape>::FORM, Strictness::Supported)?;
+    semantics::check(&config)?;
+    Ok(config)
+}
+
+/// The process that `document` is: the file of `exec --process`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_process<'a>(document: &'a Document<'a>) -> Result<Process<'a>> {
+    record::check(document.root(), &<Process<'static> as Shape>::FORM, Strictness::Supported)?;
+    let process = Process::view(document.root());
+    semantics::process(&process)?;
+    Ok(process)
+}

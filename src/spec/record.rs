@@ -10,6 +10,7 @@ use core::marker::PhantomData;
 
 use crate::error::Result;
 use crate::json::{Items, Kind, Members, Text, Value};
+use crate::limits::MAP_MEMBERS;
 
 /// A field of an object.
 pub struct Field {
@@ -39,7 +40,11 @@ pub enum Form {
     Integer(i128, i128),
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A string for which the test holds, and how a person is told of it.
+    Pattern(&'static str, fn(Text<'_>) -> bool),
     List(&'static Form),
+    /// A list of one element at least.
+    Filled(&'static Form),
     /// An object with names of its own.
     Map(&'static Form),
     Object(&'static [Field]),
@@ -79,9 +84,9 @@ pub enum Strictness {
 pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()> {
     let kind = match form {
         Form::Bool => Kind::Bool,
-        Form::Text | Form::Word(_) => Kind::String,
+        Form::Text | Form::Word(_) | Form::Pattern(..) => Kind::String,
         Form::Integer(..) => Kind::Number,
-        Form::List(_) => Kind::Array,
+        Form::List(_) | Form::Filled(_) => Kind::Array,
         Form::Map(_) | Form::Object(_) | Form::Anything => Kind::Object,
     };
     if value.kind() != kind {
@@ -93,31 +98,39 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
             Some(number) if number >= *least && number <= *most => Ok(()),
             _ => Err(value.error(format_args!("expected an integer from {least} to {most}"))),
         },
-        Form::Word(words) => check_word(value, words),
-        Form::List(form) => value.items().try_for_each(|item| check(item, form, strictness)),
-        Form::Map(form) => {
-            for (name, member) in value.members() {
-                if value
-                    .members()
-                    .take_while(|(_, earlier)| earlier.offset() < member.offset())
-                    .any(|(earlier, _)| earlier.same_as(name))
-                {
-                    return Err(name.error(format_args!("stands here a second time")));
-                }
-                check(member, form, strictness)?;
+        Form::Word(words) => match value.as_text() {
+            Some(text) if !words.iter().any(|word| text.is(word)) => {
+                Err(value.error(format_args!("expected one of {}, found \"{text}\"", OrList(words))))
             }
-            Ok(())
+            _ => Ok(()),
+        },
+        Form::Pattern(says, holds) => match value.as_text() {
+            Some(text) if !holds(text) => Err(value.error(format_args!("expected {says}, found \"{text}\""))),
+            _ => Ok(()),
+        },
+        Form::Filled(_) if value.items().next().is_none() => {
+            Err(value.error(format_args!("expected one element at least")))
         }
+        Form::List(form) | Form::Filled(form) => value.items().try_for_each(|item| check(item, form, strictness)),
+        Form::Map(form) => check_map(value, form, strictness),
         Form::Object(fields) => check_object(value, fields, strictness),
     }
 }
 
-fn check_word(value: Value<'_>, words: &[&str]) -> Result<()> {
-    let Some(text) = value.as_text() else { return Ok(()) };
-    if words.iter().any(|word| text.is(word)) {
-        return Ok(());
+fn check_map(map: Value<'_>, form: &Form, strictness: Strictness) -> Result<()> {
+    for (index, (name, member)) in map.members().enumerate() {
+        if index == MAP_MEMBERS {
+            return Err(name.error(format_args!("more than the limit of {MAP_MEMBERS} members")));
+        }
+        if map.members().take(index).any(|(earlier, _)| earlier.same_as(name)) {
+            return Err(name.error(format_args!("stands here a second time")));
+        }
+        // As in an object with names of ours: `null` is absent.
+        if !member.is_null() {
+            check(member, form, strictness)?;
+        }
     }
-    Err(value.error(format_args!("\"{text}\" is not one of {}", OrList(words))))
+    Ok(())
 }
 
 /// A list of words for a message.
@@ -149,12 +162,13 @@ fn check_object(object: Value<'_>, fields: &[Field], strictness: Strictness) -> 
             continue;
         }
         check(value, &field.form, strictness)?;
+        let refusal = match field.rule {
+            Rule::Later => "not supported by this version of ocinit",
+            Rule::Foreign => "for another platform than Linux",
+            Rule::Optional | Rule::Required => continue,
+        };
         if strictness == Strictness::Supported && !asks_for_nothing(value) {
-            match field.rule {
-                Rule::Later => return Err(value.error(format_args!("not supported by this version of ocinit"))),
-                Rule::Foreign => return Err(value.error(format_args!("for another platform than Linux"))),
-                Rule::Optional | Rule::Required => {}
-            }
+            return Err(value.error(format_args!("{refusal}")));
         }
     }
     match fields.iter().enumerate().find(|(index, field)| field.rule == Rule::Required && seen & 1 << index == 0) {
@@ -295,7 +309,16 @@ macro_rules! scalar {
 /// An object that is not looked into.
 pub struct Anything;
 
+/// A process id as a file of ours holds it; 0 is none. Never negative: kill(2)
+/// would take it for a group or for everybody.
+pub struct Pid;
+
+/// A whole number of at least one.
+pub struct Positive;
+
 scalar! {
+    Pid => i32, Form::Integer(0, i32::MAX as i128), value: value.as_integer()?.try_into().ok();
+    Positive => i64, Form::Integer(1, i64::MAX as i128), value: value.as_integer()?.try_into().ok();
     Text<'static> => Text<'a>, Form::Text, value: value.as_text();
     Anything => Value<'a>, Form::Anything, value: Some(value);
     bool => bool, Form::Bool, value: value.as_bool();
@@ -323,6 +346,43 @@ impl<W: WordSet> Shape for OneOf<W> {
     }
     fn field(value: Option<Value<'_>>) -> Option<Text<'_>> {
         value?.as_text()
+    }
+}
+
+/// A form of strings that the schema gives as a regular expression.
+pub trait Pattern {
+    /// What is expected, for a message.
+    const SAYS: &'static str;
+    fn holds(text: Text<'_>) -> bool;
+}
+
+/// A string of the pattern `P`.
+pub struct Matching<P>(PhantomData<P>);
+
+impl<P: Pattern> Shape for Matching<P> {
+    const FORM: Form = Form::Pattern(P::SAYS, P::holds);
+    type Element<'a> = Text<'a>;
+    type Field<'a> = Option<Text<'a>>;
+    fn element(value: Value<'_>) -> Option<Text<'_>> {
+        value.as_text()
+    }
+    fn field(value: Option<Value<'_>>) -> Option<Text<'_>> {
+        value?.as_text()
+    }
+}
+
+/// A [`List`] that must not be empty where it is there.
+pub struct Filled<S>(PhantomData<S>);
+
+impl<S: Shape> Shape for Filled<S> {
+    const FORM: Form = Form::Filled(&S::FORM);
+    type Element<'a> = List<'a, S>;
+    type Field<'a> = List<'a, S>;
+    fn element(value: Value<'_>) -> Option<List<'_, S>> {
+        List::element(value)
+    }
+    fn field(value: Option<Value<'_>>) -> List<'_, S> {
+        List::field(value)
     }
 }
 

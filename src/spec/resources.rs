@@ -1,7 +1,7 @@
 //! `linux.resources` (config-linux.md, "Control groups"); also the file of
 //! `update --resources`.
 
-use super::record::{List, Map};
+use super::record::{List, Map, Matching, Pattern};
 use crate::json::Text as Str;
 use crate::record;
 
@@ -109,8 +109,20 @@ record! {
 record! {
     /// `hugepageLimits[]`, in bytes.
     HugepageLimit {
-        page_size "pageSize": Text, Required;
+        page_size "pageSize": Matching<PageSize>, Required;
         limit "limit": u64, Required;
+    }
+}
+
+/// A size as the hugetlb controller's files have it in their names.
+pub struct PageSize;
+
+impl Pattern for PageSize {
+    const SAYS: &'static str = "a page size such as \"2MB\"";
+    fn holds(text: Str<'_>) -> bool {
+        let mut unit = text.chars().skip_while(char::is_ascii_digit);
+        matches!(text.chars().next(), Some('1'..='9'))
+            && matches!((unit.next(), unit.next(), unit.next()), (Some('K' | 'M' | 'G'), Some('B'), None))
     }
 }
 

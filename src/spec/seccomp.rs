@@ -1,6 +1,6 @@
 //! `linux.seccomp` (config-linux.md, "Seccomp").
 
-use super::record::{List, OneOf, WordSet};
+use super::record::{Filled, List, OneOf, WordSet};
 use crate::json::Text as Str;
 use crate::record;
 
@@ -22,7 +22,7 @@ record! {
 record! {
     /// `linux.seccomp.syscalls[]`.
     Syscall {
-        names "names": List<'static, Text>, Required;
+        names "names": Filled<Text>, Required;
         action "action": OneOf<Actions>, Required;
         errno_ret "errnoRet": u32;
         args "args": List<'static, SyscallArg<'static>>;

@@ -1,0 +1,382 @@
+//! What config.md and config-linux.md demand beyond the form of a document, and
+//! what the kernel would refuse anyway: found before anything is done.
+//!
+//! Where the specification is silent the rule is what runc does in practice;
+//! what depends on the kernel, on files or on mount options is not known here.
+
+use super::config::{Config, Mount, Process, Rlimit, User};
+use super::hooks::Hook;
+use super::linux::{Device, IdMapping, Namespace};
+use super::record::List;
+use super::resources::DeviceRule;
+use crate::error::Result;
+use crate::json::{Text, Value};
+use crate::limits;
+
+/// Checks a whole configuration, whose form has been checked.
+///
+/// # Errors
+/// The first rule that is broken, and where.
+pub fn check(config: &Config<'_>) -> Result<()> {
+    root(config)?;
+    config.mounts().iter().try_for_each(mount)?;
+    namespaces(config)?;
+    uts_names(config)?;
+    user_namespace(config)?;
+    sysctls(config)?;
+    annotations(config)?;
+    hooks(config)?;
+    if let Some(linux) = config.linux() {
+        linux.devices().iter().try_for_each(device)?;
+        if let Some(resources) = linux.resources() {
+            resources.devices().iter().try_for_each(device_rule)?;
+        }
+        covered_paths(config, linux.masked_paths())?;
+        covered_paths(config, linux.readonly_paths())?;
+        if let Some(path) = linux.cgroups_path() {
+            short(path, limits::PATH - 1)?;
+            if has_component(path.chars(), &[".."]) {
+                return Err(path.error(format_args!("\"..\" in a cgroup's path leaves the place it is given")));
+            }
+        }
+    }
+    config.process().map_or(Ok(()), |described| process(&described))
+}
+
+/// Checks a process on its own: of a configuration, or of `exec --process`.
+///
+/// # Errors
+/// As [`check`].
+pub fn process(process: &Process<'_>) -> Result<()> {
+    if let Some(cwd) = process.cwd() {
+        path(cwd, Absolute::Must)?;
+    }
+    match process.args().iter().next() {
+        Some(name) if name.is_empty() => return Err(name.error(format_args!("the program to run has no name"))),
+        Some(_) => {}
+        None => {
+            let place = process.args().value().unwrap_or(process.value());
+            return Err(place.error(format_args!("\"args\" must name a program to run")));
+        }
+    }
+    environment(process.env())?;
+    process.user().map_or(Ok(()), user)?;
+    rlimits(process.rlimits())?;
+    if let Some(adjustment) = process.oom_score_adj() {
+        between(member(process.value(), "oomScoreAdj"), adjustment.into(), -1000, 1000)?;
+    }
+    if let Some(size) = process.console_size() {
+        // struct winsize (ioctl_tty(2)) has 16 bits for each.
+        for (name, number) in [("height", size.height()), ("width", size.width())] {
+            between(member(size.value(), name), number.unwrap_or(0).into(), 0, u16::MAX.into())?;
+        }
+    }
+    Ok(())
+}
+
+fn root(config: &Config<'_>) -> Result<()> {
+    match config.root() {
+        // The schema leaves it out for virtual machines; on Linux it is required.
+        None => Err(config.value().error(format_args!("\"root\" is missing"))),
+        Some(root) => root.path().map_or(Ok(()), |root| path(root, Absolute::May)),
+    }
+}
+
+fn mount(mount: Mount<'_>) -> Result<()> {
+    if let Some(destination) = mount.destination() {
+        path(destination, Absolute::May)?;
+    }
+    for text in [mount.kind(), mount.source()].into_iter().flatten() {
+        short(text, limits::PATH - 1)?; // mount(2) takes no more of either
+    }
+    Ok(())
+}
+
+fn namespace<'a>(config: &Config<'a>, kind: &str) -> Option<Namespace<'a>> {
+    config.linux()?.namespaces().iter().find(|namespace| namespace.kind().is_some_and(|found| found.is(kind)))
+}
+
+fn namespaces(config: &Config<'_>) -> Result<()> {
+    let Some(linux) = config.linux() else { return Ok(()) };
+    // As many types as there are can come before the second of one of them.
+    for (index, namespace) in linux.namespaces().iter().enumerate() {
+        let kind = namespace.kind();
+        if let Some(kind) = kind
+            && linux.namespaces().iter().take(index).filter_map(|earlier| earlier.kind()).any(|it| it.same_as(kind))
+        {
+            return Err(kind.error(format_args!("the {kind} namespace stands here a second time")));
+        }
+        if let Some(joined) = namespace.path() {
+            path(joined, Absolute::Must)?;
+        }
+    }
+    Ok(())
+}
+
+fn uts_names(config: &Config<'_>) -> Result<()> {
+    for name in [config.hostname(), config.domainname()].into_iter().flatten() {
+        short(name, limits::HOSTNAME)?;
+        // Without one it would be the host's name that is changed.
+        if !name.is_empty() && namespace(config, "uts").is_none() {
+            return Err(name.error(format_args!("needs a uts namespace, which \"linux.namespaces\" does not list")));
+        }
+    }
+    Ok(())
+}
+
+/// user_namespaces(7), "User and group ID mappings".
+fn user_namespace(config: &Config<'_>) -> Result<()> {
+    let Some(linux) = config.linux() else { return Ok(()) };
+    let user = namespace(config, "user");
+    for (name, mappings) in [("uidMappings", linux.uid_mappings()), ("gidMappings", linux.gid_mappings())] {
+        match (&user, mappings.value()) {
+            (None, Some(place)) if !mappings.is_empty() => {
+                return Err(
+                    place.error(format_args!("needs a user namespace, which \"linux.namespaces\" does not list"))
+                );
+            }
+            (Some(user), _) if user.path().is_none() && mappings.is_empty() => {
+                let place = linux.value();
+                return Err(place.error(format_args!("a new user namespace needs \"{name}\"")));
+            }
+            // With a path: that namespace has its maps. Mappings beside it are
+            // taken and not used, because podman sends one for runc's sake.
+            _ => id_mappings(mappings)?,
+        }
+    }
+    Ok(())
+}
+
+fn id_mappings(mappings: List<'_, IdMapping<'static>>) -> Result<()> {
+    let numbers = |mapping: IdMapping<'_>| {
+        let size = mapping.size().unwrap_or(0);
+        [(mapping.container_id().unwrap_or(0), size), (mapping.host_id().unwrap_or(0), size)]
+    };
+    for (index, mapping) in mappings.iter().enumerate() {
+        if index == limits::ID_MAPPINGS {
+            let limit = limits::ID_MAPPINGS;
+            return Err(mapping.value().error(format_args!("more than the limit of {limit} mappings")));
+        }
+        for (side, (first, size)) in numbers(mapping).into_iter().enumerate() {
+            // The kernel maps the last id, which stands for "none", to nothing.
+            let Some(end) = first.checked_add(size).filter(|_| size > 0) else {
+                return Err(mapping.value().error(format_args!("ids from {first} on, {size} of them: not a range")));
+            };
+            for earlier in mappings.iter().take(index) {
+                let Some((other, size)) = numbers(earlier).into_iter().nth(side) else { continue };
+                if first < other.saturating_add(size) && other < end {
+                    return Err(mapping.value().error(format_args!("ids from {first} on are mapped already")));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sysctls that belong to a namespace; a name that ends in `/` stands for
+/// all below it. Any other would change the host.
+const SYSCTLS: &[(&str, &str)] = &[
+    ("net/", "network"),
+    ("fs/mqueue/", "ipc"),
+    ("kernel/msgmax", "ipc"),
+    ("kernel/msgmnb", "ipc"),
+    ("kernel/msgmni", "ipc"),
+    ("kernel/sem", "ipc"),
+    ("kernel/shmall", "ipc"),
+    ("kernel/shmmax", "ipc"),
+    ("kernel/shmmni", "ipc"),
+    ("kernel/shm_rmid_forced", "ipc"),
+    // Docker has no other way to say it.
+    ("kernel/domainname", "uts"),
+];
+
+/// The path of a sysctl below /proc/sys. As sysctl(8) reads names: the first
+/// separator decides whether `.` or `/` separates, the other one stands for
+/// itself, as in `net.ipv4.conf.eth0/100.forwarding`.
+pub fn sysctl_path<'a>(name: Text<'a>) -> impl Iterator<Item = char> + Clone + 'a {
+    let dotted = name.chars().find(|character| matches!(character, '.' | '/')) == Some('.');
+    name.chars().map(move |character| match character {
+        '.' if dotted => '/',
+        '/' if dotted => '.',
+        other => other,
+    })
+}
+
+fn sysctls(config: &Config<'_>) -> Result<()> {
+    let Some(linux) = config.linux() else { return Ok(()) };
+    for (index, (name, _)) in linux.sysctl().iter().enumerate() {
+        let path = sysctl_path(name);
+        if has_component(path.clone(), &["", ".", ".."]) {
+            return Err(name.error(format_args!("not the name of a sysctl")));
+        }
+        if linux.sysctl().iter().take(index).any(|(earlier, _)| sysctl_path(earlier).eq(path.clone())) {
+            return Err(name.error(format_args!("this sysctl stands here a second time")));
+        }
+        let says = |field: &str| path.clone().eq("kernel/".chars().chain(field.chars()));
+        if says("hostname") || (says("domainname") && config.domainname().is_some()) {
+            return Err(name.error(format_args!("has a field of its own in config.json, which is to be used")));
+        }
+        let belongs = |entry: &str| {
+            let mut rest = path.clone();
+            entry.chars().all(|expected| rest.next() == Some(expected))
+                && (entry.ends_with('/') || rest.next().is_none())
+        };
+        let Some((_, kind)) = SYSCTLS.iter().find(|(entry, _)| belongs(entry)) else {
+            return Err(name.error(format_args!("not a sysctl of a namespace: it would change the host")));
+        };
+        if namespace(config, kind).is_none() {
+            return Err(name.error(format_args!("needs a {kind} namespace, which \"linux.namespaces\" does not list")));
+        }
+    }
+    Ok(())
+}
+
+fn annotations(config: &Config<'_>) -> Result<()> {
+    match config.annotations().iter().find(|(name, _)| name.is_empty()) {
+        Some((name, _)) => Err(name.error(format_args!("an annotation must have a name"))),
+        None => Ok(()),
+    }
+}
+
+fn hooks(config: &Config<'_>) -> Result<()> {
+    let Some(hooks) = config.hooks() else { return Ok(()) };
+    let hook = |hook: Hook<'_>| {
+        hook.path().map_or(Ok(()), |program| path(program, Absolute::Must))?;
+        environment(hook.env())
+    };
+    let before = [hooks.prestart(), hooks.create_runtime(), hooks.create_container()];
+    let after = [hooks.start_container(), hooks.poststart(), hooks.poststop()];
+    before.iter().chain(&after).try_for_each(|list| list.iter().try_for_each(hook))
+}
+
+fn device(device: Device<'_>) -> Result<()> {
+    if let Some(place) = device.path() {
+        path(place, Absolute::Must)?;
+    }
+    let fifo = device.kind().is_some_and(|kind| kind.is("p"));
+    // makedev(3): 12 and 20 bits. More would come out as another device.
+    for (name, number, most) in [("major", device.major(), 0xfff), ("minor", device.minor(), 0xf_ffff)] {
+        match number {
+            // A FIFO has none; engines written in Go write out a zero all the same.
+            _ if fifo => between(member(device.value(), name), number.unwrap_or(0).into(), 0, 0)?,
+            Some(number) => between(member(device.value(), name), number.into(), 0, most)?,
+            None => return Err(device.value().error(format_args!("\"{name}\" is missing"))),
+        }
+    }
+    Ok(())
+}
+
+fn device_rule(rule: DeviceRule<'_>) -> Result<()> {
+    if let Some(kind) = rule.kind()
+        && !["", "a", "b", "c"].iter().any(|word| kind.is(word))
+    {
+        return Err(kind.error(format_args!("expected one of a, b, c, found \"{kind}\"")));
+    }
+    if let Some(access) = rule.access()
+        && (access.is_empty() || !access.chars().all(|letter| matches!(letter, 'r' | 'w' | 'm')))
+    {
+        return Err(access.error(format_args!("expected letters of rwm, found \"{access}\"")));
+    }
+    for (name, number) in [("major", rule.major()), ("minor", rule.minor())] {
+        between(member(rule.value(), name), number.unwrap_or(-1).into(), -1, i32::MAX.into())?;
+    }
+    Ok(())
+}
+
+/// Masked and read-only paths. Relative ones are taken from `/`, as runc does.
+fn covered_paths(config: &Config<'_>, paths: List<'_, Text<'static>>) -> Result<()> {
+    for text in paths.iter() {
+        path(text, Absolute::May)?;
+        if namespace(config, "mount").is_none() {
+            return Err(text.error(format_args!("needs a mount namespace, which \"linux.namespaces\" does not list")));
+        }
+    }
+    Ok(())
+}
+
+fn environment(variables: List<'_, Text<'static>>) -> Result<()> {
+    match variables
+        .iter()
+        .find(|variable| variable.is_empty() || variable.chars().position(|c| c == '=').unwrap_or(0) == 0)
+    {
+        Some(variable) => Err(variable.error(format_args!("expected NAME=VALUE, found \"{variable}\""))),
+        None => Ok(()),
+    }
+}
+
+fn user(user: User<'_>) -> Result<()> {
+    // To setresuid(2) the last id means "leave it as it is", which is root.
+    const LAST: i128 = u32::MAX as i128 - 1;
+    let ids = [("uid", user.uid(), LAST), ("gid", user.gid(), LAST), ("umask", user.umask(), 0o777)];
+    for (name, number, most) in ids {
+        between(member(user.value(), name), number.unwrap_or(0).into(), 0, most)?;
+    }
+    let list = user.additional_gids().value();
+    let mut items = list.iter().flat_map(|list| list.items());
+    items.try_for_each(|id| between(id, id.as_integer().unwrap_or(0), 0, LAST))
+}
+
+fn rlimits(rlimits: List<'_, Rlimit<'static>>) -> Result<()> {
+    for (index, rlimit) in rlimits.iter().enumerate() {
+        if let Some(kind) = rlimit.kind()
+            && rlimits.iter().take(index).filter_map(|earlier| earlier.kind()).any(|earlier| earlier.same_as(kind))
+        {
+            return Err(kind.error(format_args!("{kind} stands here a second time")));
+        }
+        if rlimit.soft() > rlimit.hard() {
+            return Err(rlimit.value().error(format_args!("\"soft\" is more than \"hard\"")));
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absolute {
+    Must,
+    May,
+}
+
+fn path(text: Text<'_>, absolute: Absolute) -> Result<()> {
+    if text.is_empty() {
+        return Err(text.error(format_args!("an empty path")));
+    }
+    if absolute == Absolute::Must && !text.starts_with("/") {
+        return Err(text.error(format_args!("expected an absolute path, found \"{text}\"")));
+    }
+    short(text, limits::PATH - 1)
+}
+
+fn short(text: Text<'_>, most: usize) -> Result<()> {
+    match text.length() {
+        length if length > most => Err(text.error(format_args!("{length} bytes long, more than the limit of {most}"))),
+        _ => Ok(()),
+    }
+}
+
+fn between(place: Value<'_>, number: i128, least: i128, most: i128) -> Result<()> {
+    match number {
+        number if number < least || number > most => {
+            Err(place.error(format_args!("expected an integer from {least} to {most}, found {number}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The place of a member, or of the object where it is absent.
+fn member<'a>(object: Value<'a>, name: &str) -> Value<'a> {
+    object.get(name).unwrap_or(object)
+}
+
+/// Whether one of a path's components is one of `words`.
+fn has_component(path: impl Iterator<Item = char> + Clone, words: &[&str]) -> bool {
+    let mut rest = path;
+    loop {
+        let component = rest.clone().take_while(|character| *character != '/');
+        if words.iter().any(|word| word.chars().eq(component.clone())) {
+            return true;
+        }
+        if !rest.any(|character| character == '/') {
+            return false;
+        }
+    }
+}

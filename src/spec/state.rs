@@ -1,0 +1,154 @@
+//! The state of a container: the document that `state`, `list` and hooks get
+//! (runtime.md, "State"), and the record that we keep for ourselves.
+//!
+//! Where the record is kept, and what is true of a process, is not known here.
+
+use serde::Serialize;
+
+use super::record::{Map, OneOf, Pid, Strictness, WordSet, check};
+use super::write::{self, Annotations};
+use crate::error::Result;
+use crate::json::{Document, Text as Str};
+use crate::record;
+
+type Text = Str<'static>;
+
+/// The state document, to be written: what the specification has, and what runc
+/// adds to it.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateDocument<'a> {
+    pub oci_version: &'a str,
+    pub id: &'a str,
+    /// In the caller's pid namespace; 0 once stopped.
+    pub pid: i32,
+    /// One of [`Statuses`].
+    pub status: &'a str,
+    /// Absolute.
+    pub bundle: &'a str,
+    /// Absolute.
+    pub rootfs: &'a str,
+    /// RFC 3339.
+    pub created: &'a str,
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations<'a>,
+    pub owner: &'a str,
+}
+
+impl StateDocument<'_> {
+    /// Writes it into `buffer`; the number of bytes.
+    ///
+    /// # Errors
+    /// Longer than the buffer, for which `limits::STATE` is always enough.
+    pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
+        write::to_slice("the state document", self, buffer)
+    }
+}
+
+record! {
+    /// The state document, read (runtime.md, "State").
+    State {
+        oci_version "ociVersion": Text, Required;
+        id "id": Text, Required;
+        status "status": OneOf<Statuses>, Required;
+        pid "pid": u64;
+        bundle "bundle": Text, Required;
+        annotations "annotations": Map<'static, Text>;
+    }
+}
+
+/// The statuses that the specification names.
+pub struct Statuses;
+
+impl WordSet for Statuses {
+    const WORDS: &'static [&'static str] = &["creating", "created", "running", "stopped"];
+}
+
+/// What is on disk of a container, to be written. It is there before the first
+/// effect in the kernel, and tells `delete` what to look for.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateRecord<'a> {
+    pub oci_version: &'a str,
+    pub id: &'a str,
+    /// Absolute.
+    pub bundle: &'a str,
+    /// Absolute.
+    pub rootfs: &'a str,
+    /// RFC 3339, with nanoseconds.
+    pub created: &'a str,
+    pub owner: &'a str,
+    /// Of the container's first process; 0 before it is born.
+    pub pid: i32,
+    /// Clock ticks since boot: field 22 of /proc/PID/stat (proc(5)).
+    pub start_time: u64,
+    /// /proc/sys/kernel/random/boot_id: start times of another boot mean nothing.
+    pub boot_id: &'a str,
+    /// st_ino of the process's pidfd (6.9 and newer); 0 is not known.
+    pub pidfd_inode: u64,
+    /// The process that is, or was, at work on `create`.
+    pub creator_pid: i32,
+    pub creator_start_time: u64,
+    /// One of [`RecordStatuses`].
+    pub status: &'a str,
+    /// Below the cgroup mount; "" is none.
+    pub cgroup: &'a str,
+    /// st_ino of its folder; 0 as long as we have not made it.
+    pub cgroup_inode: u64,
+    /// Whether `start` opened the gate.
+    pub started: bool,
+    pub terminal: bool,
+}
+
+impl StateRecord<'_> {
+    /// Writes it into `buffer`; the number of bytes.
+    ///
+    /// # Errors
+    /// Longer than the buffer, for which `limits::RECORD` is enough as long as no
+    /// path is longer than `limits::PATH`.
+    pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
+        write::to_slice("the state record", self, buffer)
+    }
+}
+
+record! {
+    /// The record, read: [`StateRecord`] says what the fields mean.
+    RecordView {
+        oci_version "ociVersion": Text, Required;
+        id "id": Text, Required;
+        bundle "bundle": Text, Required;
+        rootfs "rootfs": Text, Required;
+        created "created": Text, Required;
+        owner "owner": Text, Required;
+        pid "pid": Pid, Required;
+        start_time "startTime": u64, Required;
+        boot_id "bootId": Text, Required;
+        pidfd_inode "pidfdInode": u64, Required;
+        creator_pid "creatorPid": Pid, Required;
+        creator_start_time "creatorStartTime": u64, Required;
+        status "status": OneOf<RecordStatuses>, Required;
+        cgroup "cgroup": Text, Required;
+        cgroup_inode "cgroupInode": u64, Required;
+        started "started": bool, Required;
+        terminal "terminal": bool, Required;
+    }
+}
+
+/// The statuses that are written down: `creating` until the hand-over. Whether a
+/// created container runs or has stopped is asked of the kernel.
+pub struct RecordStatuses;
+
+impl WordSet for RecordStatuses {
+    const WORDS: &'static [&'static str] = &["creating", "created"];
+}
+
+impl<'a> RecordView<'a> {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn read(document: &'a Document<'a>) -> Result<RecordView<'a>> {
+        check(document.root(), &<RecordView<'static> as super::record::Shape>::FORM, Strictness::Valid)?;
+        Ok(RecordView::view(document.root()))
+    }
+}

@@ -1,0 +1,143 @@
+//! `ociVersion` (config.md, "Specification version").
+
+use crate::error::Result;
+use crate::json::Text;
+
+/// The first version of the specification that is carried out.
+pub const LEAST: &str = "1.0.0";
+/// The version that this program is written after.
+pub const MOST: &str = "1.3.0";
+
+/// Checks that a document is of a version that is understood: one that follows
+/// Semantic Versioning 2.0.0, of major 1 or 0.
+///
+/// Within a major, newer versions only add fields, and unknown fields are to be
+/// ignored. Before 1.0.0 the document looked as in 1.0.0: the specification's
+/// own example says "0.5.0-dev", and runc takes any version at all. A later
+/// major may give another meaning to what looks the same.
+///
+/// # Errors
+/// Not a version, or of another major.
+pub fn check(text: Text<'_>) -> Result<()> {
+    match major_digit(text) {
+        None => Err(text.error(format_args!("\"{text}\" is not a version such as {MOST} (Semantic Versioning 2.0.0)"))),
+        Some('0' | '1') => Ok(()),
+        Some(_) => Err(text.error(format_args!(
+            "version \"{text}\" of the specification is not supported, {LEAST} to {MOST} and the rest of that major are"
+        ))),
+    }
+}
+
+/// The parts of a version, in their order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Major,
+    Minor,
+    Patch,
+    PreRelease,
+    Build,
+}
+
+/// The major number of a valid version, if it has one digit ('x' if it has more).
+fn major_digit(text: Text<'_>) -> Option<char> {
+    let mut part = Part::Major;
+    let mut major = None;
+    let mut length = 0usize; // of the present identifier
+    let (mut zero_first, mut digits_only) = (false, true);
+    // A string of a document holds no NUL: here it is the end.
+    for character in text.chars().chain(core::iter::once('\0')) {
+        let next = match (part, character) {
+            (Part::Major, '.') => Some(Part::Minor),
+            (Part::Minor, '.') => Some(Part::Patch),
+            (Part::Patch, '-') => Some(Part::PreRelease),
+            (Part::Patch | Part::PreRelease, '+') => Some(Part::Build),
+            (Part::PreRelease | Part::Build, '.') | (Part::Patch | Part::PreRelease | Part::Build, '\0') => Some(part),
+            _ => None,
+        };
+        if let Some(next) = next {
+            let padded = zero_first && digits_only && length > 1 && part != Part::Build;
+            if length == 0 || padded {
+                return None;
+            }
+            part = next;
+            (length, zero_first, digits_only) = (0, false, true);
+            continue;
+        }
+        match character {
+            '0'..='9' => zero_first |= length == 0 && character == '0',
+            'a'..='z' | 'A'..='Z' | '-' if matches!(part, Part::PreRelease | Part::Build) => digits_only = false,
+            _ => return None,
+        }
+        if part == Part::Major {
+            major = Some(if length == 0 { character } else { 'x' });
+        }
+        length += 1;
+    }
+    major
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Document;
+
+    fn verdict(version: &str) -> Option<std::string::String> {
+        let text = std::format!("\"{version}\"");
+        let document = Document::parse("t", text.as_bytes()).unwrap();
+        check(document.root().as_text().unwrap()).err().map(|error| std::format!("{error}"))
+    }
+
+    #[test]
+    fn versions() {
+        for version in [
+            "1.0.0",
+            "1.0.2",
+            "1.0.2-dev",
+            "1.1.0-rc.1",
+            "1.2.0",
+            "1.3.0",
+            "1.99.0",
+            "0.5.0-dev",
+            "0.2.0",
+            "1.0.0-rc5",
+            "1.0.0-rc6-dev",
+            "1.0.0+build.01",
+            "1.0.0-x.7.z.92+exp.sha.5114f85",
+            "1.0.0-0A.is.legal",
+            "1.0.0----R-S.12",
+            "1.10.20",
+            "1.0.0-0",
+        ] {
+            assert_eq!(verdict(version), None, "{version}");
+        }
+        for version in [
+            "",
+            "1",
+            "1.0",
+            "1.0.0.0",
+            "1.0.",
+            ".0.0",
+            "01.0.0",
+            "1.00.0",
+            "1.0.00",
+            "1.0.0-",
+            "1.0.0-01",
+            "1.0.0-a..b",
+            "1.0.0+",
+            "1.0.0+a+b",
+            "v1.0.0",
+            "1.0.x",
+            "1.0.0-ä",
+            "1.0.0-a_b",
+            " 1.0.0",
+            "1.0.0 ",
+            "-1.0.0",
+            "1.-1.0",
+        ] {
+            assert!(verdict(version).is_some_and(|said| said.contains("is not a version")), "{version}");
+        }
+        for version in ["2.0.0", "10.0.0", "11.0.0-dev", "99999999999999999999999.0.0"] {
+            assert!(verdict(version).is_some_and(|said| said.contains("is not supported")), "{version}");
+        }
+    }
+}
