@@ -42,4 +42,25 @@ limits! {
     /// ("", and a comma), so a document cannot hold more. The kernel's own
     /// limit (ARG_MAX, a quarter of the stack) is met first.
     STRINGS = DOCUMENT / 3, "number of arguments or environment variables";
+    /// Levels of cgroups nested below a container's, when its processes are
+    /// listed: one descriptor each. Removing them has no such limit.
+    CGROUP_DEPTH = 32, "depth of cgroups nested in a container's";
+    /// Instructions of a device program, eight bytes each. The kernel's own
+    /// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
+    /// most four.
+    DEVICE_PROGRAM = 4096, "instructions of a device program";
+    /// Lines of a uid_map or gid_map: the kernel's UID_GID_MAP_MAX_EXTENTS.
+    ID_MAP_LINES = 340, "lines of a user or group id map";
+    /// Bytes of a uid_map or gid_map: the kernel takes one write of less than
+    /// a page (user_namespaces(7)).
+    ID_MAP_TEXT = 4095, "size of a user or group id map in bytes";
+    /// Supplementary groups: the kernel's NGROUPS_MAX.
+    GROUPS = 65536, "number of additional groups";
+    /// Bytes of the container's /etc/passwd that are searched for HOME.
+    PASSWD = 1 << 20, "size of /etc/passwd in bytes";
+    /// Bytes of a host name or a domain name: the kernel's __NEW_UTS_LEN.
+    HOSTNAME = 64, "length of a host name or domain name in bytes";
+    /// Bytes of a sysctl's name, and the path made of it. The longest that the
+    /// kernel has are about 80.
+    SYSCTL = 256, "length of a sysctl's name in bytes";
 }
