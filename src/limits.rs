@@ -67,4 +67,19 @@ limits! {
     /// (decoded and with their NUL they take no more than there), a second time
     /// for what the command line adds, and some paths.
     STRING_BYTES = 2 * DOCUMENT + 16 * PATH, "bytes of strings for the kernel";
+    /// Levels of cgroups nested below a container's, when its processes are
+    /// listed: one descriptor each. Removing them has no such limit.
+    CGROUP_DEPTH = 32, "depth of cgroups nested in a container's";
+    /// Instructions of a device program, eight bytes each. The kernel's own
+    /// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
+    /// most four.
+    DEVICE_PROGRAM = 4096, "instructions of a device program";
+    /// Bytes of a uid_map or gid_map: the kernel takes one write of less than
+    /// a page (user_namespaces(7)).
+    ID_MAP_TEXT = 4095, "size of a user or group id map in bytes";
+    /// Bytes of the container's /etc/passwd that are searched for HOME.
+    PASSWD = 1 << 20, "size of /etc/passwd in bytes";
+    /// Bytes of a sysctl's name, and the path made of it. The longest that the
+    /// kernel has are about 80.
+    SYSCTL = 256, "length of a sysctl's name in bytes";
 }

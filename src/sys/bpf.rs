@@ -7,17 +7,6 @@ use rustix::io::Errno;
 
 use super::raw::syscall;
 
-/// `struct bpf_insn` of linux/bpf.h.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Instruction {
-    pub code: u8,
-    /// Destination register in the low four bits, source in the high ones.
-    pub registers: u8,
-    pub offset: i16,
-    pub immediate: i32,
-}
-
 /// The start of `union bpf_attr`, as BPF_PROG_LOAD reads it.
 #[repr(C)]
 struct LoadAttributes {
@@ -42,8 +31,9 @@ struct AttachAttributes {
     replace_bpf_fd: u32,
 }
 
-/// `bpf(BPF_PROG_LOAD)` of a BPF_PROG_TYPE_CGROUP_DEVICE program. bpf(2)
-pub fn bpf_cgroup_device_load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
+/// `bpf(BPF_PROG_LOAD)` of a BPF_PROG_TYPE_CGROUP_DEVICE program, each
+/// instruction a `struct bpf_insn` of linux/bpf.h. bpf(2)
+pub fn bpf_cgroup_device_load(program: &[u64]) -> Result<OwnedFd, Errno> {
     const BPF_PROG_LOAD: usize = 5;
     const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
     let attributes = LoadAttributes {

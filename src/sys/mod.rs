@@ -12,15 +12,17 @@ mod clone;
 mod exec;
 mod misc;
 mod mount;
+mod procfs;
 mod raw;
 mod signal;
 mod standard;
 
-pub use bpf::{Instruction, bpf_cgroup_device_attach, bpf_cgroup_device_load};
+pub use bpf::{bpf_cgroup_device_attach, bpf_cgroup_device_load};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use exec::{PointerTable, Vector, execve, execveat};
 pub use misc::{close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type};
 pub use mount::{Attributes, mount_setattr};
+pub use procfs::Procfs;
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
 pub use standard::{borrow_raw, fill as fill_standard_descriptors, one_descriptor_space, stderr, stdin, stdout};
 

@@ -1,0 +1,123 @@
+//! Which processes are in a cgroup, and in which cgroup a process is.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use heapless::{String, Vec};
+
+use super::path::{self, CgroupPath};
+use super::tree::{Cgroup, open_folder};
+use super::walk::{Name, next_folder};
+use crate::error::Result;
+use crate::sys::fs::{Mode, OFlags, openat};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, Procfs, io};
+use crate::{fail, limits};
+
+/// Told of each pid.
+type Each<'a> = dyn FnMut(u32) -> Result<()> + 'a;
+
+impl Cgroup {
+    /// Calls `each` with every process in it and below it, by pids of the
+    /// caller's namespace; a process of another one is left out.
+    ///
+    /// Not a snapshot: processes come and go while it looks.
+    ///
+    /// # Errors
+    /// The kernel's, `each`'s, or cgroups nested deeper than the limit.
+    pub fn pids(&self, each: &mut Each<'_>) -> Result<()> {
+        let failed = |errno: Errno| fail!(errno => "cannot list the processes of the cgroup");
+        let mut stack: Vec<OwnedFd, { limits::CGROUP_DEPTH }> = Vec::new();
+        let mut name = Name::new();
+        let mut enter = Some(open_folder(self.fd(), c".", OFlags::empty()).map_err(failed)?);
+        loop {
+            if let Some(folder) = enter.take() {
+                pids_in(folder.as_fd(), each)?;
+                if stack.push(folder).is_err() {
+                    return Err(fail!("cgroups are nested deeper than {} levels in it", limits::CGROUP_DEPTH));
+                }
+            }
+            let Some(folder) = stack.last() else { return Ok(()) };
+            if next_folder(folder.as_fd(), &mut name).map_err(failed)? {
+                match open_folder(folder.as_fd(), name.as_c_str(), OFlags::empty()) {
+                    Ok(next) => enter = Some(next),
+                    Err(Errno::NOENT | Errno::NODEV) => {} // removed meanwhile
+                    Err(errno) => return Err(failed(errno)),
+                }
+            } else {
+                stack.pop();
+            }
+        }
+    }
+}
+
+/// The processes of one folder alone.
+fn pids_in(folder: BorrowedFd<'_>, each: &mut Each<'_>) -> Result<()> {
+    let failed = |errno: Errno| fail!(errno => "cannot read cgroup.procs");
+    let file = match openat(folder, c"cgroup.procs", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+        Err(errno) => return Err(failed(errno)),
+    };
+    let mut buffer = [0; 1024];
+    let mut pid = 0u32; // across the borders of what one call gives
+    loop {
+        let length = match io::read(&file, &mut buffer[..]) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            // EOPNOTSUPP: a threaded cgroup, whose processes are listed by the
+            // one above it. ENODEV: removed meanwhile.
+            Err(Errno::OPNOTSUPP | Errno::NODEV) => return Ok(()),
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(failed(errno)),
+        };
+        for byte in buffer.iter().take(length) {
+            match byte {
+                b'0'..=b'9' => pid = pid.wrapping_mul(10).wrapping_add(u32::from(byte - b'0')),
+                _ if pid != 0 => {
+                    each(pid)?;
+                    pid = 0;
+                }
+                _ => {} // 0: a process that has no pid in our namespace
+            }
+        }
+    }
+}
+
+/// The cgroup of process `pid`, as a path below the mount.
+///
+/// # Errors
+/// The process is gone (ESRCH), or in the root cgroup.
+pub fn cgroup_of(procfs: &Procfs, pid: u32) -> Result<CgroupPath> {
+    let mut file: String<32> = String::new();
+    let _ = write!(file, "{pid}/cgroup\0");
+    let file = CStr::from_bytes_until_nul(file.as_bytes()).unwrap_or(c"");
+    let mut buffer = [0; 2 * limits::PATH];
+    let path =
+        read(procfs, file, &mut buffer).map_err(|errno| fail!(errno => "cannot tell the cgroup of process {pid}"))?;
+    CgroupPath::from_bytes(path.strip_prefix(b"/").unwrap_or(path))
+        .map_err(|error| error.context(format_args!("cgroup of process {pid}")))
+}
+
+/// The caller's own cgroup, as [`CgroupPath::choose`] takes it; `buffer` has
+/// room for the whole of /proc/self/cgroup.
+pub fn own_cgroup<'b>(procfs: &Procfs, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+    read(procfs, c"self/cgroup", buffer).map_err(|errno| fail!(errno => "cannot tell the own cgroup"))
+}
+
+fn read<'b>(procfs: &Procfs, file: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    let fd = procfs.open_file(file, OFlags::RDONLY)?;
+    let mut length = 0;
+    loop {
+        let room = buffer.get_mut(length..).unwrap_or(&mut []);
+        if room.is_empty() {
+            return Err(Errno::TOOBIG);
+        }
+        match io::read(&fd, room) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    path::in_proc_file(buffer.get(..length).unwrap_or(&[])).ok_or(Errno::NOENT)
+}

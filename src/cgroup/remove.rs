@@ -1,0 +1,76 @@
+//! Removing a cgroup that we made, with those that its processes made in it.
+
+use super::path::CgroupPath;
+use super::tree::{Cgroup, Hierarchy, now, open_folder};
+use super::walk::{Name, next_folder};
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::sys::fs::{AtFlags, OFlags, unlinkat};
+use crate::sys::time::Timespec;
+use crate::sys::{AsFd, Errno, OwnedFd, thread};
+
+/// How long an emptied cgroup may stay busy, in milliseconds: the last of its
+/// processes is counted a little longer than it can be seen.
+const PATIENCE: u64 = 1000;
+
+impl Cgroup {
+    /// Removes it and every cgroup below it. Kills nothing: it must be empty of
+    /// processes. What is at `path` is only removed if it still is this cgroup.
+    ///
+    /// # Errors
+    /// The kernel's: EBUSY where a process is left after a second of trying.
+    pub fn remove(&self, hierarchy: &Hierarchy, path: &CgroupPath) -> Result<()> {
+        let end = now() + PATIENCE;
+        let mut pause = 1;
+        loop {
+            match hierarchy.lookup(path)? {
+                Some(found) if found.inode() == self.inode() => {}
+                _ => return Ok(()), // gone; what has its name now is not ours
+            }
+            // A descriptor of its own, for its position.
+            let emptied = hierarchy.lookup(path)?.map_or(Ok(()), |top| remove_below(top, end));
+            match emptied.and_then(|()| hierarchy.unlink(path)) {
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                // ENOTEMPTY does not come from this file system, but means the same.
+                Err(Errno::BUSY | Errno::NOTEMPTY) if now() < end => {
+                    let _ = thread::nanosleep(&Timespec { tv_sec: 0, tv_nsec: pause * 1_000_000 });
+                    pause = (pause * 2).min(50);
+                }
+                Err(errno) => return Err(fail!(errno => "cannot remove cgroup {}", Lossy(path.as_bytes()))),
+            }
+        }
+    }
+}
+
+/// Removes the cgroups below `top`, the deepest first.
+///
+/// Goes down from `top` anew for each, so that however deep they are nested it
+/// takes three descriptors and no stack.
+fn remove_below(top: Cgroup, end: u64) -> Result<(), Errno> {
+    let mut name = Name::new();
+    let mut below = Name::new();
+    loop {
+        let mut folder: OwnedFd = open_folder(top.fd(), c".", OFlags::empty())?;
+        if !next_folder(folder.as_fd(), &mut name)? {
+            return Ok(());
+        }
+        loop {
+            let next = match open_folder(folder.as_fd(), name.as_c_str(), OFlags::empty()) {
+                Ok(next) => next,
+                Err(Errno::NOENT | Errno::NODEV) => break, // somebody else removed it
+                Err(errno) => return Err(errno),
+            };
+            if !next_folder(next.as_fd(), &mut below)? {
+                match unlinkat(&folder, name.as_c_str(), AtFlags::REMOVEDIR) {
+                    Ok(()) | Err(Errno::NOENT) => break,
+                    Err(errno) => return Err(errno),
+                }
+            }
+            core::mem::swap(&mut name, &mut below);
+            folder = next;
+        }
+        if now() >= end {
+            return Err(Errno::BUSY); // they are made faster than they are removed
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The credentials of the calling process, in the order in which they must
+//! change (credentials(7), capabilities(7)):
+//!
+//! [`drop_bounding`] needs CAP_SETPCAP, so it comes first; [`set_user`] needs
+//! CAP_SETGID and CAP_SETUID and keeps the permitted set; [`set_capabilities`]
+//! comes last. Each change of the user clears PDEATHSIG, which the caller arms
+//! anew.
+
+use heapless::Vec;
+
+use super::capability::Sets;
+use crate::error::Result;
+use crate::spec::record::List;
+use crate::sys::fs::OFlags;
+use crate::sys::thread::{self, CapabilitySet, CapabilitySets, Gid, Uid};
+use crate::sys::{Errno, Procfs, io};
+use crate::{fail, limits};
+
+/// Supplementary groups: 256 KiB, so it belongs into static memory.
+pub struct Groups {
+    gids: Vec<Gid, { limits::GROUPS }>,
+}
+
+impl Groups {
+    /// None.
+    pub const fn new() -> Groups {
+        Groups { gids: Vec::new() }
+    }
+
+    /// Makes them those of the list.
+    ///
+    /// # Errors
+    /// More than the limit, with the place.
+    pub fn read(&mut self, list: List<'_, u32>) -> Result<()> {
+        self.gids.clear();
+        for gid in list.iter() {
+            self.push(gid).map_err(|error| match list.value() {
+                Some(place) => place.error(format_args!("{error}")),
+                None => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds one.
+    ///
+    /// # Errors
+    /// More than the limit.
+    pub fn push(&mut self, gid: u32) -> Result<()> {
+        self.gids
+            .push(Gid::from_raw_unchecked(gid))
+            .map_err(|_| fail!("more than {} additional groups", limits::GROUPS))
+    }
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Drops every capability from the bounding set that `sets` does not name.
+/// Nothing that the process executes can ever gain one of them.
+///
+/// # Errors
+/// The kernel's: without CAP_SETPCAP none can be dropped, which is an error
+/// unless it is gone already.
+pub fn drop_bounding(sets: &Sets) -> Result<()> {
+    for number in 0..u64::BITS {
+        let bit = 1 << number;
+        if sets.bounding & bit != 0 {
+            continue;
+        }
+        let capability = CapabilitySet::from_bits_retain(bit);
+        match thread::remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // One past the last that the kernel knows, which may be more than
+            // we have names for.
+            Err(Errno::INVAL) => break,
+            Err(Errno::PERM) if thread::capability_is_in_bounding_set(capability) == Ok(false) => {}
+            Err(errno) => return Err(fail!(errno => "cannot drop capability {number} from the bounding set")),
+        }
+    }
+    Ok(())
+}
+
+/// Becomes the user: supplementary groups, group, user (real, effective, saved
+/// and file system ids), with the permitted capabilities kept.
+///
+/// `setgroups_denied`: the caller's user namespace does not let its groups be
+/// set (see [`setgroups_denied`]): then none may be asked for, and those that
+/// the process has stay.
+///
+/// # Errors
+/// The kernel's: EINVAL for an id that the user namespace does not map.
+pub fn set_user(uid: u32, gid: u32, groups: &Groups, setgroups_denied: bool) -> Result<()> {
+    // -1 is "as before" to the kernel: it would leave the process root.
+    if uid == u32::MAX || gid == u32::MAX {
+        return Err(fail!("4294967295 is not a user or group id"));
+    }
+    if !setgroups_denied {
+        thread::set_thread_groups(&groups.gids).map_err(|errno| fail!(errno => "cannot set the additional groups"))?;
+    } else if !groups.gids.is_empty() {
+        return Err(fail!("additional groups cannot be set: the user namespace denies setgroups"));
+    }
+    let group = Gid::from_raw_unchecked(gid);
+    thread::set_thread_res_gid(group, group, group).map_err(|errno| fail!(errno => "cannot become group {gid}"))?;
+    if uid != 0 {
+        // The permitted set outlives the change; execve(2) clears this again.
+        thread::set_keep_capabilities(true).map_err(|errno| fail!(errno => "cannot keep the capabilities"))?;
+    }
+    let user = Uid::from_raw_unchecked(uid);
+    thread::set_thread_res_uid(user, user, user).map_err(|errno| fail!(errno => "cannot become user {uid}"))
+}
+
+/// Sets the four sets besides the bounding one, exactly: what `sets` does not
+/// name is gone, ambient and inheritable ones too (CVE-2022-29162).
+///
+/// Returns what the kernel could not grant, for a warning: the specification
+/// wants the process to run without it. [`Sets::consistent`] foretells the part
+/// of it that contradicts the other sets.
+///
+/// # Errors
+/// The kernel's, for another reason than that.
+pub fn set_capabilities(sets: &Sets) -> Result<Sets> {
+    let mut granted = sets.consistent();
+    let failed = |errno: Errno| fail!(errno => "cannot set the capabilities");
+    match capset(&granted) {
+        Ok(()) => {}
+        Err(Errno::PERM) => {
+            granted = grantable(&granted)?;
+            capset(&granted).map_err(failed)?;
+        }
+        Err(errno) => return Err(failed(errno)),
+    }
+    // capset(2) has taken from the ambient set what is not both permitted and
+    // inheritable now; only where something is can an inherited one be left.
+    if granted.permitted & granted.inheritable != 0 {
+        thread::clear_ambient_capability_set()
+            .map_err(|errno| fail!(errno => "cannot clear the ambient capabilities"))?;
+    }
+    for number in (0..u64::BITS).filter(|number| granted.ambient & 1 << number != 0) {
+        thread::configure_capability_in_ambient_set(CapabilitySet::from_bits_retain(1 << number), true)
+            .map_err(|errno| fail!(errno => "cannot raise ambient capability {number}"))?;
+    }
+    Ok(Sets { bounding: 0, ..sets.without(granted) })
+}
+
+/// `int capset(hdrp, datap);` capget(2)
+fn capset(sets: &Sets) -> Result<(), Errno> {
+    let set = CapabilitySet::from_bits_retain;
+    thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: set(sets.effective),
+            permitted: set(sets.permitted),
+            inheritable: set(sets.inheritable),
+        },
+    )
+}
+
+/// The part of `sets` that the caller has to give: permitted only what it has
+/// itself, inheritable only what it may still gain.
+fn grantable(sets: &Sets) -> Result<Sets> {
+    let own = thread::capabilities(None).map_err(|errno| fail!(errno => "cannot read the own capabilities"))?;
+    let mut bounding = 0;
+    for number in 0..u64::BITS {
+        match thread::capability_is_in_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            Ok(true) => bounding |= 1 << number,
+            Ok(false) => {}
+            Err(_) => break, // past the last one
+        }
+    }
+    // Without CAP_SETPCAP nothing beyond the own permitted and inheritable
+    // sets can be inheritable.
+    let gain = if own.effective.contains(CapabilitySet::SETPCAP) { u64::MAX } else { own.permitted.bits() };
+    let permitted = sets.permitted & own.permitted.bits();
+    Ok(Sets { permitted, inheritable: sets.inheritable & (own.inheritable.bits() | bounding & gain), ..*sets }
+        .consistent())
+}
+
+/// Forbids the process and all that it becomes to gain privileges by execve(2)
+/// (prctl(2), PR_SET_NO_NEW_PRIVS).
+///
+/// # Errors
+/// The kernel's.
+pub fn no_new_privileges() -> Result<()> {
+    thread::set_no_new_privs(true).map_err(|errno| fail!(errno => "cannot set no_new_privs"))
+}
+
+/// Whether the caller's user namespace denies setgroups(2).
+///
+/// # Errors
+/// The kernel's.
+pub fn setgroups_denied(procfs: &Procfs) -> Result<bool> {
+    let mut text = [0; 8];
+    let read = procfs.open_file(c"self/setgroups", OFlags::RDONLY).and_then(|file| io::read(&file, &mut text[..]));
+    match read {
+        Ok(_) => Ok(text.starts_with(b"deny")),
+        Err(Errno::NOENT) => Ok(false), // a kernel without user namespaces
+        Err(errno) => Err(fail!(errno => "cannot read /proc/self/setgroups")),
+    }
+}

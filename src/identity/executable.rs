@@ -1,0 +1,160 @@
+//! Which file a command is, looked up as execve(2) will see it: by the process
+//! itself, in its root, with its user and its working folder.
+//!
+//! The sentences are those that engines match (exit statuses 126 and 127).
+
+use core::ffi::CStr;
+
+use super::image::{self, HEAD};
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::json::PathBuffer;
+use crate::limits;
+use crate::sys::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, open, stat};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
+
+/// Which file it is, under whatever name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    pub device: u64,
+    pub inode: u64,
+}
+
+impl FileIdentity {
+    /// That of an open file.
+    pub fn of(file: BorrowedFd<'_>) -> Result<FileIdentity, Errno> {
+        fstat(file).map(|stat| FileIdentity { device: stat.st_dev, inode: stat.st_ino })
+    }
+}
+
+/// The file to execute for `name`: itself if there is a slash in it, else the
+/// first in the folders of `path` that is a file and may be executed.
+///
+/// `own` are the files that this program runs from, which a container may not
+/// execute: not as the command, not as its script's or program's interpreter
+/// (CVE-2019-5736). An interpreter that does not exist is left to execve(2).
+///
+/// # Errors
+/// It is not there, or not to be executed.
+pub fn find<'b>(
+    name: &CStr,
+    path: Option<&CStr>,
+    own: &[FileIdentity],
+    buffer: &'b mut PathBuffer,
+) -> Result<&'b CStr> {
+    let bytes = name.to_bytes();
+    let failed = |errno: Errno, stat: bool| {
+        let name = Lossy(bytes);
+        if stat { fail!(errno => "exec: \"{name}\": stat {name}") } else { fail!(errno => "exec: \"{name}\"") }
+    };
+    if bytes.contains(&b'/') {
+        let file = join(b"", bytes, buffer).ok_or_else(|| failed(Errno::NAMETOOLONG, true))?;
+        match usable(file) {
+            Ok(()) => {}
+            Err(Refusal::Missing(errno)) => return Err(failed(errno, true)),
+            Err(Refusal::Unfit(errno)) => return Err(failed(errno, false)),
+        }
+    } else if !in_folders(bytes, path.map_or(b"".as_slice(), CStr::to_bytes), buffer) {
+        return Err(fail!("exec: \"{}\": executable file not found in $PATH", Lossy(bytes)));
+    }
+    let file = CStr::from_bytes_until_nul(buffer).unwrap_or(c"");
+    if runs_one_of(file, own) {
+        return Err(fail!("exec: \"{}\": permission denied: it would execute the runtime itself", Lossy(bytes)));
+    }
+    Ok(file)
+}
+
+/// Looks through the folders of `path`; the file's path is in `buffer` then.
+fn in_folders(name: &[u8], path: &[u8], buffer: &mut PathBuffer) -> bool {
+    if name.is_empty() || path.is_empty() {
+        return false;
+    }
+    path.split(|byte| *byte == b':').any(|folder| {
+        // An empty entry is the working folder, by an old custom (environ(7)).
+        let folder = if folder.is_empty() { b".".as_slice() } else { folder };
+        join(folder, name, buffer).is_some_and(|file| usable(file).is_ok())
+    })
+}
+
+/// `folder/name`, or `name` alone.
+fn join<'b>(folder: &[u8], name: &[u8], buffer: &'b mut PathBuffer) -> Option<&'b CStr> {
+    let slash: &[u8] = if folder.is_empty() || folder.ends_with(b"/") { b"" } else { b"/" };
+    let mut rest = &mut buffer[..];
+    for part in [folder, slash, name, b"\0"] {
+        let (place, after) = rest.split_at_mut_checked(part.len())?;
+        place.copy_from_slice(part);
+        rest = after;
+    }
+    CStr::from_bytes_until_nul(buffer).ok()
+}
+
+enum Refusal {
+    /// stat(2) says so.
+    Missing(Errno),
+    /// It is there, but nothing to execute.
+    Unfit(Errno),
+}
+
+fn usable(file: &CStr) -> Result<(), Refusal> {
+    let stat = stat(file).map_err(Refusal::Missing)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(Refusal::Unfit(Errno::ISDIR)),
+        _ => return Err(Refusal::Unfit(Errno::ACCESS)),
+    }
+    // With the effective ids, as execve(2); it knows of noexec mounts too.
+    accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS).map_err(Refusal::Unfit)
+}
+
+/// Whether executing `file` executes one of `own`.
+fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
+    let mut path = [0; limits::PATH];
+    let Some(mut file) = join(b"", file.to_bytes(), &mut path) else { return false };
+    // The kernel follows five scripts (BINPRM_MAX_RECURSION) and then a
+    // program's interpreter.
+    for _ in 0..7 {
+        match stat(file) {
+            Ok(stat) if own.contains(&FileIdentity { device: stat.st_dev, inode: stat.st_ino }) => return true,
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
+            _ => return false, // nothing that execve(2) would take
+        }
+        let mut next = [0; limits::PATH];
+        // What may be executed but not read is not looked into: the kernel
+        // gives us no way to. It still runs from a sealed copy only.
+        let Some(length) = interpreter(file, &mut next) else { return false };
+        path = next;
+        file = match path.get(..=length).map(CStr::from_bytes_until_nul) {
+            Some(Ok(next)) => next,
+            _ => return false,
+        };
+    }
+    false
+}
+
+/// Puts the path of what executes `file` into `buffer`, and gives its length.
+fn interpreter(file: &CStr, buffer: &mut PathBuffer) -> Option<usize> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = open(file, flags, Mode::empty()).ok()?;
+    let mut head = [0; HEAD];
+    let length = io::pread(&file, &mut head[..], 0).ok()?;
+    let head = head.get(..length)?;
+    if let Some(path) = image::script_interpreter(head) {
+        buffer.get_mut(..path.len())?.copy_from_slice(path);
+        return Some(path.len());
+    }
+    program_interpreter(&file, head, buffer)
+}
+
+fn program_interpreter(file: &OwnedFd, head: &[u8], buffer: &mut PathBuffer) -> Option<usize> {
+    let headers = image::program_headers(head)?;
+    let mut header = [0; 64];
+    for index in 0..u64::from(headers.count) {
+        let at = headers.offset.checked_add(index.checked_mul(u64::from(headers.size))?)?;
+        let length = io::pread(file.as_fd(), &mut header[..], at).ok()?;
+        let Some((at, size)) = headers.interpreter(header.get(..length)?) else { continue };
+        let room = buffer.get_mut(..usize::try_from(size).ok()?.min(limits::PATH - 1))?;
+        let length = io::pread(file.as_fd(), room, at).ok()?;
+        return buffer.get(..length)?.iter().position(|byte| *byte == 0);
+    }
+    None
+}

@@ -1,0 +1,121 @@
+//! What another file the kernel opens to execute a file: a script's
+//! interpreter (execve(2), "Interpreter scripts") or a program's (elf(5)).
+
+/// Bytes of a file that show what it is: the kernel's BINPRM_BUF_SIZE.
+pub const HEAD: usize = 256;
+
+/// Where a program's interpreter is named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ProgramHeaders {
+    /// Bytes from the start of the file to the first header.
+    pub offset: u64,
+    /// Bytes of one header.
+    pub size: u16,
+    pub count: u16,
+    wide: bool,
+}
+
+/// The path behind `#!`, as the kernel takes it from the first bytes.
+pub fn script_interpreter(head: &[u8]) -> Option<&[u8]> {
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = line.iter().position(|byte| !blank(byte))?;
+    let path = line.get(start..)?.split(|byte| blank(byte) || *byte == 0).next()?;
+    (!path.is_empty()).then_some(path)
+}
+
+/// The program headers of an ELF file in the machine's byte order.
+pub fn program_headers(head: &[u8]) -> Option<ProgramHeaders> {
+    let wide = match head.get(..5)? {
+        [0x7f, b'E', b'L', b'F', 1] => false,
+        [0x7f, b'E', b'L', b'F', 2] => true,
+        _ => return None,
+    };
+    let (offset, size, count) = if wide { (32, 54, 56) } else { (28, 42, 44) };
+    Some(ProgramHeaders {
+        offset: if wide { u64_at(head, offset)? } else { u64::from(u32_at(head, offset)?) },
+        size: u16_at(head, size)?,
+        count: u16_at(head, count)?,
+        wide,
+    })
+}
+
+impl ProgramHeaders {
+    /// Where in the file the interpreter's path stands and how long it is, if
+    /// `header` is the one that says so (PT_INTERP).
+    pub fn interpreter(&self, header: &[u8]) -> Option<(u64, u64)> {
+        const PT_INTERP: u32 = 3;
+        if u32_at(header, 0)? != PT_INTERP {
+            return None;
+        }
+        if self.wide {
+            Some((u64_at(header, 8)?, u64_at(header, 32)?))
+        } else {
+            Some((u64::from(u32_at(header, 4)?), u64::from(u32_at(header, 16)?)))
+        }
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_behind_the_hash_and_bang() {
+        for (head, expected) in [
+            ("#!/bin/sh\necho", Some("/bin/sh")),
+            ("#! \t/bin/sh -e\n", Some("/bin/sh")),
+            ("#!/proc/self/exe", Some("/proc/self/exe")),
+            ("#!relative\n", Some("relative")),
+            ("#!/bin/sh\0x\n", Some("/bin/sh")),
+            ("#!\n/bin/sh", None),
+            ("#!   \n", None),
+            ("#!", None),
+            ("# !/bin/sh\n", None),
+            ("", None),
+        ] {
+            assert_eq!(script_interpreter(head.as_bytes()), expected.map(str::as_bytes), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn the_interpreter_of_a_program() {
+        // The test program itself is linked dynamically.
+        let file = std::fs::read("/proc/self/exe").unwrap();
+        let headers = program_headers(&file[..HEAD]).unwrap();
+        let found = (0..headers.count).find_map(|index| {
+            let at = headers.offset as usize + usize::from(index) * usize::from(headers.size);
+            headers.interpreter(&file[at..at + usize::from(headers.size)])
+        });
+        let (at, length) = found.unwrap();
+        let path = &file[at as usize..(at + length) as usize];
+        assert!(path.starts_with(b"/") && path.ends_with(b"\0"));
+    }
+
+    #[test]
+    fn what_is_too_short_is_nothing() {
+        let file = std::fs::read("/proc/self/exe").unwrap();
+        for length in 0..64 {
+            let _ = program_headers(&file[..length]);
+        }
+        assert!(program_headers(&file[..32]).is_none());
+        assert!(program_headers(b"\x7fELF\x03 and so on").is_none());
+        let headers = ProgramHeaders { offset: 0, size: 56, count: 1, wide: true };
+        assert_eq!(headers.interpreter(&[3, 0, 0, 0, 1, 2]), None);
+        let narrow = ProgramHeaders { offset: 0, size: 32, count: 1, wide: false };
+        let header = [3u32, 100, 0, 0, 20].map(u32::to_ne_bytes).concat();
+        assert_eq!(narrow.interpreter(&header), Some((100, 20)));
+    }
+}

@@ -1,0 +1,26 @@
+//! Who and what the process is when the user's program begins: user, groups,
+//! capabilities, limits, the name of its host, and which file it executes.
+//!
+//! Gets views of the specification and values; knows nothing of containers.
+
+mod attributes;
+mod capability;
+mod credentials;
+mod executable;
+mod home;
+mod image;
+mod passwd;
+mod rlimit;
+mod sysctl;
+mod sysctl_name;
+mod validate;
+
+pub use attributes::{set_domainname, set_hostname, set_oom_score_adj, set_umask};
+pub use capability::{Sets, bit as capability_bit, name as capability_name, names as capability_names};
+pub use credentials::{Groups, drop_bounding, no_new_privileges, set_capabilities, set_user, setgroups_denied};
+pub use executable::{FileIdentity, find as find_executable};
+pub use home::home_of;
+pub use rlimit::set as set_rlimits;
+pub use sysctl::set as set_sysctls;
+pub use sysctl_name::{Isolation, check as check_sysctls};
+pub use validate::{check_names, check_process};

@@ -1,0 +1,51 @@
+//! Resource limits (getrlimit(2)).
+
+use crate::error::Result;
+use crate::spec::config::{Rlimit, RlimitTypes};
+use crate::spec::record::{List, WordSet};
+use crate::sys::Errno;
+use crate::sys::process::{self, Resource, setrlimit};
+
+/// By the index of the specification's words, which is the kernel's number.
+const RESOURCES: [Resource; 16] = [
+    Resource::Cpu,
+    Resource::Fsize,
+    Resource::Data,
+    Resource::Stack,
+    Resource::Core,
+    Resource::Rss,
+    Resource::Nproc,
+    Resource::Nofile,
+    Resource::Memlock,
+    Resource::As,
+    Resource::Locks,
+    Resource::Sigpending,
+    Resource::Msgqueue,
+    Resource::Nice,
+    Resource::Rtprio,
+    Resource::Rttime,
+];
+
+const _: () = assert!(RlimitTypes::WORDS.len() == RESOURCES.len());
+
+/// Sets the limits of the calling process.
+///
+/// # Errors
+/// With the place: the kernel's. EPERM: a hard limit would be raised, which
+/// takes CAP_SYS_RESOURCE in the host's user namespace.
+pub fn set(limits: List<'_, Rlimit<'static>>) -> Result<()> {
+    for limit in limits.iter() {
+        let Some(kind) = limit.kind() else { continue };
+        let Some(resource) =
+            RlimitTypes::WORDS.iter().position(|word| kind.is(word)).and_then(|number| RESOURCES.get(number))
+        else {
+            return Err(kind.error(format_args!("\"{kind}\" is not a resource limit")));
+        };
+        // The kernel's RLIM_INFINITY is the largest number too.
+        let value = |number: Option<u64>| number.filter(|number| *number != u64::MAX);
+        let new = process::Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) };
+        setrlimit(*resource, new)
+            .map_err(|errno: Errno| limit.value().os_error(errno.raw_os_error(), format_args!("cannot set {kind}")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Setting sysctls (proc(5), /proc/sys).
+
+use super::sysctl_name::path;
+use crate::error::Result;
+use crate::json::Text;
+use crate::limits;
+use crate::spec::record::Map;
+use crate::sys::fs::OFlags;
+use crate::sys::{Errno, Procfs, io};
+
+/// Sets those of the map, which [`check`](super::check_sysctls) has passed. The
+/// namespaces that they speak of are the caller's.
+///
+/// # Errors
+/// With the place: the kernel's.
+pub fn set(procfs: &Procfs, sysctls: Map<'_, Text<'static>>) -> Result<()> {
+    let mut name_buffer = [0; limits::SYSCTL];
+    let mut value_buffer = [0; limits::PATH];
+    for (name, value) in sysctls.iter() {
+        let file = path(name, &mut name_buffer)?;
+        let text = value.c_str(&mut value_buffer)?.to_bytes();
+        // One call: a second would begin a new value.
+        let written = procfs.open_file(file, OFlags::WRONLY).and_then(|fd| match io::write(&fd, text)? {
+            count if count == text.len() => Ok(()),
+            _ => Err(Errno::INVAL),
+        });
+        written.map_err(|errno| {
+            value.value().os_error(errno.raw_os_error(), format_args!("cannot set {name} to \"{value}\""))
+        })?;
+    }
+    Ok(())
+}

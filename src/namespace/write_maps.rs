@@ -1,0 +1,60 @@
+//! Writing a new user namespace's id maps, from outside of it.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use heapless::String;
+
+use super::id_maps::IdMap;
+use crate::error::Result;
+use crate::fail;
+use crate::sys::fs::OFlags;
+use crate::sys::{Errno, Procfs, io};
+
+/// Whether setgroups(2) works in the new namespace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Setgroups {
+    Allowed,
+    /// As the kernel demands of a caller without CAP_SETGID: otherwise a
+    /// process could drop a group that denies it something (CVE-2014-8989).
+    Denied,
+}
+
+/// Writes the maps of the user namespace of `pid`, a child that the caller has
+/// not reaped (so that its pid is its own), each in one call.
+///
+/// # Errors
+/// The kernel's. EPERM: an id outside is not the caller's to give.
+pub fn write_maps(procfs: &Procfs, pid: u32, uids: &IdMap, gids: &IdMap) -> Result<Setgroups> {
+    let put = |file: &str, text: &[u8]| write(procfs, pid, file, text);
+    let mut setgroups = Setgroups::Allowed;
+    match put("gid_map", gids.text()) {
+        Ok(()) => {}
+        // Without privileges the map is only taken once setgroups is denied.
+        Err(Errno::PERM) => {
+            put("setgroups", b"deny").map_err(|errno| cannot(errno, "deny setgroups in"))?;
+            setgroups = Setgroups::Denied;
+            put("gid_map", gids.text()).map_err(|errno| cannot(errno, "map the group ids of"))?;
+        }
+        Err(errno) => return Err(cannot(errno, "map the group ids of")),
+    }
+    put("uid_map", uids.text()).map_err(|errno| cannot(errno, "map the user ids of"))?;
+    Ok(setgroups)
+}
+
+fn write(procfs: &Procfs, pid: u32, file: &str, text: &[u8]) -> Result<(), Errno> {
+    if text.is_empty() {
+        return Ok(()); // maps nothing
+    }
+    let mut path: String<32> = String::new();
+    let _ = write!(path, "{pid}/{file}\0");
+    let path = CStr::from_bytes_until_nul(path.as_bytes()).map_err(|_| Errno::INVAL)?;
+    let fd = procfs.open_file(path, OFlags::WRONLY)?;
+    // The kernel takes the whole or nothing.
+    if io::write(&fd, text)? == text.len() { Ok(()) } else { Err(Errno::IO) }
+}
+
+#[cold]
+fn cannot(errno: Errno, what: &str) -> crate::error::Error {
+    fail!(errno => "cannot {what} the new user namespace")
+}
