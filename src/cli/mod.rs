@@ -1,3 +1,7 @@
+pub mod args;
+pub mod commands;
+pub mod words;
+
 use crate::sys;
 pub struct Workspace {
     pub document: [u8; crate::limits::DOCUMENT],

@@ -9,3 +9,4 @@ pub mod linux;
 pub mod record;
 pub mod resources;
 pub mod seccomp;
+pub mod time;
