@@ -18,7 +18,7 @@ mod standard;
 
 pub use bpf::{Instruction, bpf_cgroup_device_attach, bpf_cgroup_device_load};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3};
-pub use exec::{PointerTable, Vector, execve, execveat};
+pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use misc::{close_range, exit, keyctl_join_session_keyring, namespace_type};
 pub use mount::{Attributes, mount_setattr};
 pub use signal::{SignalSet, ignored_to_default, read_signal, signal_mask, signalfd};
