@@ -6,3 +6,4 @@ pub mod json;
 pub mod limits;
 pub mod spec;
 pub mod sys;
+pub mod terminal;

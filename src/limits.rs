@@ -42,4 +42,9 @@ limits! {
     /// ("", and a comma), so a document cannot hold more. The kernel's own
     /// limit (ARG_MAX, a quarter of the stack) is met first.
     STRINGS = DOCUMENT / 3, "number of arguments or environment variables";
+    /// Bytes on their way between two terminals, in each direction: what the
+    /// kernel takes for one line, and what a pipe takes whole (PIPE_BUF).
+    RELAY = 4096, "bytes relayed at once between two terminals";
+    /// Bytes of output collected for one write: a page.
+    OUTPUT = 4096, "bytes written at once to standard output";
 }

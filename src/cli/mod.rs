@@ -11,6 +11,7 @@ pub mod log_line;
 pub mod output;
 pub mod report;
 pub mod spec;
+pub mod spec_document;
 pub mod words;
 
 use core::fmt;

@@ -4,14 +4,14 @@ use core::fmt;
 
 use crate::error::Result;
 use crate::fail;
+use crate::limits;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, io};
 
 /// Text on its way to a descriptor. Nothing is lost silently: [`Output::finish`]
 /// gives the error of any write that failed.
 pub struct Output<'a> {
     to: BorrowedFd<'a>,
-    /// One page: more would not save a noticeable number of calls.
-    buffer: heapless::Vec<u8, 4096>,
+    buffer: heapless::Vec<u8, { limits::OUTPUT }>,
     failed: Option<Errno>,
 }
 

@@ -3,15 +3,11 @@
 use core::ffi::CStr;
 
 use super::output::write_all;
+use super::spec_document::DOCUMENT;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use crate::sys::{Errno, fs};
-
-/// What `runc spec` writes, with a cgroup namespace as it does where cgroups
-/// are of version 2: a shell on a terminal, few capabilities, a root that is
-/// read-only.
-const DOCUMENT: &str = include_str!("default_config.json");
 
 const NAME: &CStr = c"config.json";
 

@@ -15,6 +15,7 @@ mod mount;
 mod raw;
 mod signal;
 mod standard;
+mod terminal;
 
 pub use bpf::{Instruction, bpf_cgroup_device_attach, bpf_cgroup_device_load};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3};
@@ -23,7 +24,9 @@ pub use misc::{close_range, exit, keyctl_join_session_keyring, namespace_type};
 pub use mount::{Attributes, mount_setattr};
 pub use signal::{SignalSet, ignored_to_default, read_signal, signal_mask, signalfd};
 pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};
+pub use terminal::pty_number;
 
+pub use rustix::cmsg_space;
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 pub use rustix::io::Errno;
 /// mount(2) and the calls that have replaced it.
