@@ -131,12 +131,10 @@ fn print(text: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> Result<i32> {
     out.finish().map(|()| 0)
 }
 
-/// The end of the program after a mistake in itself: says where, and stops.
+/// The end of the program after a mistake in itself: says what and where, on
+/// standard error and in the log, and stops.
 pub fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
-    let mut log = Log::stderr();
-    match info.location() {
-        Some(place) => log.error(&fail!("a mistake in ocinit itself, at {}:{}", place.file(), place.line())),
-        None => log.error(&fail!("a mistake in ocinit itself")),
-    }
+    let (file, line) = info.location().map_or(("?", 0), |place| (place.file(), place.line()));
+    Log::last_word().error(&fail!("a mistake in ocinit itself: {} ({file}:{line})", info.message()));
     sys::exit(FAILED)
 }

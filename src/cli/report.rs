@@ -18,6 +18,7 @@
 
 use core::ffi::CStr;
 use core::fmt::{self, Display, Write};
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use super::log_line::{Level, Line, compose, compose_for_a_person};
 use super::output::write_all;
@@ -26,7 +27,12 @@ use crate::fail;
 use crate::limits;
 use crate::spec::time::rfc3339;
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::{self, OwnedFd, time};
+use crate::sys::{self, AsRawFd, OwnedFd, time};
+
+/// The number of the log's descriptor and whether it is JSON, as `number * 2 +
+/// json`, for whoever has no [`Log`] at hand: the panic handler.
+static OPEN: AtomicI32 = AtomicI32::new(NONE);
+const NONE: i32 = -1;
 
 /// The log, as the command line wants it.
 pub struct Log {
@@ -57,7 +63,17 @@ impl Log {
                 Some(file.map_err(|errno| fail!(errno => "cannot open the log {}", Lossy(path.to_bytes())))?)
             }
         };
+        if let Some(file) = &file {
+            OPEN.store(file.as_raw_fd().saturating_mul(2) | i32::from(json), Relaxed);
+        }
         Ok(Log { file, json, debug, held: heapless::String::new() })
+    }
+
+    /// The log that is open, for a last word; standard error where none is.
+    pub fn last_word() -> Log {
+        let open = OPEN.load(Relaxed);
+        let file = if open == NONE { None } else { sys::duplicate(open / 2).ok() };
+        Log { json: file.is_some() && open % 2 == 1, file, debug: false, held: heapless::String::new() }
     }
 
     /// Reports the failure that ends the command.
@@ -126,6 +142,13 @@ impl Log {
         let mut line = Line::new();
         compose_for_a_person(&mut line, level, message);
         let _ = write_all(sys::stderr(), line.as_bytes());
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // The number may be another file's from now on.
+        OPEN.store(NONE, Relaxed);
     }
 }
 

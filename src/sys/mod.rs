@@ -9,6 +9,7 @@
 
 mod bpf;
 mod clone;
+mod descriptor;
 mod exec;
 mod misc;
 mod mount;
@@ -19,6 +20,7 @@ mod terminal;
 
 pub use bpf::{Instruction, bpf_cgroup_device_attach, bpf_cgroup_device_load};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3};
+pub use descriptor::duplicate;
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use misc::{close_range, exit, keyctl_join_session_keyring, namespace_type};
 pub use mount::{Attributes, mount_setattr};

@@ -24,6 +24,10 @@ use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, cmsg_space};
 /// Those of the kernel.
 pub fn connect(path: &CStr) -> Result<OwnedFd> {
     let failed = |errno: Errno| fail!(errno => "cannot connect to the socket {}", Lossy(path.to_bytes()));
+    if path.is_empty() {
+        // To the kernel this would be an abstract address.
+        return Err(failed(Errno::NOENT));
+    }
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(failed)?;
     match SocketAddrUnix::new(path) {
         Ok(address) => connect_to(&socket, &address),
