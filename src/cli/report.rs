@@ -27,7 +27,7 @@ use crate::fail;
 use crate::limits;
 use crate::spec::time::rfc3339;
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::{self, AsRawFd, OwnedFd, time};
+use crate::sys::{self, AsRawFd, OwnedFd};
 
 /// The number of the log's descriptor and whether it is JSON, as `number * 2 +
 /// json`, for whoever has no [`Log`] at hand: the panic handler.
@@ -119,9 +119,9 @@ impl Log {
         if self.file.is_none() && !self.json {
             return self.for_a_person(level, message);
         }
-        let now = time::clock_gettime(time::ClockId::Realtime);
+        let (seconds, _) = sys::realtime().unwrap_or_default();
         let mut when = heapless::String::new();
-        rfc3339(now.tv_sec, 0, &mut when);
+        rfc3339(seconds, 0, &mut when);
         let mut line = Line::new();
         compose(&mut line, self.json, level, &when, format_args!("{message}"));
         let written = match &self.file {

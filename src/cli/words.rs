@@ -77,11 +77,8 @@ pub fn check_id(id: &[u8]) -> Result<()> {
 
 /// The signals with names of their own: those from 1 on, in order (signal(7)).
 /// They have these numbers on all architectures that we build for.
-const SIGNALS: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-    "PWR", "SYS",
-];
+const SIGNALS: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
+                       TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
 
 /// Further names of some of them.
 const SYNONYMS: [(&str, u32); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSED", 31)];
@@ -99,7 +96,7 @@ pub fn signal_number(text: &[u8]) -> Option<u32> {
         return (number <= RTMAX).then_some(number);
     }
     let name = after(text, "SIG").unwrap_or(text);
-    if let Some(index) = SIGNALS.iter().position(|signal| name.eq_ignore_ascii_case(signal.as_bytes())) {
+    if let Some(index) = SIGNALS.split(' ').position(|signal| name.eq_ignore_ascii_case(signal.as_bytes())) {
         return u32::try_from(index.checked_add(1)?).ok();
     }
     if let Some((_, number)) = SYNONYMS.iter().find(|(signal, _)| name.eq_ignore_ascii_case(signal.as_bytes())) {

@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "the calls themselves")]
 
 mod bpf;
+mod clock;
 mod clone;
 mod descriptor;
 mod exec;
@@ -19,6 +20,7 @@ mod standard;
 mod terminal;
 
 pub use bpf::{Instruction, bpf_cgroup_device_attach, bpf_cgroup_device_load};
+pub use clock::realtime;
 pub use clone::{Child, CloneFlags, CloneRequest, clone3};
 pub use descriptor::duplicate;
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
