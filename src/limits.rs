@@ -82,4 +82,9 @@ limits! {
     /// Bytes of a sysctl's name, and the path made of it. The longest that the
     /// kernel has are about 80.
     SYSCTL = 256, "length of a sysctl's name in bytes";
+    /// Bytes on their way between two terminals, in each direction: what the
+    /// kernel takes for one line, and what a pipe takes whole (PIPE_BUF).
+    RELAY = 4096, "bytes relayed at once between two terminals";
+    /// Bytes of output collected for one write: a page.
+    OUTPUT = 4096, "bytes written at once to standard output";
 }

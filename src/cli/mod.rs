@@ -1,21 +1,140 @@
+//! What a person or an engine starts: the command line, one function per
+//! command, and how the outcome is told.
+//!
+//! What a container is and how it comes to be is known further down.
+
+pub mod args;
+pub mod columns;
+pub mod commands;
+pub mod help;
+pub mod log_line;
+pub mod output;
+pub mod report;
+pub mod spec;
+pub mod spec_document;
+pub mod words;
+
+use core::fmt;
+
+use self::args::Request;
+use self::commands::{Command, Flag, Task};
+use self::output::Output;
+use self::report::Log;
+use crate::error::Result;
+use crate::fail;
+use crate::limits;
 use crate::sys;
+
+/// A command line that the kernel gave us.
+pub type Invocation = args::Invocation<sys::Strings>;
+
+/// All large buffers of the program, in one place.
 pub struct Workspace {
-    pub document: [u8; crate::limits::DOCUMENT],
+    pub document: [u8; limits::DOCUMENT],
 }
+
 impl Workspace {
+    /// All zeros, so that it takes no room in the file.
     pub const fn new() -> Self {
-        Workspace { document: [0; crate::limits::DOCUMENT] }
+        Workspace { document: [0; limits::DOCUMENT] }
     }
 }
-pub fn main(arguments: sys::Vector, _environment: sys::Vector, workspace: &'static mut Workspace) -> i32 {
-    let _ = workspace;
-    let e = crate::fail!("hello {}", crate::error::Lossy(arguments.iter().next().unwrap_or(c"").to_bytes()));
-    let mut b = heapless::String::<256>::new();
-    use core::fmt::Write;
-    let _ = write!(b, "{e}\n");
-    let _ = sys::io::write(sys::stderr(), b.as_bytes());
-    0
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new()
+    }
 }
-pub fn panicked(_info: &core::panic::PanicInfo<'_>) -> ! {
-    sys::exit(1)
+
+/// A failure of the runtime's own.
+const FAILED: i32 = 1;
+/// `exec` could not start the process: engines tell it from a process that
+/// ended with status 1.
+const NOT_EXECUTED: i32 = 255;
+
+/// Carries out one command line and returns the exit status. `arguments` is the
+/// kernel's argv, `environment` its envp.
+pub fn main(arguments: sys::Vector, environment: sys::Vector, workspace: &'static mut Workspace) -> i32 {
+    if sys::fill_standard_descriptors().is_err() {
+        // No descriptor to say it on.
+        return FAILED;
+    }
+    let mut strings = arguments.iter();
+    // The program's own name.
+    strings.next();
+    let invocation = Invocation::new(strings);
+    let log = Log::open(
+        invocation.value(Flag::Log).filter(|path| !path.is_empty()),
+        invocation.is(Flag::LogFormat, "json"),
+        invocation.has(Flag::Debug),
+    );
+    let (mut log, request) = match log {
+        Ok(log) => (log, invocation.request()),
+        // Of two errors the command line's own says more.
+        Err(error) => (Log::stderr(), invocation.request().and(Err(error))),
+    };
+    let mut failed = FAILED;
+    let outcome = match request {
+        Ok(Request::Help(None)) => print(help::overall),
+        Ok(Request::Help(Some(topic))) => print(|out| help::command(out, topic)),
+        Ok(Request::Version) => print(help::version),
+        Ok(Request::Carry(command)) => {
+            if command.task == Task::Exec {
+                failed = NOT_EXECUTED;
+            }
+            carry_out(command, &invocation, environment, &mut log, workspace)
+        }
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(status) => {
+            log.finish();
+            status
+        }
+        Err(error) => {
+            log.error(&error);
+            failed
+        }
+    }
+}
+
+/// One command, one arm. `Ok` is the exit status.
+fn carry_out(
+    command: &Command,
+    invocation: &Invocation,
+    _environment: sys::Vector,
+    _log: &mut Log,
+    _workspace: &'static mut Workspace,
+) -> Result<i32> {
+    match command.task {
+        Task::Spec => spec::write(invocation.value(Flag::Bundle)).map(|()| 0),
+        Task::Create
+        | Task::Delete
+        | Task::Exec
+        | Task::Features
+        | Task::Kill
+        | Task::List
+        | Task::Ps
+        | Task::Run
+        | Task::Start
+        | Task::State => Err(fail!("{} is not supported by this version", command.name)),
+        // `Invocation::request` has dealt with these.
+        Task::Help | Task::Later => Err(fail!("{} cannot be carried out", command.name)),
+    }
+}
+
+/// Prints a text to standard output.
+fn print(text: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> Result<i32> {
+    let mut out = Output::stdout();
+    // `finish` says what went wrong, if anything did.
+    let _ = text(&mut out);
+    out.finish().map(|()| 0)
+}
+
+/// The end of the program after a mistake in itself: says what and where, on
+/// standard error and in the log, and stops.
+pub fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
+    let (file, line) = info.location().map_or(("?", 0), |place| (place.file(), place.line()));
+    Log::last_word().error(&fail!("a mistake in ocinit itself: {} ({file}:{line})", info.message()));
+    sys::exit(FAILED)
 }

@@ -17,6 +17,7 @@ pub mod resources;
 pub mod seccomp;
 pub mod semantics;
 pub mod state;
+pub mod time;
 pub mod version;
 pub mod write;
 

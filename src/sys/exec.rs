@@ -24,21 +24,32 @@ impl Vector {
     }
 
     /// The strings in their order.
-    pub fn iter(&self) -> impl Iterator<Item = &'static CStr> + Clone + use<> {
-        let mut next = self.first;
-        core::iter::from_fn(move || {
-            // SAFETY: by the invariant of `new`, `next` is inside the array: it
-            // only moves on past entries that are not NULL.
-            let string = unsafe { *next };
-            if string.is_null() {
-                return None;
-            }
-            // SAFETY: as above, and the entry is a C string that lives forever.
-            unsafe {
-                next = next.add(1);
-                Some(CStr::from_ptr(string))
-            }
-        })
+    pub fn iter(&self) -> Strings {
+        Strings { next: self.first }
+    }
+}
+
+/// The strings of a [`Vector`], one after the other.
+#[derive(Clone, Copy)]
+pub struct Strings {
+    next: *const *const core::ffi::c_char,
+}
+
+impl Iterator for Strings {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        // SAFETY: by the invariant of `Vector::new`, `next` is inside the array:
+        // it only moves on past entries that are not NULL.
+        let string = unsafe { *self.next };
+        if string.is_null() {
+            return None;
+        }
+        // SAFETY: as above, and the entry is a C string that lives forever.
+        unsafe {
+            self.next = self.next.add(1);
+            Some(CStr::from_ptr(string))
+        }
     }
 }
 

@@ -8,7 +8,9 @@
 #![allow(unsafe_code, reason = "the calls themselves")]
 
 mod bpf;
+mod clock;
 mod clone;
+mod descriptor;
 mod exec;
 mod misc;
 mod mount;
@@ -16,16 +18,21 @@ mod procfs;
 mod raw;
 mod signal;
 mod standard;
+mod terminal;
 
 pub use bpf::{bpf_cgroup_device_attach, bpf_cgroup_device_load};
+pub use clock::realtime;
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
-pub use exec::{PointerTable, Vector, execve, execveat};
+pub use descriptor::duplicate;
+pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use misc::{close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type};
 pub use mount::{Attributes, mount_setattr};
 pub use procfs::Procfs;
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
 pub use standard::{borrow_raw, fill as fill_standard_descriptors, one_descriptor_space, stderr, stdin, stdout};
+pub use terminal::pty_number;
 
+pub use rustix::cmsg_space;
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 pub use rustix::io::Errno;
 /// mount(2) and the calls that have replaced it.

@@ -1,0 +1,298 @@
+//! The table of commands and flags: what may be given, and what it means.
+//!
+//! The parser, the help texts and the checks all read this one table. Names and
+//! shapes are those that engines use with runc 1.5; how a command is carried
+//! out is not known here.
+
+/// A command by what it does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Create,
+    Delete,
+    Exec,
+    Features,
+    Help,
+    Kill,
+    List,
+    Ps,
+    Run,
+    Spec,
+    Start,
+    State,
+    /// A command of runc's that this version does not have: naming it is an
+    /// honest error, not a spelling mistake.
+    Later,
+}
+
+/// One command.
+pub struct Command {
+    pub task: Task,
+    pub name: &'static str,
+    /// What it does, for the list of commands: half a sentence.
+    pub about: &'static str,
+    /// The words after the flags, as the usage line shows them.
+    pub words: &'static str,
+    /// How many words there may be: at least, at most. The first word of a
+    /// command that needs one is a container's id.
+    pub count: (usize, usize),
+    /// Whether flags may also follow words, as in `delete ID --force`. Where
+    /// the words are another program's (`exec ID ls -l`) they may not.
+    pub flags_anywhere: bool,
+    pub flags: &'static [Flag],
+}
+
+/// No bound on the number of words.
+pub const MANY: usize = usize::MAX;
+
+const fn command(task: Task, name: &'static str, about: &'static str) -> Command {
+    Command { task, name, about, words: "ID", count: (1, 1), flags_anywhere: true, flags: &[] }
+}
+
+const fn later(name: &'static str) -> Command {
+    command(Task::Later, name, "not supported by this version")
+}
+
+/// Every command, in the order in which `--help` lists them: by what a person
+/// meets first.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        words: "",
+        count: (0, 0),
+        flags: &[Flag::Bundle, Flag::SpecRootless],
+        ..command(Task::Spec, "spec", "write a config.json to start from")
+    },
+    Command {
+        flags: &[
+            Flag::Bundle,
+            Flag::Config,
+            Flag::Detach,
+            Flag::Keep,
+            Flag::ConsoleSocket,
+            Flag::PidFile,
+            Flag::PidfdSocket,
+            Flag::PreserveFds,
+            Flag::NoPivot,
+            Flag::NoNewKeyring,
+            Flag::NoSubreaper,
+        ],
+        ..command(Task::Run, "run", "create a container, start it and wait for it")
+    },
+    Command {
+        flags: &[
+            Flag::Bundle,
+            Flag::Config,
+            Flag::ConsoleSocket,
+            Flag::PidFile,
+            Flag::PidfdSocket,
+            Flag::PreserveFds,
+            Flag::NoPivot,
+            Flag::NoNewKeyring,
+        ],
+        ..command(Task::Create, "create", "create a container; its process waits for start")
+    },
+    command(Task::Start, "start", "start the process of a created container"),
+    command(Task::State, "state", "print the state of a container as JSON"),
+    Command {
+        words: "ID [COMMAND [ARGUMENT…]]",
+        count: (1, MANY),
+        flags_anywhere: false,
+        flags: &[
+            Flag::Process,
+            Flag::Tty,
+            Flag::Detach,
+            Flag::Cwd,
+            Flag::Env,
+            Flag::User,
+            Flag::AdditionalGids,
+            Flag::Cap,
+            Flag::NoNewPrivs,
+            Flag::ConsoleSocket,
+            Flag::PidFile,
+            Flag::PidfdSocket,
+            Flag::PreserveFds,
+            Flag::Cgroup,
+            Flag::IgnorePaused,
+            Flag::ProcessLabel,
+            Flag::Apparmor,
+        ],
+        ..command(Task::Exec, "exec", "run a further process in a running container")
+    },
+    Command {
+        words: "ID [SIGNAL]",
+        count: (1, 2),
+        flags: &[Flag::All],
+        ..command(Task::Kill, "kill", "send a signal to a container's process (TERM unless given)")
+    },
+    Command {
+        flags: &[Flag::Force],
+        ..command(Task::Delete, "delete", "remove a container and all that belongs to it")
+    },
+    Command {
+        words: "",
+        count: (0, 0),
+        flags: &[Flag::Format, Flag::Quiet],
+        ..command(Task::List, "list", "list the containers")
+    },
+    Command {
+        words: "ID [OPTION…]",
+        count: (1, MANY),
+        flags_anywhere: false,
+        flags: &[Flag::Format],
+        ..command(Task::Ps, "ps", "list the processes of a container")
+    },
+    Command {
+        words: "",
+        count: (0, 0),
+        ..command(Task::Features, "features", "print what this runtime supports as JSON")
+    },
+    Command { words: "[COMMAND]", count: (0, 1), ..command(Task::Help, "help", "explain the program, or one command") },
+    later("checkpoint"),
+    later("events"),
+    later("pause"),
+    later("restore"),
+    later("resume"),
+    later("update"),
+];
+
+/// The command of that name.
+pub fn find(name: &[u8]) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name.as_bytes() == name)
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy)]
+pub enum Takes {
+    /// A switch: nothing, or `=true` or `=false`.
+    Nothing,
+    /// Any text, shown in the help by this name.
+    Text(&'static str),
+    /// A decimal number of 0 … 2³¹-1.
+    Number,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// `NAME=VALUE`.
+    Assignment,
+    /// A numeric user id, optionally a colon and a group id.
+    User,
+    /// A numeric group id.
+    Group,
+}
+
+/// One flag.
+pub struct FlagRow {
+    /// Its name behind two dashes (or one).
+    pub long: &'static str,
+    /// Its letter behind one dash, where it has one.
+    pub short: Option<char>,
+    pub takes: Takes,
+    /// What it does.
+    pub about: &'static str,
+}
+
+macro_rules! flags {
+    ($($flag:ident = $long:literal $(, $short:literal)?; $takes:expr; $about:literal;)*) => {
+        /// A flag by its meaning.
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        pub enum Flag { $($flag),* }
+
+        impl Flag {
+            /// What the table says of it.
+            pub fn row(self) -> &'static FlagRow {
+                match self {
+                    $(Flag::$flag => const {
+                        &FlagRow { long: $long, short: flags!(@ $($short)?), takes: $takes, about: $about }
+                    },)*
+                }
+            }
+        }
+    };
+    (@ $short:literal) => { Some($short) };
+    (@) => { None };
+}
+
+use Takes::{Assignment, Group, Nothing, Number, OneOf, Text, User};
+
+flags! {
+    // Global.
+    Root = "root"; Text("DIR"); "folder of the containers' state (default /run/ocinit)";
+    Log = "log"; Text("FILE"); "append errors and warnings to FILE";
+    LogFormat = "log-format"; OneOf(&["text", "json"]); "how the log is written (default text)";
+    Debug = "debug"; Nothing; "log what is being done as well";
+    SystemdCgroup = "systemd-cgroup"; Nothing; "let systemd make the cgroups: not supported by this version";
+    CgroupManager = "cgroup-manager"; OneOf(&["cgroupfs", "disabled", "systemd"]);
+        "who makes the cgroups (default cgroupfs; systemd: not supported by this version)";
+    Rootless = "rootless"; OneOf(&["true", "false", "auto"]); "tolerate a cgroup that may not be used (default auto)";
+    Version = "version", 'v'; Nothing; "print the version";
+    // Of every command, and global.
+    Help = "help", 'h'; Nothing; "print this help";
+    // create, run, exec
+    Bundle = "bundle", 'b'; Text("DIR"); "the bundle (default: the current folder)";
+    Config = "config", 'f'; Text("FILE"); "the configuration, instead of the bundle's config.json";
+    ConsoleSocket = "console-socket"; Text("SOCKET"); "UNIX socket that is sent the terminal's master side";
+    Detach = "detach", 'd'; Nothing; "do not wait for the process to end";
+    Keep = "keep"; Nothing; "do not delete the container once it has ended";
+    NoNewKeyring = "no-new-keyring"; Nothing; "keep the caller's session keyring";
+    NoPivot = "no-pivot"; Nothing; "change the root without pivot_root, for a root file system on an initramfs";
+    NoSubreaper = "no-subreaper"; Nothing; "do not adopt the container's orphans while waiting for it";
+    PidFile = "pid-file"; Text("FILE"); "write the process id to FILE";
+    PidfdSocket = "pidfd-socket"; Text("SOCKET"); "UNIX socket that is sent a pidfd of the process";
+    PreserveFds = "preserve-fds"; Number; "pass N descriptors on, from 3 upwards ($LISTEN_FDS are added)";
+    // exec
+    AdditionalGids = "additional-gids", 'g'; Group; "a further group id (may be repeated)";
+    Apparmor = "apparmor"; Text("PROFILE"); "AppArmor profile: not supported by this version";
+    Cap = "cap", 'c'; Text("CAPABILITY"); "a further capability (may be repeated)";
+    Cgroup = "cgroup"; Text("PATH"); "an existing cgroup below the container's (may be repeated)";
+    Cwd = "cwd"; Text("DIR"); "the working directory, in the container";
+    Env = "env", 'e'; Assignment; "a further environment variable (may be repeated)";
+    IgnorePaused = "ignore-paused"; Nothing; "also into a paused container";
+    NoNewPrivs = "no-new-privs"; Nothing; "set the process's no_new_privs bit";
+    Process = "process", 'p'; Text("FILE"); "the process, as a JSON file, instead of a COMMAND";
+    ProcessLabel = "process-label"; Text("LABEL"); "SELinux label: not supported by this version";
+    Tty = "tty", 't'; Nothing; "give the process a terminal";
+    User = "user", 'u'; User; "user id, and group id, in the container";
+    // kill, delete, list, ps, spec
+    All = "all", 'a'; Nothing; "accepted and without effect: obsolete";
+    Force = "force", 'f'; Nothing; "kill it if it runs; an unknown ID is no error";
+    Format = "format", 'f'; OneOf(&["table", "json"]); "how it is printed (default table)";
+    Quiet = "quiet", 'q'; Nothing; "only ids";
+    SpecRootless = "rootless"; Nothing; "for a container without root: not supported by this version";
+}
+
+/// The flags before the command.
+pub const GLOBAL: &[Flag] = &[
+    Flag::Root,
+    Flag::Log,
+    Flag::LogFormat,
+    Flag::Debug,
+    Flag::CgroupManager,
+    Flag::SystemdCgroup,
+    Flag::Rootless,
+    Flag::Version,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::string::ToString;
+
+    #[test]
+    fn no_name_is_given_twice() {
+        for flags in COMMANDS.iter().map(|command| command.flags).chain([GLOBAL]) {
+            let mut names = HashSet::new();
+            for flag in flags.iter().chain([&Flag::Help]) {
+                assert!(names.insert(flag.row().long.to_string()), "{}", flag.row().long);
+                if let Some(short) = flag.row().short {
+                    assert!(names.insert(short.to_string()), "{short}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn commands_are_found_by_their_whole_name() {
+        assert!(find(b"run").is_some_and(|command| command.task == Task::Run));
+        assert!(find(b"update").is_some_and(|command| command.task == Task::Later));
+        assert!(find(b"ru").is_none() && find(b"").is_none() && find(b"Run").is_none());
+    }
+}

@@ -1,0 +1,209 @@
+//! The forms of single words on a command line: ids, signals, users, numbers.
+//!
+//! Knows nothing of which flag or command a word belongs to.
+
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::limits;
+
+/// A decimal number of 0 … 2³¹-1.
+pub fn number(text: &[u8]) -> Option<u32> {
+    decimal(text).filter(|number| *number <= i32::MAX as u32)
+}
+
+/// A numeric user or group id.
+///
+/// 2³²-1 is none: to setresuid(2) it means "leave it as it is", which here would
+/// be root.
+pub fn user_id(text: &[u8]) -> Option<u32> {
+    decimal(text).filter(|id| *id != u32::MAX)
+}
+
+/// `UID` or `UID:GID`, in numbers: no name is ever looked up.
+pub fn user(text: &[u8]) -> Option<(u32, Option<u32>)> {
+    match text.iter().position(|byte| *byte == b':') {
+        None => Some((user_id(text)?, None)),
+        Some(colon) => {
+            let group = text.get(colon.checked_add(1)?..)?;
+            Some((user_id(text.get(..colon)?)?, Some(user_id(group)?)))
+        }
+    }
+}
+
+/// Digits only: no sign, no blanks, nothing beyond 32 bits.
+fn decimal(text: &[u8]) -> Option<u32> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u32, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        number.checked_mul(10)?.checked_add(u32::from(digit))
+    })
+}
+
+/// A switch's value, in the spellings that Go's flag package takes.
+pub fn boolean(text: &[u8]) -> Option<bool> {
+    match text {
+        b"true" | b"True" | b"TRUE" | b"t" | b"T" | b"1" => Some(true),
+        b"false" | b"False" | b"FALSE" | b"f" | b"F" | b"0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Checks a container's id: it becomes a folder's name. The alphabet is runc's.
+///
+/// # Errors
+/// With runc's words, "invalid container ID format", and what is allowed.
+pub fn check_id(id: &[u8]) -> Result<()> {
+    let known = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(byte);
+    if id.is_empty() {
+        return Err(fail!("invalid container ID format: it is empty"));
+    }
+    if id.len() > limits::ID {
+        return Err(fail!(
+            "invalid container ID format: it has {} bytes, more than the limit of {}",
+            id.len(),
+            limits::ID
+        ));
+    }
+    if id == b"." || id == b".." || !id.iter().all(known) {
+        return Err(fail!(
+            "invalid container ID format: \"{}\": letters, digits, _, +, - and . are allowed, but not . or .. alone",
+            Lossy(id)
+        ));
+    }
+    Ok(())
+}
+
+/// The signals with names of their own: those from 1 on, in order (signal(7)).
+/// They have these numbers on all architectures that we build for.
+const SIGNALS: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
+                       TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+
+/// Further names of some of them.
+const SYNONYMS: [(&str, u32); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSED", 31)];
+
+/// The first real-time signal as C libraries count them: the kernel's own first
+/// two, 32 and 33, they keep for themselves.
+const RTMIN: u32 = 34;
+/// The last signal there is.
+const RTMAX: u32 = 64;
+
+/// A signal's number: from a number (0 … 64), or a name with or without `SIG`
+/// in any case, `RTMIN`, `RTMIN+n`, `RTMAX` and `RTMAX-n` included.
+pub fn signal_number(text: &[u8]) -> Option<u32> {
+    if let Some(number) = decimal(text) {
+        return (number <= RTMAX).then_some(number);
+    }
+    let name = after(text, "SIG").unwrap_or(text);
+    if let Some(index) = SIGNALS.split(' ').position(|signal| name.eq_ignore_ascii_case(signal.as_bytes())) {
+        return u32::try_from(index.checked_add(1)?).ok();
+    }
+    if let Some((_, number)) = SYNONYMS.iter().find(|(signal, _)| name.eq_ignore_ascii_case(signal.as_bytes())) {
+        return Some(*number);
+    }
+    let number = if let Some(rest) = after(name, "RTMIN") {
+        if rest.is_empty() { RTMIN } else { RTMIN.checked_add(decimal(rest.strip_prefix(b"+")?)?)? }
+    } else {
+        let rest = after(name, "RTMAX")?;
+        if rest.is_empty() { RTMAX } else { RTMAX.checked_sub(decimal(rest.strip_prefix(b"-")?)?)? }
+    };
+    (RTMIN..=RTMAX).contains(&number).then_some(number)
+}
+
+/// What follows `prefix`, in any case, at the beginning of `text`.
+fn after<'a>(text: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    let (head, rest) = text.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn signals() {
+        for (text, number) in [
+            ("TERM", Some(15)),
+            ("SIGTERM", Some(15)),
+            ("sigterm", Some(15)),
+            ("term", Some(15)),
+            ("KILL", Some(9)),
+            ("SIGSYS", Some(31)),
+            ("HUP", Some(1)),
+            ("USR1", Some(10)),
+            ("CHLD", Some(17)),
+            ("CLD", Some(17)),
+            ("WINCH", Some(28)),
+            ("9", Some(9)),
+            ("09", Some(9)),
+            ("0", Some(0)),
+            ("64", Some(64)),
+            ("RTMIN", Some(34)),
+            ("SIGRTMIN+3", Some(37)),
+            ("rtmin+30", Some(64)),
+            ("RTMAX", Some(64)),
+            ("RTMAX-30", Some(34)),
+            ("65", None),
+            ("RTMIN+31", None),
+            ("RTMIN+", None),
+            ("RTMIN-1", None),
+            ("RTMAX+1", None),
+            ("RTMAX-31", None),
+            ("RTMIN+4294967295", None),
+            ("-9", None),
+            ("", None),
+            ("SIG", None),
+            ("SIGSIGTERM", None),
+            ("TERM ", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(signal_number(text.as_bytes()), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn users_are_numbers() {
+        for (text, user_given) in [
+            ("0", Some((0, None))),
+            ("1000:5", Some((1000, Some(5)))),
+            ("4294967294:4294967294", Some((4_294_967_294, Some(4_294_967_294)))),
+            ("4294967295", None),
+            ("0:4294967295", None),
+            ("4294967296", None),
+            ("root", None),
+            ("", None),
+            (":", None),
+            ("1:", None),
+            (":1", None),
+            ("1:2:3", None),
+            ("-1", None),
+            ("+1", None),
+            (" 1", None),
+        ] {
+            assert_eq!(user(text.as_bytes()), user_given, "{text}");
+        }
+    }
+
+    #[test]
+    fn ids() {
+        for id in ["a", "A-b_c+d.9", "...", ".a", "-x"] {
+            assert!(check_id(id.as_bytes()).is_ok(), "{id}");
+        }
+        for id in ["", ".", "..", "a/b", "../x", "a b", "é", "a\n", "a:b"] {
+            let said = check_id(id.as_bytes()).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(said.starts_with("invalid container ID format: "), "{id}: {said}");
+        }
+        assert!(check_id(&[b'a'; limits::ID]).is_ok());
+        assert!(check_id(&[b'a'; limits::ID + 1]).is_err());
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number(b"2147483647"), Some(i32::MAX as u32));
+        for text in ["2147483648", "0x1", "1 ", ""] {
+            assert_eq!(number(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The sockets that engines listen on for a descriptor of ours: the master side
+//! of a terminal (`--console-socket`), or a pidfd (`--pidfd-socket`).
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use core::mem::MaybeUninit;
+
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::sys::fs::{Mode, OFlags, open};
+use crate::sys::io::IoSlice;
+use crate::sys::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    connect as connect_to, sendmsg, socket_with,
+};
+use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, cmsg_space};
+
+/// Connects to the UNIX stream socket at `path`.
+///
+/// Done before anything is created: an engine that does not listen is an error
+/// of the caller's.
+///
+/// # Errors
+/// Those of the kernel.
+pub fn connect(path: &CStr) -> Result<OwnedFd> {
+    let failed = |errno: Errno| fail!(errno => "cannot connect to the socket {}", Lossy(path.to_bytes()));
+    if path.is_empty() {
+        // To the kernel this would be an abstract address.
+        return Err(failed(Errno::NOENT));
+    }
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(failed)?;
+    match SocketAddrUnix::new(path) {
+        Ok(address) => connect_to(&socket, &address),
+        // sun_path has 108 bytes (unix(7)). A descriptor of the socket's file
+        // has a shorter name.
+        Err(Errno::NAMETOOLONG) => {
+            let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+            let mut name = heapless::String::<32>::new();
+            // "/proc/self/fd/", at most ten digits and the NUL: it fits.
+            let _ = write!(name, "/proc/self/fd/{}\0", file.as_raw_fd());
+            let name = CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or(c"");
+            SocketAddrUnix::new(name).and_then(|address| connect_to(&socket, &address))
+        }
+        Err(errno) => Err(errno),
+    }
+    .map_err(failed)?;
+    Ok(socket)
+}
+
+/// What a message with a pidfd says, as runc has it: for a container's first
+/// process, and for one of `exec`.
+pub const PIDFD_OF_INIT: &[u8] = b"standard";
+pub const PIDFD_OF_EXEC: &[u8] = b"setns";
+
+/// Sends `descriptor` over `socket` (SCM_RIGHTS, unix(7)) with `data` as the
+/// message: for a terminal its path inside the container.
+///
+/// # Errors
+/// Those of the kernel. EPIPE where the other end has gone; no signal is raised.
+pub fn send(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>, data: &[u8]) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    let pushed = control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let sent = loop {
+        match sendmsg(socket, &[IoSlice::new(data)], &mut control, SendFlags::NOSIGNAL) {
+            Err(Errno::INTR) => {}
+            sent => break sent,
+        }
+    };
+    match sent {
+        Ok(bytes) if bytes == data.len() && pushed => Ok(()),
+        Ok(_) => Err(fail!("a descriptor was sent over the socket only in part")),
+        Err(errno) => Err(fail!(errno => "cannot send a descriptor over the socket")),
+    }
+}
