@@ -4,5 +4,6 @@ pub mod cli;
 pub mod error;
 pub mod json;
 pub mod limits;
+pub mod rootfs;
 pub mod spec;
 pub mod sys;

@@ -12,6 +12,7 @@ mod clone;
 mod exec;
 mod misc;
 mod mount;
+mod procfs;
 mod raw;
 mod signal;
 mod standard;
@@ -21,6 +22,7 @@ pub use clone::{Child, CloneFlags, CloneRequest, clone3};
 pub use exec::{PointerTable, Vector, execve, execveat};
 pub use misc::{close_range, exit, keyctl_join_session_keyring, namespace_type};
 pub use mount::{Attributes, mount_setattr};
+pub use procfs::Procfs;
 pub use signal::{SignalSet, ignored_to_default, read_signal, signal_mask, signalfd};
 pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};
 
