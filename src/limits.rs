@@ -87,4 +87,16 @@ limits! {
     RELAY = 4096, "bytes relayed at once between two terminals";
     /// Bytes of output collected for one write: a page.
     OUTPUT = 4096, "bytes written at once to standard output";
+    /// Tries to resolve a path in which folders are being moved about: each
+    /// takes a microsecond, and an attacker has to win them all.
+    RESOLVE_RETRIES = 128, "tries to resolve a path that keeps changing";
+    /// Read-only tmpfs mounts: each is a descriptor kept open until the end, as
+    /// later mounts may have their places in them.
+    READ_ONLY_TMPFS = 64, "number of read-only tmpfs mounts";
+    /// Nested folders that `tmpcopyup` copies: each is two descriptors and some
+    /// 2 KB of stack. What is copied so are folders like /etc and /run.
+    COPY_UP_DEPTH = 32, "depth of folders for tmpcopyup";
+    /// Device nodes of the host's that a container in a user namespace is given:
+    /// each is a descriptor. A large host has about 200 in all.
+    HOST_DEVICES = 256, "number of devices in a user namespace";
 }

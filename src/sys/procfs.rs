@@ -1,24 +1,59 @@
-//! procfs, as the kernel mounted it and nobody has put anything over.
+//! A procfs that can be trusted: one that nobody else has ever had in hand.
 
 use core::ffi::CStr;
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
 use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
-/// A procfs whose files are what they seem.
-pub struct Procfs {
-    root: OwnedFd,
-}
+/// Magic number of procfs, and the inode of its root (statfs(2), fs/proc).
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+const PROC_ROOT_INO: u64 = 1;
+
+/// The root of a procfs.
+pub struct Procfs(OwnedFd);
 
 impl Procfs {
-    /// Opens it.
+    /// A new mount, attached nowhere, of the pid namespace of this process: what
+    /// is mounted over parts of /proc is not in it. Where that is not allowed,
+    /// the mount at /proc, if it is procfs from its root.
+    ///
+    /// # Errors
+    /// ENOTDIR: what is at /proc is something else. Else as fsopen(2).
     pub fn open() -> Result<Procfs, Errno> {
-        Ok(Procfs { root: open(c"/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())? })
+        match Procfs::new() {
+            // In a user namespace whose mounts do not show all of one already.
+            Err(Errno::PERM) => Procfs::existing(),
+            result => result,
+        }
     }
 
-    /// Opens a file below it: `self/attr/current`, `1234/uid_map`.
+    fn new() -> Result<Procfs, Errno> {
+        let context = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(&context)?;
+        let attributes =
+            MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(Procfs)
+    }
+
+    fn existing() -> Result<Procfs, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat2(CWD, c"/proc", flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+        let is_root = fstatfs(&root)?.f_type as u64 == PROC_SUPER_MAGIC && fstat(&root)?.st_ino == PROC_ROOT_INO;
+        if is_root { Ok(Procfs(root)) } else { Err(Errno::NOTDIR) }
+    }
+
+    /// Opens `path`, relative to the root: `self/attr/exec`, `sys/net/…`.
+    ///
+    /// Inside a procfs only the kernel makes links, and those are `self` and its
+    /// like: none of them leaves it. `flags` gain `O_CLOEXEC`.
+    ///
+    /// # Errors
+    /// EXDEV: something is mounted over `path`. ELOOP: a link that leads to a
+    /// file of elsewhere (`exe`, `root`, …). Else as openat2(2).
     pub fn open_file(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-        openat2(self.root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH)
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 }

@@ -1,0 +1,127 @@
+//! Binds: what exists, at a second place.
+
+use crate::error::Result;
+use crate::json::PathBuffer;
+use crate::limits;
+use crate::spec::config::Mount;
+use crate::sys::fs::{FileType, fstat};
+use crate::sys::{Attributes, BorrowedFd, Errno, OwnedFd, mount_setattr};
+
+use super::descriptor::clone_tree;
+use super::options::{self, ATIME, Bind, Change, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, Options, RDONLY};
+use super::resolve::Missing;
+
+/// A detached clone of the bind's source, from `bundle` if it is relative.
+///
+/// # Errors
+/// It is not there, or not to be had from inside this user namespace.
+pub fn source(mount: &Mount<'_>, bind: Option<Bind>, bundle: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let mut buffer: PathBuffer = [0; limits::PATH];
+    let Some(source) = mount.source() else {
+        return Err(mount.value().error(format_args!("a bind without \"source\""))); // was checked
+    };
+    clone_tree(bundle, source.c_str(&mut buffer)?, bind == Some(Bind::Recursive)).map_err(|errno| {
+        let hint = match errno {
+            // A less privileged mount namespace may not uncover what is mounted
+            // over parts of it (mount_namespaces(7)).
+            Errno::INVAL if bind == Some(Bind::Single) => " (with \"rbind\" the mounts below would come along)",
+            _ => "",
+        };
+        source.value().os_error(errno.raw_os_error(), format_args!("cannot take {source} for a bind{hint}"))
+    })
+}
+
+/// A detached clone of the cgroup folder, in the place of a cgroup2 mount that
+/// would show more than that.
+///
+/// # Errors
+/// The kernel refuses, or the mount has options that only a new file system
+/// could have taken.
+pub fn cgroup(mount: &Mount<'_>, cgroup: BorrowedFd<'_>) -> Result<OwnedFd> {
+    if let Some(option) = options::data(mount).next() {
+        return Err(option.error(format_args!("unknown option \"{option}\" for a bind of the container's cgroup")));
+    }
+    clone_tree(cgroup, c"", false).map_err(|errno| {
+        mount.value().os_error(errno.raw_os_error(), format_args!("cannot take the cgroup for a bind"))
+    })
+}
+
+/// What a mount of `tree` must be mounted on.
+pub fn kind_of(tree: BorrowedFd<'_>) -> Result<Missing, Errno> {
+    let stat = fstat(tree)?;
+    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    Ok(if is_folder { Missing::Folder } else { Missing::File })
+}
+
+/// Gives a bind's mounts the attributes and the propagation that are asked for.
+///
+/// # Errors
+/// EPERM: an attribute would go that this user namespace may not take away.
+pub fn set_attributes(tree: BorrowedFd<'_>, mount: &Mount<'_>, options: &Options) -> Result<(), Errno> {
+    let exact = exactly(options.attributes);
+    match change(tree, mount, options, exact) {
+        Err(Errno::PERM) if exact != options.attributes => change(tree, mount, options, options.attributes),
+        result => result,
+    }
+}
+
+/// mount(2), MS_REMOUNT | MS_BIND, which is how a bind has always got its
+/// attributes: one that is not named is gone, as soon as any is. The
+/// access-time settings are one group of their own.
+fn exactly(asked: Change) -> Change {
+    if asked.set == 0 {
+        return asked;
+    }
+    let mut clear = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
+    if asked.clear & ATIME != 0 || asked.set & NODIRATIME != 0 {
+        clear |= ATIME | NODIRATIME;
+    }
+    Change { set: asked.set, clear: asked.clear | clear }
+}
+
+fn change(tree: BorrowedFd<'_>, mount: &Mount<'_>, options: &Options, attributes: Change) -> Result<(), Errno> {
+    let mut steps = Steps { tree, single: options.bind != Some(Bind::Recursive), next: None };
+    let of = |change: Change| Attributes { set: change.set, clear: change.clear, propagation: 0 };
+    if !attributes.is_empty() {
+        steps.add(of(attributes), false)?;
+    }
+    if !options.recursive.is_empty() {
+        steps.add(of(options.recursive), true)?;
+    }
+    for (propagation, recursive) in options::propagations(mount) {
+        steps.add(Attributes { propagation, ..Attributes::default() }, recursive)?;
+    }
+    steps.carry_out()
+}
+
+/// Changes to a tree of mounts, in as few calls as their order allows.
+struct Steps<'a> {
+    tree: BorrowedFd<'a>,
+    /// Nothing is mounted below: recursive or not makes no difference.
+    single: bool,
+    next: Option<(Attributes, bool)>,
+}
+
+impl Steps<'_> {
+    fn add(&mut self, change: Attributes, recursive: bool) -> Result<(), Errno> {
+        if let Some((before, reach)) = &mut self.next
+            && (*reach == recursive || self.single)
+            && before.propagation == 0
+        {
+            let Change { set, clear } =
+                Change { set: before.set, clear: before.clear }.then(Change { set: change.set, clear: change.clear });
+            *before = Attributes { set, clear, propagation: change.propagation };
+            return Ok(());
+        }
+        self.carry_out()?;
+        self.next = Some((change, recursive));
+        Ok(())
+    }
+
+    fn carry_out(&mut self) -> Result<(), Errno> {
+        match self.next.take() {
+            Some((change, recursive)) => mount_setattr(self.tree, c"", recursive, change),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The root file system: everything between a folder and the `/` that the
+//! user's process sees.
+//!
+//! ```text
+//! check        whatever the configuration can get wrong   before any effect
+//! attach       a clone of the folder, mounted on itself ┐
+//! mount_all    mounts[], each at its place inside       │ in the new
+//! enter        the clone becomes /                      │ mount namespace,
+//! make_devices /dev                                     │ in this order
+//! bind_console /dev/console                             │
+//! mask, make_read_only, set_propagation, …              ┘
+//! ```
+//!
+//! Two rules hold throughout. Whatever the root file system could influence is
+//! reached through descriptors and resolved once (resolve.rs). And a mount gets
+//! its attributes while it is still detached, so that nobody ever sees it
+//! without them.
+//!
+//! It gets descriptors and views of the configuration, and knows nothing of
+//! containers, processes or state.
+
+mod bind;
+mod check;
+mod copy_up;
+mod descriptor;
+mod devices;
+mod enter;
+mod filesystem;
+mod mask;
+mod mount;
+mod options;
+mod resolve;
+mod root;
+
+pub use check::{check, sets_up_dev};
+pub use devices::{HostDevices, bind_console, make_devices};
+pub use enter::{enter, make_root_read_only, set_propagation};
+pub use mask::{NullDevice, make_read_only, mask};
+pub use mount::{Deferred, MountContext, mount_all};
+pub use root::{Root, attach};

@@ -1,0 +1,467 @@
+//! Mount options: which words mean what (mount(8), config-linux.md and
+//! config.md, "Linux mount options").
+//!
+//! The words fall into four groups: what belongs to the mount (attributes,
+//! propagation), what belongs to the file system whatever its type (`sync` and
+//! its like), what tells the runtime how to mount (`bind`, `tmpcopyup`), and
+//! the rest, which only the file system itself understands. A bind has no file
+//! system to ask: there the rest is a mistake.
+
+use crate::error::Result;
+use crate::json::Text;
+use crate::spec::config::Mount;
+
+/// `MOUNT_ATTR_*` (mount_setattr(2)), with the kernel's values.
+pub const RDONLY: u64 = 0x1;
+pub const NOSUID: u64 = 0x2;
+pub const NODEV: u64 = 0x4;
+pub const NOEXEC: u64 = 0x8;
+/// The field of the access-time setting, in which zero is `relatime`.
+pub const ATIME: u64 = 0x70;
+pub const NOATIME: u64 = 0x10;
+pub const STRICTATIME: u64 = 0x20;
+pub const NODIRATIME: u64 = 0x80;
+pub const NOSYMFOLLOW: u64 = 0x20_0000;
+
+/// `MS_*` propagation types (mount(2)), with the kernel's values.
+pub const UNBINDABLE: u64 = 1 << 17;
+pub const PRIVATE: u64 = 1 << 18;
+pub const SLAVE: u64 = 1 << 19;
+pub const SHARED: u64 = 1 << 20;
+
+/// A change of attributes: first `clear`, then `set` (mount_setattr(2)).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Change {
+    pub set: u64,
+    pub clear: u64,
+}
+
+impl Change {
+    /// This change and then another, as one.
+    pub fn then(self, next: Change) -> Change {
+        Change { set: self.set & !next.clear | next.set, clear: self.clear | next.clear }
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(self) -> bool {
+        self == Change::default()
+    }
+}
+
+/// A setting of the file system that any type takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Super {
+    ReadOnly,
+    Sync,
+    DirSync,
+    LazyTime,
+    Mand,
+    IVersion,
+}
+
+impl Super {
+    /// All, in the order of their bits in [`Options::super_set`].
+    pub const ALL: [Super; 6] =
+        [Super::ReadOnly, Super::Sync, Super::DirSync, Super::LazyTime, Super::Mand, Super::IVersion];
+
+    /// Its bit in [`Options::super_set`] and [`Options::super_clear`].
+    pub const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// What one word means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Effect {
+    /// Attributes of the mount; with a leading `r`, of those below it too.
+    Attributes(Change),
+    /// `ro` and `rw`: the mount's attribute and the file system's setting.
+    Both(Change, Super, bool),
+    /// A setting of the file system, on or off.
+    Super(Super, bool),
+    /// How mount events travel; with a leading `r`, below it too.
+    Propagation(u64),
+    /// A mount of what is somewhere already; with a leading `r`, with what is
+    /// mounted below.
+    Bind,
+    Remount,
+    CopyUp,
+    /// Says nothing that a container runtime could act on.
+    Nothing,
+    /// Has a meaning that this version does not carry out.
+    Unsupported,
+}
+
+const fn set(bits: u64) -> Effect {
+    Effect::Attributes(Change { set: bits, clear: 0 })
+}
+
+const fn clear(bits: u64) -> Effect {
+    Effect::Attributes(Change { set: 0, clear: bits })
+}
+
+/// mount_setattr(2): the access-time setting is always cleared as a whole first.
+const fn atime(setting: u64) -> Effect {
+    Effect::Attributes(Change { set: setting, clear: ATIME })
+}
+
+const READ_ONLY: Change = Change { set: RDONLY, clear: 0 };
+const WRITABLE: Change = Change { set: 0, clear: RDONLY };
+
+/// Every word but the recursive forms, which are a word of the first, second,
+/// fourth or fifth kind with an `r` before it.
+const WORDS: &[(&str, Effect)] = &[
+    ("ro", Effect::Both(READ_ONLY, Super::ReadOnly, true)),
+    ("rw", Effect::Both(WRITABLE, Super::ReadOnly, false)),
+    ("nosuid", set(NOSUID)),
+    ("suid", clear(NOSUID)),
+    ("nodev", set(NODEV)),
+    ("dev", clear(NODEV)),
+    ("noexec", set(NOEXEC)),
+    ("exec", clear(NOEXEC)),
+    ("nosymfollow", set(NOSYMFOLLOW)),
+    ("symfollow", clear(NOSYMFOLLOW)),
+    ("nodiratime", set(NODIRATIME)),
+    ("diratime", clear(NODIRATIME)),
+    ("noatime", atime(NOATIME)),
+    ("strictatime", atime(STRICTATIME)),
+    ("relatime", atime(0)),
+    // The kernel's default is relatime: what is not the one extreme, nor the
+    // other, is that.
+    ("atime", atime(0)),
+    ("nostrictatime", atime(0)),
+    ("norelatime", Effect::Attributes(Change { set: 0, clear: 0 })),
+    ("sync", Effect::Super(Super::Sync, true)),
+    ("async", Effect::Super(Super::Sync, false)),
+    ("dirsync", Effect::Super(Super::DirSync, true)),
+    ("lazytime", Effect::Super(Super::LazyTime, true)),
+    ("nolazytime", Effect::Super(Super::LazyTime, false)),
+    ("mand", Effect::Super(Super::Mand, true)),
+    ("nomand", Effect::Super(Super::Mand, false)),
+    ("iversion", Effect::Super(Super::IVersion, true)),
+    ("noiversion", Effect::Super(Super::IVersion, false)),
+    ("shared", Effect::Propagation(SHARED)),
+    ("slave", Effect::Propagation(SLAVE)),
+    ("private", Effect::Propagation(PRIVATE)),
+    ("unbindable", Effect::Propagation(UNBINDABLE)),
+    ("bind", Effect::Bind),
+    ("remount", Effect::Remount),
+    ("tmpcopyup", Effect::CopyUp),
+    // Whether the kernel writes to its log when mounting fails: fsopen(2) gives
+    // the messages to us instead.
+    ("silent", Effect::Nothing),
+    ("loud", Effect::Nothing),
+    // "Use the default options" (mount(8)): they are what is there anyway.
+    ("defaults", Effect::Nothing),
+    // mount(8): these speak of /etc/fstab, of who may call mount(8) and when.
+    ("auto", Effect::Nothing),
+    ("noauto", Effect::Nothing),
+    ("nouser", Effect::Nothing),
+    ("nofail", Effect::Nothing),
+    ("_netdev", Effect::Nothing),
+    // mount(8): who may mount it, which implies these.
+    ("user", set(NOSUID | NODEV | NOEXEC)),
+    ("users", set(NOSUID | NODEV | NOEXEC)),
+    ("owner", set(NOSUID | NODEV)),
+    ("group", set(NOSUID | NODEV)),
+    ("idmap", Effect::Unsupported),
+    ("ridmap", Effect::Unsupported),
+    // Extensions of crun's.
+    ("copy-symlink", Effect::Unsupported),
+    ("src-nofollow", Effect::Unsupported),
+    ("dest-nofollow", Effect::Unsupported),
+];
+
+/// What `text` means and whether in its recursive form; `None`: the file
+/// system's own.
+fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
+    if let Some((_, effect)) = WORDS.iter().find(|(word, _)| text.is(word)) {
+        return Some((*effect, false));
+    }
+    let mut rest = text.chars();
+    if rest.next() == Some('r')
+        && let Some((_, effect)) = WORDS.iter().find(|(word, _)| rest.clone().eq(word.chars()))
+        && matches!(effect, Effect::Attributes(_) | Effect::Both(..) | Effect::Propagation(_) | Effect::Bind)
+    {
+        return Some((*effect, true));
+    }
+    // mount(8): "x-" and "comment=" are notes of other programs'; "X-" too, but
+    // for those of its own, of which we make the folder in any case.
+    if text.starts_with("x-") || text.starts_with("comment=") || text.starts_with("X-mount.mkdir") {
+        return Some((Effect::Nothing, false));
+    }
+    if text.starts_with("X-mount.") || text.starts_with("idmap=") || text.starts_with("ridmap=") {
+        return Some((Effect::Unsupported, false));
+    }
+    text.starts_with("X-").then_some((Effect::Nothing, false))
+}
+
+/// How much a bind takes along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bind {
+    /// The one mount.
+    Single,
+    /// And what is mounted below it.
+    Recursive,
+}
+
+/// What the options of one mount ask for, taken together.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// A new place for what exists, instead of a new file system.
+    pub bind: Option<Bind>,
+    /// A change of what is mounted at the destination.
+    pub remount: bool,
+    /// The tmpfs begins with a copy of the folder that it covers.
+    pub copy_up: bool,
+    /// Of the mount itself.
+    pub attributes: Change,
+    /// Of the mount and all below it, after `attributes`.
+    pub recursive: Change,
+    /// Bits of [`Super`] to turn on.
+    pub super_set: u8,
+    /// Bits of [`Super`] to turn off: asked for, and not later turned on.
+    pub super_clear: u8,
+    /// A mount that takes part in another's events is asked for.
+    pub shared: bool,
+}
+
+impl Options {
+    /// What `mount` asks for.
+    ///
+    /// # Errors
+    /// A word that nobody could act on, with its place.
+    pub fn of(mount: &Mount<'_>) -> Result<Options> {
+        let mut options = Options::default();
+        if mount.kind().is_some_and(|kind| kind.is("bind")) {
+            options.bind = Some(Bind::Single);
+        }
+        let mut unknown = None;
+        for text in mount.options().iter() {
+            match classify(text) {
+                Some((Effect::Unsupported, _)) => {
+                    return Err(text.error(format_args!("the option is not supported by this version of ocinit")));
+                }
+                Some((effect, recursive)) => options.add(effect, recursive),
+                None => unknown = unknown.or(Some(text)),
+            }
+        }
+        // Found out only now, because "bind" may stand behind it.
+        match unknown {
+            Some(text) if options.bind.is_some() => {
+                Err(text.error(format_args!("unknown option \"{text}\" for a bind")))
+            }
+            _ => Ok(options),
+        }
+    }
+
+    fn add(&mut self, effect: Effect, recursive: bool) {
+        match effect {
+            Effect::Attributes(change) => self.change(change, recursive),
+            Effect::Both(change, setting, on) => {
+                self.change(change, recursive);
+                self.set_super(setting, on);
+            }
+            Effect::Super(setting, on) => self.set_super(setting, on),
+            Effect::Propagation(kind) => self.shared |= kind == SHARED,
+            Effect::Bind if recursive => self.bind = Some(Bind::Recursive),
+            Effect::Bind => self.bind = self.bind.or(Some(Bind::Single)),
+            Effect::Remount => self.remount = true,
+            Effect::CopyUp => self.copy_up = true,
+            Effect::Nothing | Effect::Unsupported => {}
+        }
+    }
+
+    fn change(&mut self, change: Change, recursive: bool) {
+        let which = if recursive { &mut self.recursive } else { &mut self.attributes };
+        // A word takes back its opposite: the last one holds.
+        *which =
+            Change { set: which.set & !change.clear | change.set, clear: which.clear & !change.set | change.clear };
+    }
+
+    fn set_super(&mut self, setting: Super, on: bool) {
+        let (gains, loses) = match on {
+            true => (&mut self.super_set, &mut self.super_clear),
+            false => (&mut self.super_clear, &mut self.super_set),
+        };
+        *gains |= setting.bit();
+        *loses &= !setting.bit();
+    }
+
+    /// The attributes of a mount that has nothing below it.
+    pub fn all_attributes(&self) -> Change {
+        self.attributes.then(self.recursive)
+    }
+}
+
+/// The changes of propagation that `mount` asks for, in their order (they add
+/// up: a slave made shared is both), and whether each goes for all below.
+pub fn propagations<'a>(mount: &Mount<'a>) -> impl Iterator<Item = (u64, bool)> + use<'a> {
+    mount.options().iter().filter_map(|text| match classify(text) {
+        Some((Effect::Propagation(kind), recursive)) => Some((kind, recursive)),
+        _ => None,
+    })
+}
+
+/// The options that are the file system's own.
+pub fn data<'a>(mount: &Mount<'a>) -> impl Iterator<Item = Text<'a>> + use<'a> {
+    mount.options().iter().filter(|text| classify(*text).is_none())
+}
+
+/// The pieces of `option` that commas separate: mount(2) has always taken
+/// several parameters in one string. Not at a comma within quotes (security
+/// labels) or behind a backslash (overlay's escape).
+pub fn pieces(option: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    option.split_mut(move |byte| {
+        let separates = *byte == b',' && !quoted && !escaped;
+        quoted ^= *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        separates
+    })
+}
+
+/// A word of `rootfsPropagation`, as its type and whether it goes for all
+/// mounts below; `None` where nothing is asked for.
+pub fn propagation(text: Option<Text<'_>>) -> Option<(u64, bool)> {
+    match classify(text?) {
+        Some((Effect::Propagation(kind), recursive)) => Some((kind, recursive)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Document;
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    fn with<T>(kind: &str, options: &str, test: impl FnOnce(Mount<'_>) -> T) -> T {
+        let text = format!(r#"{{"destination":"/d","type":"{kind}","options":[{options}]}}"#);
+        let document = Document::parse("config.json", text.as_bytes()).unwrap();
+        test(Mount::view(document.root()))
+    }
+
+    fn parse(options: &str) -> Options {
+        with("tmpfs", options, |mount| Options::of(&mount).unwrap())
+    }
+
+    #[test]
+    fn plain_attributes() {
+        for (options, set, clear) in [
+            (r#""ro""#, RDONLY, 0),
+            (r#""rw""#, 0, RDONLY),
+            (r#""ro","rw""#, 0, RDONLY),
+            (r#""rw","ro""#, RDONLY, 0),
+            (r#""nosuid","nodev","noexec""#, NOSUID | NODEV | NOEXEC, 0),
+            (r#""nosuid","suid""#, 0, NOSUID),
+            (r#""noatime""#, NOATIME, ATIME),
+            (r#""noatime","strictatime""#, STRICTATIME, ATIME),
+            (r#""strictatime","relatime""#, 0, ATIME),
+            (r#""nodiratime","nosymfollow""#, NODIRATIME | NOSYMFOLLOW, 0),
+            (r#""user""#, NOSUID | NODEV | NOEXEC, 0),
+            (r#""user","exec""#, NOSUID | NODEV, NOEXEC),
+            (r#""defaults","norelatime","silent","loud","x-a","comment=b","auto""#, 0, 0),
+        ] {
+            let expected = Change { set, clear };
+            assert_eq!(parse(options).attributes, expected, "{options}");
+            assert!(parse(options).recursive.is_empty(), "{options}");
+        }
+    }
+
+    #[test]
+    fn recursive_forms() {
+        for word in ["ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "relatime"]
+            .into_iter()
+            .chain(["norelatime", "strictatime", "nostrictatime", "nodiratime", "diratime", "nosymfollow", "symfollow"])
+        {
+            let plain = parse(&format!("\"{word}\""));
+            let recursive = parse(&format!("\"r{word}\""));
+            assert_eq!(plain.attributes, recursive.recursive, "{word}");
+            assert!(recursive.attributes.is_empty() && plain.recursive.is_empty(), "{word}");
+        }
+        // No such words: they are the file system's.
+        for word in ["rsync", "rdefaults", "rremount", "rtmpcopyup", "rrro", "r"] {
+            with("tmpfs", &format!("\"{word}\""), |mount| assert_eq!(data(&mount).count(), 1, "{word}"));
+        }
+    }
+
+    #[test]
+    fn changes_add_up() {
+        let ro = Change { set: RDONLY, clear: 0 };
+        let rw = Change { set: 0, clear: RDONLY };
+        assert_eq!(ro.then(rw), rw);
+        assert_eq!(rw.then(ro), Change { set: RDONLY, clear: RDONLY });
+        let strict = Change { set: STRICTATIME, clear: ATIME };
+        assert_eq!(strict.then(Change { set: NOATIME, clear: ATIME }), Change { set: NOATIME, clear: ATIME });
+        assert_eq!(parse(r#""ro","rrw""#).all_attributes(), rw);
+    }
+
+    #[test]
+    fn settings_of_the_file_system() {
+        let options = parse(r#""sync","lazytime","nolazytime","ro","iversion""#);
+        assert_eq!(options.super_set, Super::Sync.bit() | Super::ReadOnly.bit() | Super::IVersion.bit());
+        assert_eq!(options.super_clear, Super::LazyTime.bit());
+    }
+
+    #[test]
+    fn ways_to_mount() {
+        let bind = |kind, options| with(kind, options, |mount| Options::of(&mount).unwrap().bind);
+        assert_eq!(bind("none", r#""bind""#), Some(Bind::Single));
+        assert_eq!(bind("none", r#""rbind","bind""#), Some(Bind::Recursive));
+        assert_eq!(bind("bind", ""), Some(Bind::Single));
+        assert_eq!(bind("bind", r#""rbind""#), Some(Bind::Recursive));
+        assert_eq!(bind("tmpfs", ""), None);
+        assert!(parse(r#""remount""#).remount);
+        assert!(parse(r#""tmpcopyup""#).copy_up);
+    }
+
+    #[test]
+    fn propagation_keeps_its_order() {
+        let list: Vec<_> =
+            with("bind", r#""slave","ro","rshared","rprivate","unbindable""#, |mount| propagations(&mount).collect());
+        assert_eq!(list, [(SLAVE, false), (SHARED, true), (PRIVATE, true), (UNBINDABLE, false)]);
+        assert!(parse(r#""rshared""#).shared && !parse(r#""rslave""#).shared);
+    }
+
+    #[test]
+    fn what_a_bind_does_not_know() {
+        for (options, said) in [
+            (r#""rboud","rbind""#, r#"options[0]: unknown option "rboud" for a bind"#),
+            (r#""bind","rprivate,bogus","x=y""#, r#"options[1]: unknown option "rprivate,bogus" for a bind"#),
+            (r#""bind","idmap""#, "options[1]: the option is not supported by this version of ocinit"),
+            (r#""bind","X-mount.subdir=a""#, "options[1]: the option is not supported by this version of ocinit"),
+            (r#""bind","""#, r#"options[1]: unknown option "" for a bind"#),
+        ] {
+            let error = with("none", options, |mount| Options::of(&mount).unwrap_err().to_string());
+            assert!(error.ends_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_the_file_systems() {
+        let list: Vec<String> = with("tmpfs", r#""nosuid","mode=755","size=64k","noswap","rprivate""#, |mount| {
+            data(&mount).map(|text| text.to_string()).collect()
+        });
+        assert_eq!(list, ["mode=755", "size=64k", "noswap"]);
+    }
+
+    #[test]
+    fn commas_separate() {
+        for (option, expected) in [
+            ("a=1", &["a=1"][..]),
+            ("a=1,b", &["a=1", "b"]),
+            (r#"context="u:r:c1,c2",b"#, &[r#"context="u:r:c1,c2""#, "b"]),
+            (r"lowerdir=/a\,b:/c,x", &[r"lowerdir=/a\,b:/c", "x"]),
+            (r"a=\\,b", &[r"a=\\", "b"]),
+        ] {
+            let mut bytes = option.as_bytes().to_vec();
+            let list: Vec<String> =
+                pieces(&mut bytes).map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect();
+            assert_eq!(list, expected, "{option}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The folder that is to become `/`, mounted on itself.
+
+use core::ffi::CStr;
+
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::json::Text;
+use crate::limits;
+use crate::sys::fs::{CWD, Mode, OFlags, open, openat};
+use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, OwnedFd, mount_setattr};
+
+use super::descriptor::{attach_at, clone_tree, done_with};
+use super::options::{self, PRIVATE, SHARED, SLAVE, UNBINDABLE};
+
+/// The root file system, attached in this mount namespace.
+pub struct Root {
+    pub(super) fd: OwnedFd,
+    /// Mounts here may take part in another namespace's, so that what is done
+    /// to them could be done there too.
+    pub(super) shared: bool,
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Mounts a clone of the folder `path`, and of all that is mounted below it, on
+/// top of that folder. `propagation` is the configuration's `rootfsPropagation`.
+///
+/// For the process's own, new mount namespace only: it changes how mounts
+/// travel in all of it.
+///
+/// # Errors
+/// The folder cannot be opened, or the kernel refuses.
+pub fn attach(path: &CStr, propagation: Option<Text<'_>>) -> Result<Root> {
+    let shown = Lossy(path.to_bytes());
+    let asked = options::propagation(propagation);
+    // What must hold before the clone is made. A shared root is shared last of
+    // all (`set_propagation`); one that is unbindable could not be cloned.
+    let before = match asked {
+        None => Some((SLAVE, true)),
+        Some((SHARED, _)) => None,
+        Some((UNBINDABLE, recursive)) => Some((PRIVATE, recursive)),
+        other => other,
+    };
+    if let Some((kind, recursive)) = before {
+        change_propagation(CWD, c"/", kind, recursive)
+            .map_err(|errno| fail!(errno => "cannot set the propagation of the new mount namespace"))?;
+    }
+    let folder = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| fail!(errno => "cannot open the root file system {shown}"))?;
+    let shared = !before.is_some_and(|(_, recursive)| recursive);
+    if shared {
+        // pivot_root(2) refuses a root whose parent is shared, and the clone
+        // would be a peer of the original.
+        let kind = if before.is_some_and(|(kind, _)| kind == SLAVE) { SLAVE } else { PRIVATE };
+        unshare_mount_of(folder.as_fd(), kind)
+            .map_err(|errno| fail!(errno => "cannot make the mount that holds {shown} private"))?;
+    }
+    let fd = clone_tree(folder.as_fd(), c"", true)
+        .map_err(|errno| fail!(errno => "cannot clone the root file system {shown}"))?;
+    attach_at(fd.as_fd(), folder.as_fd())
+        .map_err(|errno| fail!(errno => "cannot mount the root file system {shown} on itself"))?;
+    done_with(folder);
+    Ok(Root { fd, shared })
+}
+
+/// Changes only how mount events travel.
+pub fn change_propagation(dir: BorrowedFd<'_>, path: &CStr, kind: u64, recursive: bool) -> Result<(), Errno> {
+    mount_setattr(dir, path, recursive, Attributes { propagation: kind, ..Attributes::default() })
+}
+
+/// Sets the propagation of the mount that `folder` lies in: the root of that
+/// mount is the first folder on the way up of which mount_setattr(2) does not
+/// say EINVAL.
+fn unshare_mount_of(folder: BorrowedFd<'_>, kind: u64) -> Result<(), Errno> {
+    let mut above: Option<OwnedFd> = None;
+    for _ in 0..limits::PATH / 2 {
+        let here = above.as_ref().map_or(folder, |fd| fd.as_fd());
+        match change_propagation(here, c"", kind, false) {
+            Err(Errno::INVAL) => {}
+            result => return result,
+        }
+        above = Some(openat(here, c"..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
+    }
+    Err(Errno::INVAL) // the process's `/` is not the root of a mount
+}
