@@ -55,6 +55,14 @@ impl CgroupPath {
         }
     }
 
+    /// The path `below` inside this one; `..` does not lead out of it.
+    ///
+    /// # Errors
+    /// Longer than the kernel takes.
+    pub fn join(&self, below: &[u8]) -> Result<CgroupPath> {
+        Self::below(self.as_bytes(), below).map_err(|why| fail!("cgroup \"{}\": {why}", crate::error::Lossy(below)))
+    }
+
     /// `asked` below `base`, both cleaned.
     fn below(base: &[u8], asked: &[u8]) -> Result<CgroupPath, &'static str> {
         let mut path = CgroupPath { bytes: Vec::new() };

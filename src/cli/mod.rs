@@ -6,12 +6,18 @@
 pub mod args;
 pub mod columns;
 pub mod commands;
+pub mod container;
+pub mod exec;
+pub mod features;
 pub mod help;
 pub mod log_line;
 pub mod output;
+pub mod process_row;
+pub mod query;
 pub mod report;
 pub mod spec;
 pub mod spec_document;
+pub mod state_root;
 pub mod words;
 
 use core::fmt;
@@ -20,31 +26,14 @@ use self::args::Request;
 use self::commands::{Command, Flag, Task};
 use self::output::Output;
 use self::report::Log;
+use self::state_root::StateRootPath;
 use crate::error::Result;
 use crate::fail;
-use crate::limits;
+pub use crate::lifecycle::Workspace;
 use crate::sys;
 
 /// A command line that the kernel gave us.
 pub type Invocation = args::Invocation<sys::Strings>;
-
-/// All large buffers of the program, in one place.
-pub struct Workspace {
-    pub document: [u8; limits::DOCUMENT],
-}
-
-impl Workspace {
-    /// All zeros, so that it takes no room in the file.
-    pub const fn new() -> Self {
-        Workspace { document: [0; limits::DOCUMENT] }
-    }
-}
-
-impl Default for Workspace {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// A failure of the runtime's own.
 const FAILED: i32 = 1;
@@ -82,7 +71,7 @@ pub fn main(arguments: sys::Vector, environment: sys::Vector, workspace: &'stati
             if command.task == Task::Exec {
                 failed = NOT_EXECUTED;
             }
-            carry_out(command, &invocation, environment, &mut log, workspace)
+            carry_out(command, &invocation, Vectors { arguments, environment }, &mut log, workspace)
         }
         Err(error) => Err(error),
     };
@@ -98,26 +87,34 @@ pub fn main(arguments: sys::Vector, environment: sys::Vector, workspace: &'stati
     }
 }
 
+/// What the kernel started the program with.
+#[derive(Clone, Copy)]
+pub struct Vectors {
+    pub arguments: sys::Vector,
+    pub environment: sys::Vector,
+}
+
 /// One command, one arm. `Ok` is the exit status.
 fn carry_out(
     command: &Command,
     invocation: &Invocation,
-    _environment: sys::Vector,
-    _log: &mut Log,
-    _workspace: &'static mut Workspace,
+    vectors: Vectors,
+    log: &mut Log,
+    workspace: &'static mut Workspace,
 ) -> Result<i32> {
+    let root = StateRootPath::new(invocation, vectors.environment)?;
+    let root = root.as_c_str();
     match command.task {
+        Task::Create | Task::Run => container::create(invocation, command.task, root, vectors, log, workspace),
+        Task::Start => container::start(invocation, root, workspace),
+        Task::Kill => container::kill(invocation, root, workspace),
+        Task::Delete => container::delete(invocation, root, workspace),
+        Task::Exec => exec::exec(invocation, root, vectors, log, workspace),
+        Task::State => query::state(invocation, root, workspace),
+        Task::List => query::list(invocation, root, log, workspace),
+        Task::Ps => query::ps(invocation, root, workspace),
+        Task::Features => features::print(workspace),
         Task::Spec => spec::write(invocation.value(Flag::Bundle)).map(|()| 0),
-        Task::Create
-        | Task::Delete
-        | Task::Exec
-        | Task::Features
-        | Task::Kill
-        | Task::List
-        | Task::Ps
-        | Task::Run
-        | Task::Start
-        | Task::State => Err(fail!("{} is not supported by this version", command.name)),
         // `Invocation::request` has dealt with these.
         Task::Help | Task::Later => Err(fail!("{} cannot be carried out", command.name)),
     }

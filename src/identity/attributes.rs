@@ -1,5 +1,6 @@
 //! Single attributes of the process and of its UTS namespace.
 
+use core::ffi::CStr;
 use core::fmt::Write;
 
 use heapless::String;
@@ -10,15 +11,19 @@ use crate::sys::fs::{Mode, OFlags};
 use crate::sys::{Errno, Procfs, io, process, system};
 use crate::{fail, limits};
 
-/// Sets how readily the process is killed when memory runs out: -1000 (never)
-/// to 1000 (proc(5), oom_score_adj).
+/// Sets how readily process `pid` is killed when memory runs out: -1000 (never)
+/// to 1000 (proc(5), oom_score_adj). The process is a child that the caller has
+/// not reaped, so that its pid is its own.
 ///
 /// # Errors
 /// The kernel's: lowering it takes CAP_SYS_RESOURCE.
-pub fn set_oom_score_adj(procfs: &Procfs, score: i32) -> Result<()> {
+pub fn set_oom_score_adj(procfs: &Procfs, pid: i32, score: i32) -> Result<()> {
     let mut text: String<16> = String::new();
-    let _ = write!(text, "{score}");
-    let file = procfs.open_file(c"self/oom_score_adj", OFlags::WRONLY);
+    let mut path: String<40> = String::new();
+    // Both fit.
+    let _ = write!(text, "{score}").and_then(|()| write!(path, "{pid}/oom_score_adj\0"));
+    let path = CStr::from_bytes_until_nul(path.as_bytes()).unwrap_or(c"");
+    let file = procfs.open_file(path, OFlags::WRONLY);
     match file.and_then(|file| io::write(&file, text.as_bytes())) {
         Ok(_) => Ok(()),
         Err(errno) => Err(fail!(errno => "cannot set oom_score_adj to {score}")),

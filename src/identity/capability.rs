@@ -91,6 +91,14 @@ impl Sets {
         }
     }
 
+    /// Adds capabilities, as bits, to what the process may do: to the effective,
+    /// the permitted and the bounding set (`exec --cap`, as runc does it).
+    pub fn add(&mut self, bits: u64) {
+        self.bounding |= bits;
+        self.effective |= bits;
+        self.permitted |= bits;
+    }
+
     /// The names in the lists that no capability has, for a warning each
     /// (config.md: "cannot be mapped to kernel interfaces").
     pub fn unknown<'a>(capabilities: &Capabilities<'a>) -> impl Iterator<Item = Text<'a>> + use<'a> {

@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::spec::config::{Rlimit, RlimitTypes};
 use crate::spec::record::{List, WordSet};
-use crate::sys::Errno;
-use crate::sys::process::{self, Resource, setrlimit};
+use crate::sys::process::{Pid, Resource, Rlimit as Pair, prlimit};
 
 /// By the index of the specification's words, which is the kernel's number.
 const RESOURCES: [Resource; 16] = [
@@ -28,12 +27,13 @@ const RESOURCES: [Resource; 16] = [
 
 const _: () = assert!(RlimitTypes::WORDS.len() == RESOURCES.len());
 
-/// Sets the limits of the calling process.
+/// Sets the limits of process `pid`, from outside: raising one takes the caller's
+/// rights, not the process's.
 ///
 /// # Errors
 /// With the place: the kernel's. EPERM: a hard limit would be raised, which
 /// takes CAP_SYS_RESOURCE in the host's user namespace.
-pub fn set(limits: List<'_, Rlimit<'static>>) -> Result<()> {
+pub fn set(pid: Pid, limits: List<'_, Rlimit<'static>>) -> Result<()> {
     for limit in limits.iter() {
         let Some(kind) = limit.kind() else { continue };
         let Some(resource) =
@@ -43,9 +43,9 @@ pub fn set(limits: List<'_, Rlimit<'static>>) -> Result<()> {
         };
         // The kernel's RLIM_INFINITY is the largest number too.
         let value = |number: Option<u64>| number.filter(|number| *number != u64::MAX);
-        let new = process::Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) };
-        setrlimit(*resource, new)
-            .map_err(|errno: Errno| limit.value().os_error(errno.raw_os_error(), format_args!("cannot set {kind}")))?;
+        let new = Pair { current: value(limit.soft()), maximum: value(limit.hard()) };
+        prlimit(Some(pid), *resource, new)
+            .map_err(|errno| limit.value().os_error(errno.raw_os_error(), format_args!("cannot set {kind}")))?;
     }
     Ok(())
 }

@@ -21,8 +21,8 @@ use crate::json::PathBuffer;
 use crate::namespace::{self, Kept, Opened, Plan, flags};
 use crate::spec::linux::Namespace;
 use crate::spec::record::List;
-use crate::sys::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
-use crate::sys::{self, AsFd, Child, CloneFlags, CloneRequest, Errno, Procfs};
+use crate::sys::process::{Pid, WaitId, WaitIdOptions, waitid};
+use crate::sys::{self, AsFd, Child, CloneFlags, CloneRequest, Procfs};
 use crate::{fail, limits};
 
 /// The namespaces that the configuration asks for, those by path opened.
@@ -43,6 +43,11 @@ impl Namespaces {
             let _ = by_path.push(namespace::open(*path, *flag, &mut buffer)?); // one of each type at most
         }
         Ok(Namespaces { new: plan.new, by_path })
+    }
+
+    /// For a configuration without any.
+    pub fn none() -> Namespaces {
+        Namespaces { new: 0, by_path: heapless::Vec::new() }
     }
 
     fn joined(&self) -> u64 {
@@ -155,6 +160,12 @@ fn receive_child(helper: Process, channel: &Channel) -> Result<Born> {
         }
         _ => Err(fail!("the helper that joins namespaces has died")),
     }
+}
+
+/// Makes a process in `cgroup`, in the namespaces that this one's children are
+/// born in. Returns twice.
+pub fn clone_into(cgroup: Option<&Cgroup>) -> Result<Born> {
+    clone_process(&CloneRequest { flags: CloneFlags::empty(), cgroup: cgroup.map(|cgroup| cgroup.fd()) })
 }
 
 fn clone_process(request: &CloneRequest<'_>) -> Result<Born> {

@@ -6,21 +6,23 @@
 //! for the conversation.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use super::birth::open_procfs;
 use super::create::Setup;
 use super::gate::{self, Gate, WaitError};
 use super::handshake::{Channel, Message};
 use super::process::{self, die_with_parent};
-use crate::cgroup::Hierarchy;
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result};
-use crate::identity;
-use crate::json::PathBuffer;
+use crate::json::{PathBuffer, Text};
 use crate::namespace::flags;
-use crate::rootfs::{self, HostDevices, MountContext};
+use crate::spec::record::List;
+use crate::rootfs::{self, HostDevices, MountContext, NullDevice};
+use crate::sys::fs::CWD;
 use crate::sys::process::{chdir, setsid};
-use crate::sys::{self, AsFd, Errno};
-use crate::{fail, limits};
+use crate::sys;
+use crate::{fail, identity, limits};
 
 /// Where the word to go comes from.
 pub enum Start {
@@ -35,20 +37,11 @@ pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
     let mut path = [0; limits::PATH];
     let status = match become_ready(setup, &channel, &mut path) {
         Err(error) => tell(&channel, error),
-        Ok(program) => {
-            let starter = match await_handover(&channel).map_err(WaitError::Failed) {
-                Err(error) => Err(error),
-                Ok(()) => match &start {
-                    Start::Gate(gate) => gate.wait(),
-                    Start::Parent => gate::wait_for_parent(&channel).map(|()| channel),
-                },
-            };
-            match starter {
-                Ok(starter) => tell(&starter, process::execute(&setup.process, program)),
-                Err(WaitError::Signal(signal)) => 128 + signal as i32,
-                Err(WaitError::Failed(_)) => 1, // nobody is left to be told
-            }
-        }
+        Ok(program) => match await_start(channel, &start) {
+            Ok(starter) => tell(&starter, process::execute(&setup.process, program)),
+            Err(WaitError::Signal(signal)) => 128 + signal as i32,
+            Err(WaitError::Failed(_)) => 1, // nobody is left to be told
+        },
     };
     sys::exit(status)
 }
@@ -56,7 +49,7 @@ pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
 /// Tells whoever listens why the process ends. Gives the status to end with.
 pub fn tell(channel: &Channel, error: Error) -> i32 {
     let mut text = heapless::String::<{ limits::MESSAGE }>::new();
-    let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{error}")); // as long as an error can be
+    let _ = write!(text, "{error}"); // as long as an error can be
     // Where nobody listens, nobody is told.
     let _ = channel.send_with(Message::Failed, text.as_bytes(), None);
     1
@@ -71,30 +64,117 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
         become_root(setup, channel)?;
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
-    join_session_keyring(setup.keyring)?;
+    process::join_session_keyring(setup.keyring)?;
     set_names(setup)?;
-    let config = setup.config;
-    let linux = config.linux();
-    let host = HostDevices::collect(&config, setup.namespaces.has(flags::USER))?;
-    let has_mounts = setup.namespaces.has(flags::MOUNT);
-    if has_mounts {
-        build_root(setup)?;
-    } else {
-        rootfs::change_root(setup.root.relative)?;
-    }
-    if rootfs::sets_up_dev(&config) {
-        rootfs::make_devices(&config, &host)?;
-    }
+    set_root(setup)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
-    if has_mounts && let Some(linux) = linux {
-        rootfs::mask(linux.masked_paths(), &host)?;
+    restrict_root(setup)?;
+    let program = process::prepare(&mut setup.process, channel, path)?;
+    channel.send(Message::Ready)?;
+    Ok(program)
+}
+
+/// In a user namespace: becomes its root, once ids are mapped.
+fn become_root(setup: &Setup<'_>, channel: &Channel) -> Result<()> {
+    if setup.namespaces.makes(flags::USER) {
+        channel.await_parent(Message::IdsMapped)?;
+    }
+    process::become_namespace_root()?;
+    die_with_parent(channel)
+}
+
+/// Host and domain name, and sysctls.
+fn set_names(setup: &Setup<'_>) -> Result<()> {
+    if let Some(name) = setup.config.hostname().filter(|name| !name.is_empty()) {
+        identity::set_hostname(name)?;
+    }
+    if let Some(name) = setup.config.domainname().filter(|name| !name.is_empty()) {
+        identity::set_domainname(name)?;
+    }
+    match setup.config.linux().map(|linux| linux.sysctl()) {
+        Some(sysctls) if sysctls.iter().next().is_some() => identity::set_sysctls(&open_procfs()?, sysctls),
+        _ => Ok(()),
+    }
+}
+
+/// Builds the root file system and enters it.
+fn set_root(setup: &Setup<'_>) -> Result<()> {
+    let linux = setup.config.linux();
+    let devices = linux.map_or(List::empty(), |linux| linux.devices());
+    // Nodes are made with the modes they are to have.
+    identity::set_umask(0);
+    let host = HostDevices::collect(devices, setup.namespaces.has(flags::USER))?;
+    if !setup.namespaces.has(flags::MOUNT) {
+        rootfs::enter_by_chroot(setup.root.relative)?;
+        return rootfs::make_devices(devices, host);
+    }
+    let root = rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()))?;
+    let cgroup = own_cgroup(setup)?;
+    let context = MountContext {
+        bundle: CWD,
+        cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
+        user_namespace: setup.namespaces.has(flags::USER),
+    };
+    let deferred = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
+    rootfs::enter(root, setup.no_pivot)?;
+    if rootfs::sets_up_dev(&setup.config) {
+        rootfs::make_devices(devices, host)?;
+    }
+    deferred.make_read_only()
+}
+
+/// For a `cgroup` mount without a cgroup namespace: the container's own part of
+/// the hierarchy, opened in the mount namespace that it is cloned in.
+fn own_cgroup(setup: &Setup<'_>) -> Result<Option<Cgroup>> {
+    match &setup.cgroup {
+        Some((path, _)) if !setup.namespaces.has(flags::CGROUP) && mounts_cgroup(setup) => {
+            Hierarchy::open()?.lookup(path)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn mounts_cgroup(setup: &Setup<'_>) -> bool {
+    let is_cgroup = |kind: Text<'_>| kind.is("cgroup") || kind.is("cgroup2");
+    setup.config.mounts().iter().any(|mount| mount.kind().is_some_and(is_cgroup))
+}
+
+/// What is taken away from the root file system at the end.
+fn restrict_root(setup: &Setup<'_>) -> Result<()> {
+    if !setup.namespaces.has(flags::MOUNT) {
+        return Ok(());
+    }
+    if let Some(linux) = setup.config.linux() {
+        let masked = linux.masked_paths();
+        if !masked.is_empty() {
+            rootfs::mask(masked, &NullDevice::open()?)?;
+        }
         rootfs::make_read_only(linux.readonly_paths())?;
         rootfs::set_propagation(linux.rootfs_propagation())?;
     }
-    if has_mounts && config.root().and_then(|root| root.readonly()) == Some(true) {
-        rootfs::make_root_read_only()?;
+    match setup.config.root().and_then(|root| root.readonly()) {
+        Some(true) => rootfs::make_root_read_only(),
+        _ => Ok(()),
     }
-    let program = process::prepare(&mut setup.process, channel, false, path)?;
-    channel.send(Message::Ready)?;
-    Ok(program)
+}
+
+/// The wait, first for the hand-over and then for the word to go. Gives the
+/// connection over which to say how execve went.
+fn await_start(parent: Channel, start: &Start) -> Result<Channel, WaitError> {
+    hand_over(&parent).map_err(WaitError::Failed)?;
+    match start {
+        Start::Gate(gate) => {
+            // What closes it is the parent's end, soon.
+            drop(parent);
+            gate.wait()
+        }
+        Start::Parent => gate::wait_for_parent(&parent).map(|()| parent),
+    }
+}
+
+/// From here on the process lives without its parent.
+fn hand_over(parent: &Channel) -> Result<()> {
+    parent.await_parent(Message::Created)?;
+    process::outlive_parent()?;
+    parent.send(Message::Disarmed)
 }

@@ -16,28 +16,29 @@ use super::container::{self, Process};
 use super::container_init::{self, Start};
 use super::gate::Gate;
 use super::handshake::{Channel, Message};
-use super::hardening::harden;
+use super::hardening::Hardened;
 use super::process_plan::{Buffers, ProcessPlan};
+use super::run::Waiting;
 use super::state_file::{Folder, StateRoot};
-use super::workspace::{Workspace, WorkspaceMaps};
+use super::workspace::Workspace;
 use super::{delete, proc, ready};
 use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::json::Document;
-use crate::namespace::{self, flags};
+use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::Config;
+use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::spec::time::rfc3339;
-use crate::sys::time::{ClockId, clock_gettime};
-use crate::sys::{self, AsFd, OwnedFd, SignalSet};
+use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
 use crate::{fail, limits, rootfs, spec};
 
 /// What `create` and `run` are asked for.
-pub struct Request {
+pub struct Request<'r> {
     pub id: &'static CStr,
     /// `--root`.
-    pub state_root: &'static CStr,
+    pub state_root: &'r CStr,
     pub bundle: &'static CStr,
     /// `--config`, instead of config.json in the bundle.
     pub config: Option<&'static CStr>,
@@ -61,32 +62,37 @@ pub struct Setup<'a> {
     /// The name of the session keyring to make.
     pub keyring: Option<&'static CStr>,
     pub no_pivot: bool,
-    /// Where the container's cgroup is below the mount.
-    pub cgroup: Option<CgroupPath>,
+    /// Where the container's cgroup is below the mount; and the same, for the record.
+    pub cgroup: Option<(CgroupPath, &'static str)>,
 }
 
-/// A container that waits to be started.
+/// A container that waits to be started, and what is written down of it.
 pub struct Created {
-    pub process: Process,
-    /// To its process.
-    pub channel: Channel,
-    /// Its terminal, where nobody else was to get it.
-    pub terminal: Option<OwnedFd>,
+    pub waiting: Waiting,
+    pub record: StateRecord<'static>,
 }
 
 /// Makes the container. What is wrong but not fatal goes to `warn`.
-pub fn create(request: &Request, workspace: &'static mut Workspace, warn: &mut dyn FnMut(&str)) -> Result<Created> {
-    let ignored_signals = harden()?;
+pub fn create(
+    request: &Request<'_>,
+    hardened: Hardened,
+    workspace: &'static mut Workspace,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Created> {
     let mut arena = Arena::new(&mut workspace.strings);
     let bundle = Bundle::open(request.bundle, &mut arena)?;
     let text = bundle.read(request.config, &mut workspace.document)?;
     let document = Document::parse("config.json", text)?;
-    let config = spec::semantics::load(&document)?;
+    let config = spec::load(&document)?;
     rootfs::check(&config)?;
+    if let Some(linux) = config.linux() {
+        workspace.uid_map.read(linux.uid_mappings())?;
+        workspace.gid_map.read(linux.gid_mappings())?;
+    }
+    let rules = config.linux().and_then(|linux| linux.resources()).map(|resources| resources.devices());
+    workspace.device_program.assemble(rules.unwrap_or(List::empty()))?;
     let root_path = bundle.root(&config, &mut arena)?;
     let facts = Facts::new(request, &bundle, &root_path, &mut arena)?;
-    workspace.maps.read(&config)?;
-    workspace.device_program.assemble(&config)?;
     let buffers = Buffers {
         arguments: &mut workspace.arguments,
         environment: &mut workspace.environment,
@@ -94,7 +100,7 @@ pub fn create(request: &Request, workspace: &'static mut Workspace, warn: &mut d
         groups: &mut workspace.groups,
         arena,
     };
-    let mut setup = decide(request, config, &bundle, root_path, buffers, ignored_signals)?;
+    let mut setup = decide(request, config, &bundle, root_path, buffers, hardened)?;
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
 
     let root = StateRoot::open(request.state_root, true)?;
@@ -105,30 +111,35 @@ pub fn create(request: &Request, workspace: &'static mut Workspace, warn: &mut d
         folder: &folder,
         scratch: &mut workspace.second,
         config: text,
-        maps: &workspace.maps,
+        maps: (&workspace.uid_map, &workspace.gid_map),
         device_program: &workspace.device_program,
         caller: &caller,
         run: request.run,
     };
     let result = making.make(&mut setup, warn);
     let record = making.record;
-    match &result {
-        Ok(_) => folder.unlock(),
-        // The error is what is reported; what clearing up cannot clear, the
-        // record keeps for `delete --force`.
-        Err(_) => drop(delete::undo(folder, request.id, &record)),
+    match result {
+        Ok(waiting) => {
+            folder.unlock();
+            Ok(Created { waiting, record })
+        }
+        Err(error) => {
+            // This is what is reported; what clearing up cannot clear, the
+            // record keeps for `delete --force`.
+            let _ = delete::undo(folder, request.id, &record);
+            Err(error)
+        }
     }
-    result
 }
 
 /// Everything that the input decides, before anything has happened.
 fn decide<'a>(
-    request: &Request,
+    request: &Request<'_>,
     config: Config<'a>,
     bundle: &Bundle,
     root: RootPath,
     mut buffers: Buffers,
-    ignored_signals: SignalSet,
+    hardened: Hardened,
 ) -> Result<Setup<'a>> {
     let keyring = match request.no_new_keyring {
         true => None,
@@ -137,14 +148,18 @@ fn decide<'a>(
     let linux = config.linux();
     let cgroup = match request.no_cgroup {
         true => None,
-        false => Some(choose_cgroup(&config, request.id)?),
+        false => {
+            let path = choose_cgroup(&config, request.id)?;
+            let text = buffers.arena.join(&[path.as_bytes()])?.to_str();
+            Some((path, text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))?))
+        }
     };
     let namespaces = match linux {
         Some(linux) => Namespaces::open(linux.namespaces())?,
         None => Namespaces::none(),
     };
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
-    let mut process = ProcessPlan::new(process, buffers, ignored_signals)?;
+    let mut process = ProcessPlan::new(process, buffers, hardened)?;
     process.preserve_fds = request.wishes.preserve_fds;
     process.settle_environment();
     Ok(Setup { config, bundle: bundle.path, root, namespaces, process, keyring, no_pivot: request.no_pivot, cgroup })
@@ -172,13 +187,13 @@ struct Facts {
 }
 
 impl Facts {
-    fn new(request: &Request, bundle: &Bundle, root: &RootPath, arena: &mut Arena<'static>) -> Result<Facts> {
+    fn new(request: &Request<'_>, bundle: &Bundle, root: &RootPath, arena: &mut Arena<'static>) -> Result<Facts> {
         let text = |path: &'static CStr| {
             path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())))
         };
-        let now = clock_gettime(ClockId::Realtime);
+        let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
         let mut created = heapless::String::new();
-        rfc3339(now.tv_sec, now.tv_nsec as u32, &mut created);
+        rfc3339(seconds, nanoseconds, &mut created);
         Ok(Facts {
             id: text(request.id)?,
             bundle: text(bundle.path)?,
@@ -225,4 +240,105 @@ fn own_pid() -> i32 {
 /// (security rule R8), but everybody knows this one.
 fn owner() -> &'static str {
     if sys::process::geteuid().is_root() { "root" } else { "" }
+}
+
+/// The work that leaves something behind, and the record that keeps up with it.
+struct Making<'a> {
+    record: StateRecord<'static>,
+    folder: &'a Folder<'a>,
+    scratch: &'a mut [u8],
+    /// The text of config.json.
+    config: &'a [u8],
+    /// Of user and of group ids.
+    maps: (&'a IdMap, &'a IdMap),
+    device_program: &'a DeviceProgram,
+    caller: &'a Caller,
+    run: bool,
+}
+
+impl Making<'_> {
+    fn make(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Waiting> {
+        let cgroup = self.make_cgroup(setup, warn)?;
+        self.folder.write_config(self.config)?;
+        let (channel, theirs) = Channel::pair()?;
+        let start = if self.run { Start::Parent } else { Start::Gate(Gate::open(self.folder.fd())?) };
+        let process = match birth::birth(&setup.namespaces, cgroup.as_ref(), (&channel, &theirs))? {
+            Born::Child(process) => process,
+            Born::Myself => {
+                // What is the parent's alone; its lock above all.
+                drop((channel, cgroup));
+                self.folder.close_copy();
+                container_init::main(setup, theirs, start)
+            }
+        };
+        drop((theirs, start));
+        let terminal = match self.bring_up(setup, &process, &channel, warn) {
+            Ok(terminal) => terminal,
+            Err(error) => {
+                // Reaped here: `delete` would find it by its record only.
+                delete::end_child(&process);
+                return Err(error);
+            }
+        };
+        Ok(Waiting { process, channel, terminal })
+    }
+
+    /// The write-ahead record, the cgroup, the record of the cgroup.
+    fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
+        let Some((path, text)) = &setup.cgroup else {
+            return self.folder.write_record(&self.record, self.scratch).map(|()| None);
+        };
+        let hierarchy = Hierarchy::open()?;
+        let existing = hierarchy.existing(path)?;
+        self.record.cgroup = text;
+        self.record.cgroup_existing = existing as u32;
+        self.record.cgroup_made = existing < path.components().count();
+        self.folder.write_record(&self.record, self.scratch)?;
+        let created = hierarchy.create(path)?;
+        // One that has come to be in between is not ours, whatever was absent.
+        self.record.cgroup_made = created.made;
+        self.record.cgroup_inode = created.cgroup.inode();
+        self.folder.write_record(&self.record, self.scratch)?;
+        match cgroup::attach_device_program(&created.cgroup, self.device_program) {
+            Ok(()) => {}
+            // In a user namespace no program can be loaded, nor any device be
+            // opened that its owner could not open outside of it.
+            Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {
+                warn("device rules are not enforced: this user may not load a device program");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Some(created.cgroup))
+    }
+
+    /// From the birth of the process to the hand-over. Gives the terminal that
+    /// is left for us.
+    fn bring_up(
+        &mut self,
+        setup: &Setup<'_>,
+        process: &Process,
+        channel: &Channel,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<Option<OwnedFd>> {
+        let pid = process.pid.as_raw_nonzero().get();
+        if setup.namespaces.makes(flags::USER) {
+            namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
+            channel.send(Message::IdsMapped)?;
+        }
+        let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
+        ready::apply_from_outside(&setup.process, process)?;
+        let terminal = self.caller.take_terminal(terminal)?;
+        self.record.pid = pid;
+        self.record.pidfd_inode = container::pidfd_inode(process.pidfd.as_fd());
+        self.record.start_time =
+            proc::start_time(pid).map_err(|errno| fail!(errno => "cannot tell when the process was started"))?;
+        self.record.status = "created";
+        // With `run` the word to go follows at once, or all is undone.
+        self.record.started = self.run;
+        self.folder.write_record(&self.record, self.scratch)?;
+        self.caller.tell(process, console_socket::PIDFD_OF_INIT)?;
+        channel.send(Message::Created)?;
+        ready::await_message(channel, process, Message::Disarmed, warn)?;
+        Ok(terminal)
+    }
 }

@@ -8,12 +8,14 @@ use core::ffi::CStr;
 
 use super::arena::Arena;
 use super::container::{self, Process, Status, wait_end};
+use super::create::Request;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::spec::state::StateRecord;
+use crate::sys::process::{WaitId, WaitIdOptions, waitid};
 use crate::sys::{self, AsFd};
 
 /// SIGKILL.
@@ -59,6 +61,15 @@ pub fn undo(folder: Folder<'_>, id: &CStr, record: &StateRecord<'_>) -> Result<(
     folder.remove(id)
 }
 
+/// Removes a container that this process has made, at the end of `run`.
+pub fn delete_created(request: &Request<'_>, record: &StateRecord<'_>) -> Result<()> {
+    let Some(root) = StateRoot::open(request.state_root, false)? else { return Ok(()) };
+    let Some(folder) = root.folder(request.id)? else { return Ok(()) };
+    folder.lock()?;
+    // Somebody may have deleted it already, and made another one of its name.
+    if folder.is_current(request.id) { undo(folder, request.id, record) } else { Ok(()) }
+}
+
 fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
     match container::status(record)?.0 {
         Status::Stopped | Status::Created => Ok(()),
@@ -88,6 +99,13 @@ fn end(process: &Process) -> Result<()> {
     }
 }
 
+/// Kills and reaps a child of ours that did not come to be what it should.
+pub fn end_child(process: &Process) {
+    // Best effort: its cgroup is killed as well, and an error is under way.
+    let _ = end(process);
+    let _ = waitid(WaitId::PidFd(process.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+}
+
 /// Ends the processes and removes the cgroup of a container.
 fn clear(record: &StateRecord<'_>) -> Result<()> {
     if !container::of_this_boot(record)? {
@@ -96,29 +114,31 @@ fn clear(record: &StateRecord<'_>) -> Result<()> {
     if let Some(init) = container::init(record)? {
         end(&init)?;
     }
-    match record.cgroup {
-        "" => Ok(()),
-        path => clear_cgroup(path.as_bytes(), record.cgroup_inode),
-    }
+    if record.cgroup_made { clear_cgroup(record) } else { Ok(()) }
 }
 
 /// Kills what lives in the cgroup and removes it, if it is the one we made.
-///
-/// `inode` 0: the runtime was killed between making it and writing so down. It
-/// was absent before, so it may be ours; nothing of ours can live in it yet.
-fn clear_cgroup(path: &[u8], inode: u64) -> Result<()> {
+fn clear_cgroup(record: &StateRecord<'_>) -> Result<()> {
     let hierarchy = Hierarchy::open()?;
-    let path = CgroupPath::from_bytes(path)?;
-    let Some(cgroup) = hierarchy.lookup(&path)? else { return Ok(()) };
-    if inode == 0 {
-        if !cgroup.populated()? {
+    let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
+    let existing = record.cgroup_existing as usize;
+    match hierarchy.lookup(&path)? {
+        Some(cgroup) if record.cgroup_inode == 0 => {
+            // The runtime was killed between making it and writing so down. It
+            // was absent before, so it is ours unless somebody was quick; and
+            // nothing of ours can live in it yet.
+            if cgroup.populated()? {
+                return Ok(());
+            }
             cgroup.remove(&hierarchy, &path)?;
         }
-        return Ok(());
+        Some(cgroup) if cgroup.inode() == record.cgroup_inode => {
+            cgroup.kill_all_and_wait(PATIENCE as u32)?;
+            cgroup.remove(&hierarchy, &path)?;
+        }
+        Some(_) => return Ok(()), // somebody else's by now
+        None => {}
     }
-    if cgroup.inode() != inode {
-        return Ok(()); // somebody else's by now
-    }
-    cgroup.kill_all_and_wait(PATIENCE)?;
-    cgroup.remove(&hierarchy, &path)
+    hierarchy.remove_parents(&path, existing);
+    Ok(())
 }

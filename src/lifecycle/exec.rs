@@ -1,37 +1,57 @@
 //! `exec`: a further process in a container that has been made, by the steps of
-//! `process` and the handshake of `handshake`.
+//! `process` and the conversation of `handshake`.
 //!
 //! The new process is born in the container's cgroup and pid namespace and
 //! joins the other namespaces through the descriptor of the container's first
-//! process; it cannot be traced and holds nothing of the host when it does.
+//! process; it cannot be traced, and holds nothing of the host, when it does.
 
 use core::ffi::CStr;
 
 use super::arena::Arena;
-use super::container::{self, Process};
+use super::birth::{self, Born, open_procfs};
+use super::caller::{Caller, Wishes};
+use super::container::{self, Process, Status};
 use super::container_init::tell;
 use super::gate::{self, WaitError};
 use super::handshake::{Channel, Message};
+use super::hardening::Hardened;
+use super::proc::ProcPath;
 use super::process::{self, die_with_parent};
 use super::process_plan::{Buffers, ProcessPlan};
-use super::ready::{self, Terminal};
+use super::run::Waiting;
 use super::state_file::StateRoot;
 use super::workspace::Workspace;
-use super::{bundle, hardening, pid_file};
-use crate::error::{Error, Lossy, Result};
-use crate::json::Document;
-use crate::spec::config::Config;
-use crate::spec::state::{RecordView, Status};
-use crate::sys::{self, AsFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd};
-use crate::{cgroup, fail, limits, namespace, spec};
+use super::{bundle, delete, ready};
+use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
+use crate::error::{Lossy, Result};
+use crate::json::{Document, PathBuffer};
+use crate::namespace::{self, Kept, Plan, flags};
+use crate::spec::record::List;
+use crate::spec::state::StateRecord;
+use crate::sys::fs::{CWD, Mode, OFlags, open};
+use crate::sys::process::{chroot, fchdir, setsid};
+use crate::sys::{self, AsFd, OwnedFd};
+use crate::terminal::console_socket;
+use crate::{fail, identity, limits, spec};
 
-/// What `exec` is asked for, beside the words of the command.
+/// What `exec` is asked for.
 pub struct ExecRequest<'r> {
     pub id: &'static CStr,
-    pub state_root: &'static CStr,
+    pub state_root: &'r CStr,
     /// `--process`: the whole process, in a file.
     pub process: Option<&'static CStr>,
+    pub overrides: Overrides<'r>,
+    /// `--cgroup`: below the container's.
+    pub cgroup: Option<&'static CStr>,
+    pub no_new_keyring: bool,
+    pub wishes: Wishes,
+}
+
+/// What the command line changes of the process.
+pub struct Overrides<'r> {
+    /// Instead of the configuration's; none with `--process`.
     pub arguments: &'r mut dyn Iterator<Item = &'static CStr>,
+    /// In addition.
     pub environment: &'r mut dyn Iterator<Item = &'static CStr>,
     pub additional_gids: &'r mut dyn Iterator<Item = u32>,
     pub capabilities: &'r mut dyn Iterator<Item = &'static CStr>,
@@ -40,11 +60,234 @@ pub struct ExecRequest<'r> {
     pub user: Option<(u32, Option<u32>)>,
     pub tty: bool,
     pub no_new_privileges: bool,
-    /// `--cgroup`: below the container's.
-    pub cgroup: Option<&'static CStr>,
-    pub detached: bool,
-    pub console_socket: Option<&'static CStr>,
-    pub pidfd_socket: Option<&'static CStr>,
-    pub pid_file: Option<&'static CStr>,
-    pub preserve_fds: u32,
+}
+
+/// What the child needs.
+struct Setup<'a> {
+    init: &'a Process,
+    /// Flags of the namespaces to join, but for pid.
+    join: u64,
+    /// The root of the container's first process, where no mount namespace
+    /// brings it along.
+    root: Option<OwnedFd>,
+    keyring: Option<&'static CStr>,
+    process: ProcessPlan<'a>,
+}
+
+/// Makes the process, up to where it waits for the word to go.
+pub fn exec(
+    mut request: ExecRequest<'_>,
+    hardened: Hardened,
+    workspace: &'static mut Workspace,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Waiting> {
+    let mut arena = Arena::new(&mut workspace.strings);
+    let root = StateRoot::open(request.state_root, false)?;
+    let folder = container::open(root.as_ref(), request.id)?;
+    let record = container::record(&folder, request.id, &mut workspace.second, &mut arena)?;
+    let (Status::Created | Status::Running, Some(init)) = container::status(&record)? else {
+        return Err(fail!("cannot exec in a container that is not running: {}", Lossy(request.id.to_bytes())));
+    };
+    let text = folder.read(c"config.json", &mut workspace.document)?.unwrap_or(b"");
+    let document = Document::parse("config.json", text)?;
+    let config = spec::load(&document)?;
+    let given = match request.process {
+        Some(path) => bundle::read_document(CWD, path, &mut workspace.second)?,
+        None => b"{}",
+    };
+    let given = Document::parse("process.json", given)?;
+    let view = match request.process {
+        Some(_) => spec::load_process(&given)?,
+        None => config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?,
+    };
+    let keyring = match request.no_new_keyring {
+        true => None,
+        false => Some(arena.join(&[b"_ses.", request.id.to_bytes()])?),
+    };
+    let buffers = Buffers {
+        arguments: &mut workspace.arguments,
+        environment: &mut workspace.environment,
+        names: &mut workspace.names,
+        groups: &mut workspace.groups,
+        arena,
+    };
+    let mut process = ProcessPlan::new(view, buffers, hardened)?;
+    change(&mut process, &mut request.overrides, request.process.is_some())?;
+    process.preserve_fds = request.wishes.preserve_fds;
+    process.settle_environment();
+    let caller = Caller::new(request.wishes, process.terminal)?;
+    let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()))?;
+    let of_container = namespaces.new | namespaces.joined();
+    let mut setup = Setup {
+        root: root_of(&init, of_container)?,
+        init: &init,
+        join: of_container & !flags::PID,
+        keyring,
+        process,
+    };
+    let cgroup = cgroup_of(&record, &init, request.cgroup)?;
+    make(&mut setup, of_container, cgroup.as_ref(), &caller, warn)
+}
+
+/// Applies the command line to the process.
+fn change(plan: &mut ProcessPlan<'_>, overrides: &mut Overrides<'_>, from_file: bool) -> Result<()> {
+    if !from_file {
+        plan.clear_arguments();
+        for argument in &mut *overrides.arguments {
+            plan.add_argument(argument)?;
+        }
+        // The configuration's terminal is its own process's.
+        plan.terminal = overrides.tty;
+    }
+    plan.terminal |= overrides.tty;
+    for variable in &mut *overrides.environment {
+        plan.add_variable(variable)?;
+    }
+    for gid in &mut *overrides.additional_gids {
+        plan.buffers.groups.push(gid)?;
+    }
+    for name in &mut *overrides.capabilities {
+        let bit = name.to_str().ok().and_then(identity::capability_bit);
+        let bit = bit.ok_or_else(|| fail!("unknown capability {}", Lossy(name.to_bytes())))?;
+        plan.capabilities.add(bit);
+    }
+    if let Some(cwd) = overrides.cwd {
+        if !cwd.to_bytes().starts_with(b"/") {
+            return Err(fail!("the working directory {} is not an absolute path", Lossy(cwd.to_bytes())));
+        }
+        plan.cwd = cwd;
+    }
+    if let Some((uid, gid)) = overrides.user {
+        plan.uid = uid;
+        plan.gid = gid.unwrap_or(plan.gid);
+    }
+    plan.no_new_privileges |= overrides.no_new_privileges;
+    Ok(())
+}
+
+/// The root of the container's first process, where it has no mount namespace.
+fn root_of(init: &Process, namespaces: u64) -> Result<Option<OwnedFd>> {
+    if namespaces & flags::MOUNT != 0 {
+        return Ok(None);
+    }
+    let path = ProcPath::new(init.pid.as_raw_nonzero().get(), "root");
+    let root = open(path.as_c_str(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| fail!(errno => "cannot open the container's root"))?;
+    // Of the one that lives still, not of whoever has its pid by now.
+    if container::has_ended(init.pidfd.as_fd())? { Err(fail!("the container has just ended")) } else { Ok(Some(root)) }
+}
+
+/// Where the process is to be born: where the container's first process is by
+/// now, which may have made its cgroup an inner node; or below, where the
+/// caller says so. Never outside of the container's.
+fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> Result<Option<Cgroup>> {
+    if record.cgroup.is_empty() {
+        return match below {
+            Some(_) => Err(fail!("--cgroup: the container has no cgroup")),
+            None => Ok(None),
+        };
+    }
+    let own = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
+    let path = match below {
+        Some(below) => own.join(below.to_bytes())?,
+        None => cgroup::cgroup_of(&open_procfs()?, init.pid.as_raw_nonzero().get().unsigned_abs())?,
+    };
+    if !path.is_within(&own) {
+        return Err(fail!("the container's process is in cgroup {}, outside of its own", Lossy(path.as_bytes())));
+    }
+    match Hierarchy::open()?.lookup(&path)? {
+        Some(cgroup) => Ok(Some(cgroup)),
+        None => Err(fail!("cgroup {} does not exist", Lossy(path.as_bytes()))),
+    }
+}
+
+/// The process, from its birth until it is ready.
+fn make(
+    setup: &mut Setup<'_>,
+    of_container: u64,
+    cgroup: Option<&Cgroup>,
+    caller: &Caller,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Waiting> {
+    let (channel, theirs) = Channel::pair()?;
+    let kept = match of_container & flags::PID {
+        0 => None,
+        _ => {
+            let kept = Kept::open(&open_procfs()?)?;
+            namespace::enter_of(setup.init.pidfd.as_fd(), flags::PID)?;
+            Some(kept)
+        }
+    };
+    let born = birth::clone_into(cgroup);
+    let process = match born {
+        Ok(Born::Myself) => {
+            drop(channel);
+            child(setup, theirs)
+        }
+        Ok(Born::Child(process)) => Ok(process),
+        Err(error) => Err(error),
+    };
+    if let Some(kept) = kept {
+        kept.restore(flags::PID)?;
+    }
+    let process = process?;
+    drop(theirs);
+    match bring_up(setup, &process, &channel, caller, warn) {
+        Ok(terminal) => Ok(Waiting { process, channel, terminal }),
+        Err(error) => {
+            delete::end_child(&process);
+            Err(error)
+        }
+    }
+}
+
+fn bring_up(
+    setup: &Setup<'_>,
+    process: &Process,
+    channel: &Channel,
+    caller: &Caller,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Option<OwnedFd>> {
+    let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
+    ready::apply_from_outside(&setup.process, process)?;
+    let terminal = caller.take_terminal(terminal)?;
+    caller.tell(process, console_socket::PIDFD_OF_EXEC)?;
+    Ok(terminal)
+}
+
+/// The child's whole life.
+fn child(setup: &mut Setup<'_>, channel: Channel) -> ! {
+    let mut path = [0; limits::PATH];
+    let status = match become_ready(setup, &channel, &mut path) {
+        Err(error) => tell(&channel, error),
+        Ok(program) => match gate::wait_for_parent(&channel) {
+            Ok(()) => match process::outlive_parent() {
+                Ok(()) => tell(&channel, process::execute(&setup.process, program)),
+                Err(error) => tell(&channel, error),
+            },
+            Err(WaitError::Signal(signal)) => 128 + signal as i32,
+            Err(WaitError::Failed(_)) => 1, // nobody is left to be told
+        },
+    };
+    sys::exit(status)
+}
+
+fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut PathBuffer) -> Result<&'b CStr> {
+    die_with_parent(channel)?;
+    namespace::enter_of(setup.init.pidfd.as_fd(), setup.join)?;
+    if setup.join & flags::USER != 0 {
+        process::become_namespace_root()?;
+        die_with_parent(channel)?;
+    }
+    if let Some(root) = &setup.root {
+        fchdir(root)
+            .and_then(|()| chroot(c"."))
+            .map_err(|errno| fail!(errno => "cannot enter the container's root"))?;
+    }
+    setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
+    process::join_session_keyring(setup.keyring)?;
+    process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
+    let program = process::prepare(&mut setup.process, channel, path)?;
+    channel.send(Message::Ready)?;
+    Ok(program)
 }

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::identity::{self, Sets};
 use crate::json::PathBuffer;
 use crate::sys::fs::{self, FileType, Mode, fchown, fstat, mkdir};
-use crate::sys::process::{self, Uid};
-use crate::sys::{self, AsFd, BorrowedFd, Errno, SignalSet};
+use crate::sys::process::{self, Gid, Uid};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, SignalSet, thread};
 use crate::terminal::pty;
 use crate::{fail, limits};
 
@@ -27,6 +27,36 @@ pub fn die_with_parent(channel: &Channel) -> Result<()> {
     process::set_parent_process_death_signal(Some(process::Signal::KILL))
         .map_err(|errno| fail!(errno => "cannot tie the process to its parent"))?;
     if channel.is_hung_up() { Err(fail!("the runtime has died")) } else { Ok(()) }
+}
+
+/// From here on the process lives without its parent.
+pub fn outlive_parent() -> Result<()> {
+    process::set_parent_process_death_signal(None)
+        .map_err(|errno| fail!(errno => "cannot untie the process from its parent"))
+}
+
+/// Becomes root of the user namespace that the process is in, so that what it
+/// makes belongs to that. Where root is not mapped it stays who it is: it has
+/// all capabilities in the namespace all the same.
+pub fn become_namespace_root() -> Result<()> {
+    let failed = |errno: Errno| fail!(errno => "cannot become root of the user namespace");
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    match thread::set_thread_res_gid(gid, gid, gid).and_then(|()| thread::set_thread_res_uid(uid, uid, uid)) {
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(errno) => return Err(failed(errno)),
+    }
+    // The change of credentials may have made it traceable again (prctl(2),
+    // PR_SET_DUMPABLE).
+    process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable).map_err(failed)
+}
+
+/// A session keyring of its own, so that the process does not share the
+/// engine's keys. A kernel without keyrings has nothing to share.
+pub fn join_session_keyring(name: Option<&CStr>) -> Result<()> {
+    match name.map_or(Ok(()), sys::keyctl_join_session_keyring) {
+        Ok(()) | Err(Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(fail!(errno => "cannot make a session keyring")),
+    }
 }
 
 /// Gives the process its terminal, or its owner the descriptors it inherits.
@@ -66,12 +96,9 @@ fn give_to(fd: BorrowedFd<'_>, uid: u32) -> Result<()> {
 
 /// Becomes the user, in the working directory. Gives the path of the program
 /// in `buffer`. What only the kernel can still refuse is left to [`execute`].
-///
-/// `setgroups_denied`: see [`identity::set_user`].
 pub fn prepare<'b>(
     plan: &mut ProcessPlan<'_>,
     channel: &Channel,
-    setgroups_denied: bool,
     buffer: &'b mut PathBuffer,
 ) -> Result<&'b CStr> {
     // With the right to go anywhere first: the user may lack it, and the engine
@@ -85,7 +112,7 @@ pub fn prepare<'b>(
         identity::no_new_privileges()?;
     }
     identity::drop_bounding(&plan.capabilities)?;
-    identity::set_user(plan.uid, plan.gid, plan.buffers.groups, setgroups_denied)?;
+    identity::set_user(plan.uid, plan.gid, plan.buffers.groups, false)?;
     die_with_parent(channel)?;
     warn_of(identity::set_capabilities(&plan.capabilities)?, channel)?;
     match entered {

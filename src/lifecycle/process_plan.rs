@@ -101,6 +101,11 @@ impl<'a> ProcessPlan<'a> {
         Ok(())
     }
 
+    /// Takes back what the document says of argv.
+    pub fn clear_arguments(&mut self) {
+        self.buffers.arguments.clear();
+    }
+
     /// Adds to argv.
     pub fn add_argument(&mut self, argument: &'static CStr) -> Result<()> {
         match self.buffers.arguments.push(argument) {

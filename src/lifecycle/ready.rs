@@ -1,22 +1,25 @@
 //! The parent's side of the handshake, for every kind of child: from its birth
 //! to `Ready`, and the word to go.
 
+use super::birth::open_procfs;
 use super::container::{Process, wait_end};
 use super::handshake::{Channel, Message};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
-use crate::identity::{oom_score_adj, rlimit};
+use crate::identity;
 use crate::sys::process::{WaitId, WaitIdOptions, waitid};
 use crate::sys::{AsFd, OwnedFd};
 use crate::{fail, limits};
 
-/// Listens until the child is ready. Gives its terminal, where it has one.
+/// Listens until the child says `expected`. Gives its terminal, where it has
+/// sent one by then.
 ///
 /// # Errors
 /// What the child says last, or what became of it.
-pub fn await_ready(
+pub fn await_message(
     channel: &Channel,
     child: &Process,
+    expected: Message,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Option<Terminal>> {
     let mut terminal = None;
@@ -24,7 +27,7 @@ pub fn await_ready(
         let mut buffer = [0; 1 + limits::MESSAGE];
         let Some(received) = channel.receive(&mut buffer)? else { return Err(ended(child)) };
         match received.message {
-            Message::Ready => return Ok(terminal),
+            message if message == expected => return Ok(terminal),
             Message::Failed => return Err(Error::received(received.text)),
             Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
             Message::Console => {
@@ -63,8 +66,24 @@ fn ended(child: &Process) -> Error {
 /// What the parent has to do to the process because the process itself may lack
 /// the right to: its limits, and its place in the queue of the OOM killer.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
-    if let Some(value) = plan.view.oom_score_adj() {
-        oom_score_adj(child.pid, value)?;
+    if let Some(score) = plan.view.oom_score_adj() {
+        identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
     }
-    rlimit::set(child.pid, plan.view.rlimits())
+    identity::set_rlimits(child.pid, plan.view.rlimits())
+}
+
+/// Lets the process go on to its program.
+///
+/// # Errors
+/// execve fails, or the process ends before it.
+pub fn go(channel: &Channel, child: &Process) -> Result<()> {
+    channel.send(Message::Go)?;
+    let mut buffer = [0; 1 + limits::MESSAGE];
+    match channel.receive(&mut buffer)? {
+        // execve has closed the other end; or its end has, which is seen by
+        // whoever waits for it.
+        None => Ok(()),
+        Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
+        Some(_) => Err(ended(child)),
+    }
 }

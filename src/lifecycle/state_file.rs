@@ -21,7 +21,7 @@ use crate::fail;
 use crate::json::{Document, Text};
 use crate::spec::state::{RecordView, StateRecord};
 use crate::sys::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, renameat, unlinkat};
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, fs, io, process};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OwnedFd, fs, io, process};
 
 /// Where the state of all containers is: `--root`.
 pub struct StateRoot {
@@ -132,6 +132,12 @@ impl Folder<'_> {
         self.fd.as_fd()
     }
 
+    /// In a child that never returns: closes its copy of the descriptor, and with
+    /// it its share in the lock.
+    pub fn close_copy(&self) {
+        sys::close_copy(self.fd.as_fd());
+    }
+
     /// Waits until nobody else changes the container.
     pub fn lock(&self) -> Result<()> {
         loop {
@@ -196,6 +202,8 @@ impl Folder<'_> {
             creator_start_time: view.creator_start_time().unwrap_or(0),
             status: string(view.status())?,
             cgroup: string(view.cgroup())?,
+            cgroup_made: view.cgroup_made().unwrap_or(false),
+            cgroup_existing: view.cgroup_existing().unwrap_or(0),
             cgroup_inode: view.cgroup_inode().unwrap_or(0),
             own_pid_namespace: view.own_pid_namespace().unwrap_or(false),
             started: view.started().unwrap_or(false),

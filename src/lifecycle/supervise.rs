@@ -1,72 +1,75 @@
-//! The foreground of `run` and `exec`: passes signals and the terminal through
-//! until the process has ended, and reaps.
+//! The wait for a process in the foreground: passes signals and the terminal
+//! through until it has ended, and reaps.
 
+use super::container::Process;
 use crate::error::Result;
 use crate::fail;
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::process::{Pid, WaitOptions, wait};
 use crate::sys::{self, AsFd, Errno, OwnedFd, SignalSet};
-use crate::terminal::Relay;
+use crate::terminal::relay::Relay;
 
-use super::container::Process;
+/// Our own signals, and those of the terminal (signal(7)).
+const CHLD: u32 = 17;
+const PIPE: u32 = 13;
+const WINCH: u32 = 28;
 
 /// Waits for the process, which is a child of ours; all signals are blocked.
 /// Gives the status that a shell would: the process's own, or 128+n.
-pub fn supervise(process: &Process, mut relay: Option<Relay>) -> Result<i32> {
+pub fn supervise(process: &Process, mut relay: Option<&mut Relay<'_>>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
     let signals = sys::signalfd(SignalSet::ALL).map_err(|errno| fail!(errno => "cannot watch for signals"))?;
-    if let Some(relay) = &mut relay {
+    if let Some(relay) = &relay {
         relay.resize();
     }
-    loop {
+    let status = loop {
         if let Some(status) = reap(process.pid)? {
-            if let Some(relay) = &mut relay {
-                relay.drain();
-            }
-            return Ok(status);
+            break status;
         }
-        wait_for_something(&signals, process, relay.as_mut())?;
+        wait_for_something(&signals, relay.as_deref_mut())?;
+        pass_signals(&signals, process, relay.as_deref())?;
+    };
+    if let Some(relay) = relay
+        && let Err(error) = relay.drain()
+    {
+        // The process has its own status whatever became of its output.
+        let mut text = heapless::String::<{ crate::limits::MESSAGE }>::new();
+        let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{error}")); // as long as an error can be
+        warn(&text);
     }
+    Ok(status)
 }
 
-/// One turn: a signal to pass on, or bytes from or to the terminal.
-fn wait_for_something(signals: &OwnedFd, process: &Process, relay: Option<&mut Relay>) -> Result<()> {
-    const CHLD: u32 = 17;
-    const WINCH: u32 = 28;
-    let none = PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::empty());
-    let mut ready = [
-        PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
-        none.clone(),
-        none,
-    ];
+/// Until there is a signal, or something to relay, which is relayed.
+fn wait_for_something(signals: &OwnedFd, relay: Option<&mut Relay<'_>>) -> Result<()> {
+    let mut wanted = heapless::Vec::<PollFd<'_>, 4>::new();
+    let mut timeout = None;
     if let Some(relay) = &relay {
-        let [input, master] = relay.poll_fds();
-        ready[1] = input;
-        ready[2] = master;
+        let _ = wanted.extend_from_slice(&relay.poll_fds()); // three at most
+        timeout = relay.timeout();
     }
-    match poll(&mut ready, None) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(errno) => return Err(fail!(errno => "cannot wait for the container")),
+    let _ = wanted.push(PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN));
+    match poll(&mut wanted, timeout.as_ref()) {
+        Ok(_) => {}
+        Err(Errno::INTR) => return Ok(()),
+        Err(errno) => return Err(fail!(errno => "cannot wait for the process")),
     }
-    let [signal, input, master] = ready.map(|fd| fd.revents());
-    let has_terminal = relay.is_some();
     if let Some(relay) = relay {
-        relay.ready(input, master)?;
-        if !signal.is_empty() {
-            // Read below; a WINCH among them is for the terminal.
-            relay.resize();
-        }
+        relay.ready(&wanted);
     }
-    if signal.is_empty() {
-        return Ok(());
-    }
-    while let Some(number) =
+    Ok(())
+}
+
+/// Sends on what signals have come.
+fn pass_signals(signals: &OwnedFd, process: &Process, relay: Option<&Relay<'_>>) -> Result<()> {
+    while let Some(signal) =
         sys::read_signal(signals.as_fd()).map_err(|errno| fail!(errno => "cannot read a signal"))?
     {
-        if number == CHLD || (number == WINCH && has_terminal) {
-            continue;
+        match (signal, relay) {
+            (CHLD | PIPE, _) => {}
+            (WINCH, Some(relay)) => relay.resize(),
+            // A failure means that it has just ended: the next turn reaps it.
+            _ => drop(sys::pidfd_send_signal(process.pidfd.as_fd(), signal)),
         }
-        // A failure means that it has just ended: the next turn reaps it.
-        let _ = sys::pidfd_send_signal(process.pidfd.as_fd(), number);
     }
     Ok(())
 }
@@ -78,15 +81,15 @@ fn reap(pid: Pid) -> Result<Option<i32>> {
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((child, status))) if child == pid => {
-                found = Some(match (status.exit_status(), status.terminating_signal()) {
-                    (Some(status), _) => status,
-                    (None, Some(signal)) => 128 + signal,
-                    (None, None) => continue, // stopped or continued: not asked for
-                });
+                found = match (status.exit_status(), status.terminating_signal()) {
+                    (Some(status), _) => Some(status),
+                    (None, Some(signal)) => Some(128 + signal),
+                    (None, None) => found, // stopped or continued: not asked for
+                };
             }
             Ok(Some(_)) | Err(Errno::INTR) => {}
             Ok(None) | Err(Errno::CHILD) => return Ok(found),
-            Err(errno) => return Err(fail!(errno => "cannot wait for the container's process")),
+            Err(errno) => return Err(fail!(errno => "cannot wait for the process")),
         }
     }
 }

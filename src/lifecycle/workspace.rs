@@ -5,8 +5,11 @@
 //! takes no memory. One command uses one set of buffers once.
 
 use super::process_plan::Strings;
-use crate::sys::PointerTable;
+use crate::cgroup::DeviceProgram;
+use crate::identity::Groups;
 use crate::limits;
+use crate::namespace::IdMap;
+use crate::sys::PointerTable;
 
 /// The buffers.
 pub struct Workspace {
@@ -21,8 +24,14 @@ pub struct Workspace {
     pub environment: Strings,
     /// Hash table over the environment, see [`super::environment`].
     pub names: [u32; limits::NAMES],
-    /// Supplementary group ids.
-    pub groups: [u32; limits::GROUPS],
+    /// The ids of all containers, for `list`.
+    pub listing: [u8; limits::LISTING],
+    /// A document on its way out.
+    pub output: [u8; limits::STATE],
+    pub groups: Groups,
+    pub uid_map: IdMap,
+    pub gid_map: IdMap,
+    pub device_program: DeviceProgram,
 }
 
 impl Workspace {
@@ -35,7 +44,12 @@ impl Workspace {
             arguments: PointerTable::new(),
             environment: PointerTable::new(),
             names: [0; limits::NAMES],
-            groups: [0; limits::GROUPS],
+            listing: [0; limits::LISTING],
+            output: [0; limits::STATE],
+            groups: Groups::new(),
+            uid_map: IdMap::new(),
+            gid_map: IdMap::new(),
+            device_program: DeviceProgram::new(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The attached root becomes `/`.
 
+use core::ffi::CStr;
+
 use crate::error::Result;
 use crate::fail;
 use crate::json::Text;
@@ -29,6 +31,17 @@ pub fn enter(root: Root, no_pivot: bool) -> Result<()> {
     }
     done_with(root.fd);
     Ok(())
+}
+
+/// Without a mount namespace of its own: the folder `path` becomes the root of
+/// this process alone (chroot(2)).
+///
+/// # Errors
+/// The kernel refuses.
+pub fn enter_by_chroot(path: &CStr) -> Result<()> {
+    chdir(path)
+        .and_then(|()| chroot(c"."))
+        .map_err(|errno| fail!(errno => "cannot make {} the root", crate::error::Lossy(path.to_bytes())))
 }
 
 /// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top of

@@ -34,7 +34,8 @@ mod root;
 
 pub use check::{check, sets_up_dev};
 pub use devices::{HostDevices, bind_console, make_devices};
-pub use enter::{enter, make_root_read_only, set_propagation};
+pub use enter::{enter, enter_by_chroot, make_root_read_only, set_propagation};
 pub use mask::{NullDevice, make_read_only, mask};
 pub use mount::{Deferred, MountContext, mount_all};
+pub use options::MOUNT_OPTIONS;
 pub use root::{Root, attach};

@@ -402,6 +402,11 @@ impl<S> Clone for List<'_, S> {
 impl<S> Copy for List<'_, S> {}
 
 impl<'a, S: Shape> List<'a, S> {
+    /// None at all.
+    pub fn empty() -> Self {
+        List { value: None, shape: PhantomData }
+    }
+
     /// The elements.
     pub fn iter(&self) -> ListItems<'a, S> {
         ListItems { items: self.value.map(|value| value.items()), shape: PhantomData }

@@ -93,8 +93,14 @@ pub struct StateRecord<'a> {
     pub status: &'a str,
     /// Below the cgroup mount; "" is none.
     pub cgroup: &'a str,
+    /// Whether it is ours: one that was there before is never killed or removed.
+    pub cgroup_made: bool,
+    /// How many components of its path were there before, from the mount down.
+    pub cgroup_existing: u32,
     /// st_ino of its folder; 0 as long as we have not made it.
     pub cgroup_inode: u64,
+    /// Whether its first process is PID 1 of a pid namespace that was made for it.
+    pub own_pid_namespace: bool,
     /// Whether `start` opened the gate.
     pub started: bool,
     pub terminal: bool,
@@ -128,7 +134,10 @@ record! {
         creator_start_time "creatorStartTime": u64, Required;
         status "status": OneOf<RecordStatuses>, Required;
         cgroup "cgroup": Text, Required;
+        cgroup_made "cgroupMade": bool, Required;
+        cgroup_existing "cgroupExisting": u32, Required;
         cgroup_inode "cgroupInode": u64, Required;
+        own_pid_namespace "ownPidNamespace": bool, Required;
         started "started": bool, Required;
         terminal "terminal": bool, Required;
     }

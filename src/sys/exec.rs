@@ -80,6 +80,14 @@ impl<'a, const N: usize> PointerTable<'a, N> {
         }
     }
 
+    /// Empties it.
+    pub fn clear(&mut self) {
+        if let Some(used) = self.pointers.get_mut(..self.length) {
+            used.fill(core::ptr::null());
+        }
+        self.length = 0;
+    }
+
     /// How many strings there are.
     pub fn len(&self) -> usize {
         self.length

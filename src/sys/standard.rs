@@ -47,3 +47,11 @@ pub fn borrow_raw(number: u32) -> BorrowedFd<'static> {
     // number, and i32::MAX stands in for those that do not fit.
     unsafe { BorrowedFd::borrow_raw(i32::try_from(number).unwrap_or(i32::MAX)) }
 }
+
+/// `int close(int fd);` close(2): in the child of clone3, of a descriptor whose
+/// owner is in a frame of the parent's.
+pub fn close_copy(fd: BorrowedFd<'_>) {
+    // SAFETY: the child has its own table of descriptors, and it never returns
+    // to the frame of the owner, who would close the number again.
+    unsafe { rustix::io::close(rustix::fd::AsRawFd::as_raw_fd(&fd)) };
+}

@@ -1,0 +1,104 @@
+//! `create`, `run`, `start`, `kill` and `delete`: the command line's words become
+//! a request to `lifecycle`.
+
+use core::ffi::CStr;
+
+use super::commands::{Flag, Task};
+use super::report::Log;
+use super::{Invocation, Vectors, words};
+use crate::error::{Lossy, Result};
+use crate::fail;
+use crate::lifecycle::{self, Request, StateRoot, Wishes, Workspace};
+use crate::sys;
+
+/// A flag's path; an empty one is none.
+pub fn path(invocation: &Invocation, flag: Flag) -> Option<&'static CStr> {
+    invocation.value(flag).filter(|path| !path.is_empty())
+}
+
+/// What the caller wants to be told and given. `foreground`: somebody stays.
+pub fn wishes(invocation: &Invocation, environment: sys::Vector, foreground: bool) -> Wishes {
+    Wishes {
+        console_socket: path(invocation, Flag::ConsoleSocket),
+        pidfd_socket: path(invocation, Flag::PidfdSocket),
+        pid_file: path(invocation, Flag::PidFile),
+        preserve_fds: invocation.number(Flag::PreserveFds).unwrap_or(0).saturating_add(listen_fds(environment)),
+        detached: !foreground,
+    }
+}
+
+/// Sockets that whoever started us has opened for the container's process
+/// (sd_listen_fds(3)).
+fn listen_fds(environment: sys::Vector) -> u32 {
+    let value = environment.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"LISTEN_FDS="));
+    value.and_then(words::number).unwrap_or(0)
+}
+
+/// `create` and `run`.
+pub fn create(
+    invocation: &Invocation,
+    task: Task,
+    root: &CStr,
+    vectors: Vectors,
+    log: &mut Log,
+    workspace: &'static mut Workspace,
+) -> Result<i32> {
+    let hardened = lifecycle::harden(vectors.arguments, vectors.environment)?;
+    let run = task == Task::Run;
+    let foreground = run && !invocation.has(Flag::Detach);
+    let request = Request {
+        id: invocation.id(),
+        state_root: root,
+        bundle: path(invocation, Flag::Bundle).unwrap_or(c"."),
+        config: path(invocation, Flag::Config),
+        wishes: wishes(invocation, vectors.environment, foreground),
+        no_pivot: invocation.has(Flag::NoPivot),
+        no_new_keyring: invocation.has(Flag::NoNewKeyring),
+        no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
+        run,
+    };
+    if foreground && !invocation.has(Flag::NoSubreaper) {
+        lifecycle::become_subreaper()?;
+    }
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    let created = lifecycle::create(&request, hardened, workspace, &mut warn)?;
+    if !run {
+        return Ok(0);
+    }
+    let status = match created.waiting.go() {
+        Ok(()) if !foreground => return Ok(0),
+        Ok(()) => created.waiting.attend(&mut warn),
+        Err(error) => Err(error),
+    };
+    if status.is_ok() && invocation.has(Flag::Keep) {
+        return status;
+    }
+    match (status, lifecycle::delete_created(&request, &created.record)) {
+        (Ok(_), Err(error)) => Err(error),
+        (status, _) => status,
+    }
+}
+
+/// `start`.
+pub fn start(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+    let root = StateRoot::open(root, false)?;
+    lifecycle::start(root.as_ref(), invocation.id(), workspace).map(|()| 0)
+}
+
+/// `kill`.
+pub fn kill(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+    const TERM: u32 = 15;
+    let signal = match invocation.words().nth(1) {
+        None => TERM,
+        Some(word) => words::signal_number(word.to_bytes())
+            .ok_or_else(|| fail!("unknown signal {}", Lossy(word.to_bytes())))?,
+    };
+    let root = StateRoot::open(root, false)?;
+    lifecycle::kill(root.as_ref(), invocation.id(), signal, workspace).map(|()| 0)
+}
+
+/// `delete`.
+pub fn delete(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+    let root = StateRoot::open(root, false)?;
+    lifecycle::delete(root.as_ref(), invocation.id(), invocation.has(Flag::Force), workspace).map(|()| 0)
+}

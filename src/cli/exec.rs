@@ -1,0 +1,47 @@
+//! `exec`.
+
+use core::ffi::CStr;
+
+use super::commands::Flag;
+use super::container::{path, wishes};
+use super::report::Log;
+use super::{Invocation, Vectors, words};
+use crate::error::Result;
+use crate::lifecycle::{self, ExecRequest, Overrides, Workspace};
+
+/// Runs a further process; gives its status, or 0 when detached.
+pub fn exec(
+    invocation: &Invocation,
+    root: &CStr,
+    vectors: Vectors,
+    log: &mut Log,
+    workspace: &'static mut Workspace,
+) -> Result<i32> {
+    let hardened = lifecycle::harden(vectors.arguments, vectors.environment)?;
+    let foreground = !invocation.has(Flag::Detach);
+    // All were checked when the command line was read.
+    let gids = invocation.values(Flag::AdditionalGids).filter_map(|gid| words::user_id(gid.to_bytes()));
+    let overrides = Overrides {
+        arguments: &mut invocation.words().skip(1),
+        environment: &mut invocation.values(Flag::Env),
+        additional_gids: &mut { gids },
+        capabilities: &mut invocation.values(Flag::Cap),
+        cwd: path(invocation, Flag::Cwd),
+        user: invocation.value(Flag::User).and_then(|user| words::user(user.to_bytes())),
+        tty: invocation.has(Flag::Tty),
+        no_new_privileges: invocation.has(Flag::NoNewPrivs),
+    };
+    let request = ExecRequest {
+        id: invocation.id(),
+        state_root: root,
+        process: path(invocation, Flag::Process),
+        overrides,
+        cgroup: path(invocation, Flag::Cgroup),
+        no_new_keyring: false,
+        wishes: wishes(invocation, vectors.environment, foreground),
+    };
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    let waiting = lifecycle::exec(request, hardened, workspace, &mut warn)?;
+    waiting.go()?;
+    if foreground { waiting.attend(&mut warn) } else { Ok(0) }
+}

@@ -1,0 +1,32 @@
+//! `features`: what this version carries out, as JSON.
+
+use super::output::write_all;
+use crate::error::Result;
+use crate::fail;
+use crate::identity::capability_names;
+use crate::lifecycle::Workspace;
+use crate::rootfs::MOUNT_OPTIONS;
+use crate::spec::features::Supported;
+use crate::spec::linux::NamespaceTypes;
+use crate::spec::record::WordSet;
+use crate::sys;
+
+/// Prints the document. Nothing goes to standard error: CRI-O reads both.
+pub fn print(workspace: &mut Workspace) -> Result<i32> {
+    let supported = Supported {
+        hooks: &[],
+        mount_options: MOUNT_OPTIONS,
+        namespaces: NamespaceTypes::WORDS,
+        capabilities: capability_names(),
+        annotations: &[
+            ("io.github.ocinit.version", env!("CARGO_PKG_VERSION")),
+            ("io.github.ocinit.commit", env!("OCINIT_COMMIT")),
+        ],
+    };
+    let length = supported.write(&mut workspace.output)?;
+    let document = workspace.output.get(..length).unwrap_or(&[]);
+    write_all(sys::stdout(), document)
+        .and_then(|()| write_all(sys::stdout(), b"\n"))
+        .map_err(|errno| fail!(errno => "cannot write the output"))?;
+    Ok(0)
+}

@@ -1,0 +1,45 @@
+//! The life of a container: made, started, entered, signalled, deleted.
+//!
+//! Here the facilities of the floor below are put in order. What the two sides
+//! of a clone3 say to each other is in `handshake`; what the container's first
+//! process does, step by step, in `container_init`.
+
+mod arena;
+mod birth;
+mod bundle;
+mod caller;
+mod container;
+mod container_init;
+mod create;
+mod delete;
+mod environment;
+mod exec;
+mod gate;
+mod handshake;
+mod hardening;
+mod kill;
+mod pid_file;
+mod proc;
+mod process;
+mod process_plan;
+mod query;
+mod ready;
+mod run;
+mod sealed;
+mod start;
+mod state_file;
+mod supervise;
+mod workspace;
+
+pub use caller::Wishes;
+pub use create::{Created, Request, create};
+pub use delete::{delete, delete_created};
+pub use exec::{ExecRequest, Overrides, exec};
+pub use hardening::{Hardened, harden};
+pub use kill::kill;
+pub use proc::{ProcPath, read_file, stat_field};
+pub use query::{list, processes, state};
+pub use run::{Waiting, become_subreaper};
+pub use start::start;
+pub use state_file::StateRoot;
+pub use workspace::Workspace;

@@ -1,0 +1,48 @@
+//! The foreground of `run` and `exec`: starts what waits, and stays with it.
+
+use super::container::Process;
+use super::handshake::Channel;
+use super::ready;
+use super::supervise::supervise;
+use crate::error::Result;
+use crate::fail;
+use crate::sys::process::{getpid, set_child_subreaper};
+use crate::sys::{self, AsFd, OwnedFd};
+use crate::terminal::raw_mode::RawMode;
+use crate::terminal::relay::Relay;
+
+/// A process that waits to be started, a child of ours.
+pub struct Waiting {
+    pub process: Process,
+    pub channel: Channel,
+    /// The terminal that we are to serve.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Waiting {
+    /// Lets it go on to its program.
+    ///
+    /// # Errors
+    /// The program cannot be executed.
+    pub fn go(&self) -> Result<()> {
+        ready::go(&self.channel, &self.process)
+    }
+
+    /// Passes signals and the terminal through until it has ended. Gives the
+    /// status that a shell would.
+    pub fn attend(self, warn: &mut dyn FnMut(&str)) -> Result<i32> {
+        let Waiting { process, channel, terminal } = self;
+        drop(channel);
+        let Some(master) = &terminal else { return supervise(&process, None, warn) };
+        let raw = RawMode::enter(sys::stdin())?;
+        let mut relay = Relay::new(sys::stdin(), sys::stdout(), master.as_fd())?;
+        let status = supervise(&process, Some(&mut relay), warn);
+        drop(raw);
+        status
+    }
+}
+
+/// Makes the orphans of the container our children, so that we see them end.
+pub fn become_subreaper() -> Result<()> {
+    set_child_subreaper(Some(getpid())).map_err(|errno| fail!(errno => "cannot become a subreaper"))
+}
