@@ -63,6 +63,9 @@ limits! {
     NAMES = 1 << 19, "slots for the names of environment variables";
     /// Supplementary groups of a process: the kernel's NGROUPS_MAX.
     GROUPS = 1 << 16, "number of additional group ids (NGROUPS_MAX)";
+    /// Bytes of our own binary copied at once: far more than it has. (More than
+    /// the file offset can hold is refused by the kernel.)
+    BINARY = 1 << 24, "bytes of the binary copied at once";
     /// Bytes of all ids that `list` sorts: 10,000 of a hundred bytes.
     LISTING = 1 << 20, "size of the ids of all containers in bytes";
     /// Bytes of the strings made for the kernel: those of a whole document

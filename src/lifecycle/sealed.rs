@@ -5,7 +5,7 @@
 //! can write to, not the host's binary.
 
 use crate::error::Result;
-use crate::fail;
+use crate::{fail, limits};
 use crate::sys::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create, open};
 use crate::identity::FileIdentity;
 use crate::sys::{self, AsFd, Errno, Vector};
@@ -26,7 +26,7 @@ pub fn ensure(arguments: Vector, environment: Vector) -> Result<FileIdentity> {
     let copy = memfd_create(c"ocinit", flags | MemfdFlags::EXEC)
         .or_else(|errno| if errno == Errno::INVAL { memfd_create(c"ocinit", flags) } else { Err(errno) })
         .map_err(failed)?;
-    while sys::fs::sendfile(&copy, &own, None, usize::MAX >> 1).map_err(failed)? > 0 {}
+    while sys::fs::sendfile(&copy, &own, None, limits::BINARY).map_err(failed)? > 0 {}
     fcntl_add_seals(&copy, seals).map_err(failed)?;
     let errno = sys::execveat(copy.as_fd(), arguments, environment);
     Err(failed(errno))
