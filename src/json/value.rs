@@ -124,7 +124,10 @@ impl<'a> Value<'a> {
 
     /// The string, if it is one.
     pub fn as_text(&self) -> Option<Text<'a>> {
-        (self.kind() == Kind::String).then_some(Text { value: *self })
+        if self.kind() != Kind::String {
+            return None;
+        }
+        Some(Text::behind(*self, skip_string(self.document.text, self.at)))
     }
 
     /// The elements of an array; of anything else, none.
@@ -214,8 +217,9 @@ impl<'a> Iterator for Members<'a> {
             self.at = text.len();
             return None;
         }
-        let name = Text { value: Value { document: self.document, at: self.at } };
-        let value = Value { document: self.document, at: after_name(text, self.at) };
+        let name_end = skip_string(text, self.at);
+        let name = Text::behind(Value { document: self.document, at: self.at }, name_end);
+        let value = Value { document: self.document, at: skip_space(text, skip_space(text, name_end) + 1) };
         self.at = skip_separator(text, skip_value(text, value.at));
         Some((name, value))
     }
@@ -225,21 +229,29 @@ impl<'a> Iterator for Members<'a> {
 #[derive(Clone, Copy)]
 pub struct Text<'a> {
     value: Value<'a>,
+    /// The bytes between the quotes, escapes as written.
+    raw: &'a [u8],
 }
 
 /// Room for one path, with its NUL.
 pub type PathBuffer = [u8; limits::PATH];
 
 impl<'a> Text<'a> {
-    /// The bytes between the quotes, escapes as written.
-    fn raw(&self) -> &'a [u8] {
-        let token = self.value.token();
-        token.get(1..token.len().saturating_sub(1)).unwrap_or(&[])
+    /// The string at `value`, behind whose closing quote stands `end`.
+    fn behind(value: Value<'a>, end: usize) -> Text<'a> {
+        let raw = value.document.text.get(value.at + 1..end.saturating_sub(1)).unwrap_or(&[]);
+        Text { value, raw }
+    }
+
+    /// The bytes, if they stand for themselves. Most strings have no escape, and
+    /// are compared at once.
+    fn plain(&self) -> Option<&'a [u8]> {
+        (!self.raw.contains(&b'\\')).then_some(self.raw)
     }
 
     /// The characters.
     pub fn chars(&self) -> impl Iterator<Item = char> + Clone + use<'a> {
-        Characters { rest: core::str::from_utf8(self.raw()).unwrap_or("") }
+        Characters { rest: core::str::from_utf8(self.raw).unwrap_or("") }
     }
 
     /// Bytes that the string takes once its escapes are decoded, in UTF-8.
@@ -249,17 +261,23 @@ impl<'a> Text<'a> {
 
     /// Whether the string has no character.
     pub fn is_empty(&self) -> bool {
-        self.raw().is_empty()
+        self.raw.is_empty()
     }
 
     /// Whether it says exactly this.
     pub fn is(&self, other: &str) -> bool {
-        self.chars().eq(other.chars())
+        match self.plain() {
+            Some(bytes) => bytes == other.as_bytes(),
+            None => self.chars().eq(other.chars()),
+        }
     }
 
     /// Whether it says the same as another string of a document.
     pub fn same_as(&self, other: Text<'_>) -> bool {
-        self.chars().eq(other.chars())
+        match (self.plain(), other.plain()) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.chars().eq(other.chars()),
+        }
     }
 
     /// Whether it begins so.
@@ -381,11 +399,6 @@ fn skip_space(text: &[u8], mut at: usize) -> usize {
 fn skip_separator(text: &[u8], at: usize) -> usize {
     let at = skip_space(text, at);
     if text.get(at) == Some(&b',') { skip_space(text, at + 1) } else { at }
-}
-
-/// From a member's name to its value.
-fn after_name(text: &[u8], at: usize) -> usize {
-    skip_space(text, skip_space(text, skip_string(text, at)) + 1)
 }
 
 /// From the opening quote to behind the closing one.

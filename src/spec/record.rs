@@ -118,17 +118,30 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
 }
 
 fn check_map(map: Value<'_>, form: &Form, strictness: Strictness) -> Result<()> {
-    for (index, (name, member)) in map.members().enumerate() {
+    check_names(map)?;
+    // As in an object with names of ours: `null` is absent.
+    let mut members = map.members().filter(|(_, member)| !member.is_null());
+    members.try_for_each(|(_, member)| check(member, form, strictness))
+}
+
+/// Not too many names, and none of them twice.
+#[inline(never)] // the filter is gone from the stack before anything deeper
+fn check_names(map: Value<'_>) -> Result<()> {
+    // One bit for each hash of a name: only where it is set already a search
+    // through all names before has to tell, so that a map as large as a document
+    // is looked through a few times, not a thousand times.
+    let mut filter = [0u32; MAP_MEMBERS / 2];
+    for (index, (name, _)) in map.members().enumerate() {
         if index == MAP_MEMBERS {
             return Err(name.error(format_args!("more than the limit of {MAP_MEMBERS} members")));
         }
-        if map.members().take(index).any(|(earlier, _)| earlier.same_as(name)) {
+        let hash = name.chars().fold(0u32, |hash, character| (hash ^ character as u32).wrapping_mul(0x9e37_79b1));
+        let bit = 1 << (hash >> 27);
+        let Some(word) = filter.get_mut(hash as usize / 64 % (MAP_MEMBERS / 2)) else { continue };
+        if *word & bit != 0 && map.members().take(index).any(|(earlier, _)| earlier.same_as(name)) {
             return Err(name.error(format_args!("stands here a second time")));
         }
-        // As in an object with names of ours: `null` is absent.
-        if !member.is_null() {
-            check(member, form, strictness)?;
-        }
+        *word |= bit;
     }
     Ok(())
 }

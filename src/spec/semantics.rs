@@ -6,7 +6,7 @@
 
 use super::config::{Config, Mount, Process, Rlimit, User};
 use super::hooks::Hook;
-use super::linux::{Device, IdMapping, Namespace};
+use super::linux::{Device, IdMapping, Linux, Namespace};
 use super::record::List;
 use super::resources::DeviceRule;
 use crate::error::Result;
@@ -20,25 +20,21 @@ use crate::limits;
 pub fn check(config: &Config<'_>) -> Result<()> {
     root(config)?;
     config.mounts().iter().try_for_each(mount)?;
-    namespaces(config)?;
-    uts_names(config)?;
-    user_namespace(config)?;
-    sysctls(config)?;
     annotations(config)?;
     hooks(config)?;
-    if let Some(linux) = config.linux() {
+    let linux = config.linux();
+    uts_names(config, linux.as_ref())?;
+    if let Some(linux) = &linux {
+        namespaces(linux)?;
+        user_namespace(linux)?;
+        sysctls(config, linux)?;
         linux.devices().iter().try_for_each(device)?;
         if let Some(resources) = linux.resources() {
             resources.devices().iter().try_for_each(device_rule)?;
         }
-        covered_paths(config, linux.masked_paths())?;
-        covered_paths(config, linux.readonly_paths())?;
-        if let Some(path) = linux.cgroups_path() {
-            short(path, limits::PATH - 1)?;
-            if has_component(path.chars(), &[".."]) {
-                return Err(path.error(format_args!("\"..\" in a cgroup's path leaves the place it is given")));
-            }
-        }
+        covered_paths(linux, linux.masked_paths())?;
+        covered_paths(linux, linux.readonly_paths())?;
+        linux.cgroups_path().map_or(Ok(()), cgroups_path)?;
     }
     config.process().map_or(Ok(()), |described| process(&described))
 }
@@ -92,12 +88,11 @@ fn mount(mount: Mount<'_>) -> Result<()> {
     Ok(())
 }
 
-fn namespace<'a>(config: &Config<'a>, kind: &str) -> Option<Namespace<'a>> {
-    config.linux()?.namespaces().iter().find(|namespace| namespace.kind().is_some_and(|found| found.is(kind)))
+fn namespace<'a>(linux: &Linux<'a>, kind: &str) -> Option<Namespace<'a>> {
+    linux.namespaces().iter().find(|namespace| namespace.kind().is_some_and(|found| found.is(kind)))
 }
 
-fn namespaces(config: &Config<'_>) -> Result<()> {
-    let Some(linux) = config.linux() else { return Ok(()) };
+fn namespaces(linux: &Linux<'_>) -> Result<()> {
     // As many types as there are can come before the second of one of them.
     for (index, namespace) in linux.namespaces().iter().enumerate() {
         let kind = namespace.kind();
@@ -113,11 +108,11 @@ fn namespaces(config: &Config<'_>) -> Result<()> {
     Ok(())
 }
 
-fn uts_names(config: &Config<'_>) -> Result<()> {
+fn uts_names(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<()> {
     for name in [config.hostname(), config.domainname()].into_iter().flatten() {
         short(name, limits::HOSTNAME)?;
         // Without one it would be the host's name that is changed.
-        if !name.is_empty() && namespace(config, "uts").is_none() {
+        if !name.is_empty() && linux.and_then(|linux| namespace(linux, "uts")).is_none() {
             return Err(name.error(format_args!("needs a uts namespace, which \"linux.namespaces\" does not list")));
         }
     }
@@ -125,9 +120,8 @@ fn uts_names(config: &Config<'_>) -> Result<()> {
 }
 
 /// user_namespaces(7), "User and group ID mappings".
-fn user_namespace(config: &Config<'_>) -> Result<()> {
-    let Some(linux) = config.linux() else { return Ok(()) };
-    let user = namespace(config, "user");
+fn user_namespace(linux: &Linux<'_>) -> Result<()> {
+    let user = namespace(linux, "user");
     for (name, mappings) in [("uidMappings", linux.uid_mappings()), ("gidMappings", linux.gid_mappings())] {
         match (&user, mappings.value()) {
             (None, Some(place)) if !mappings.is_empty() => {
@@ -202,8 +196,7 @@ pub fn sysctl_path<'a>(name: Text<'a>) -> impl Iterator<Item = char> + Clone + '
     })
 }
 
-fn sysctls(config: &Config<'_>) -> Result<()> {
-    let Some(linux) = config.linux() else { return Ok(()) };
+fn sysctls(config: &Config<'_>, linux: &Linux<'_>) -> Result<()> {
     for (index, (name, _)) in linux.sysctl().iter().enumerate() {
         let path = sysctl_path(name);
         if has_component(path.clone(), &["", ".", ".."]) {
@@ -224,7 +217,7 @@ fn sysctls(config: &Config<'_>) -> Result<()> {
         let Some((_, kind)) = SYSCTLS.iter().find(|(entry, _)| belongs(entry)) else {
             return Err(name.error(format_args!("not a sysctl of a namespace: it would change the host")));
         };
-        if namespace(config, kind).is_none() {
+        if namespace(linux, kind).is_none() {
             return Err(name.error(format_args!("needs a {kind} namespace, which \"linux.namespaces\" does not list")));
         }
     }
@@ -283,11 +276,18 @@ fn device_rule(rule: DeviceRule<'_>) -> Result<()> {
     Ok(())
 }
 
+fn cgroups_path(path: Text<'_>) -> Result<()> {
+    if has_component(path.chars(), &[".."]) {
+        return Err(path.error(format_args!("\"..\" leaves the place that the cgroup is given")));
+    }
+    short(path, limits::PATH - 1)
+}
+
 /// Masked and read-only paths. Relative ones are taken from `/`, as runc does.
-fn covered_paths(config: &Config<'_>, paths: List<'_, Text<'static>>) -> Result<()> {
+fn covered_paths(linux: &Linux<'_>, paths: List<'_, Text<'static>>) -> Result<()> {
     for text in paths.iter() {
         path(text, Absolute::May)?;
-        if namespace(config, "mount").is_none() {
+        if namespace(linux, "mount").is_none() {
             return Err(text.error(format_args!("needs a mount namespace, which \"linux.namespaces\" does not list")));
         }
     }
@@ -299,7 +299,8 @@ fn environment(variables: List<'_, Text<'static>>) -> Result<()> {
         .iter()
         .find(|variable| variable.is_empty() || variable.chars().position(|c| c == '=').unwrap_or(0) == 0)
     {
-        Some(variable) => Err(variable.error(format_args!("expected NAME=VALUE, found \"{variable}\""))),
+        // Not shown: it may be half of a password.
+        Some(variable) => Err(variable.error(format_args!("expected NAME=VALUE"))),
         None => Ok(()),
     }
 }

@@ -2,5 +2,5 @@
 //! are at hand, the documents that we write, the rules beyond the schema.
 
 mod documents;
-// mod rules;
+mod rules;
 mod schema;
