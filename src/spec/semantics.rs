@@ -23,7 +23,6 @@ pub fn check(config: &Config<'_>) -> Result<()> {
     annotations(config)?;
     hooks(config)?;
     let linux = config.linux();
-    uts_names(config, linux.as_ref())?;
     if let Some(linux) = &linux {
         namespaces(linux)?;
         user_namespace(linux)?;
@@ -36,6 +35,7 @@ pub fn check(config: &Config<'_>) -> Result<()> {
         covered_paths(linux, linux.readonly_paths())?;
         linux.cgroups_path().map_or(Ok(()), cgroups_path)?;
     }
+    uts_names(config, linux.as_ref())?;
     config.process().map_or(Ok(()), |described| process(&described))
 }
 
