@@ -126,14 +126,16 @@ impl Write for SlotWriter {
             // One line on a terminal and in a log, whatever a file name holds.
             let character = if character.is_control() { '?' } else { character };
             let encoded = character.encode_utf8(&mut utf8);
-            let encoded = if length + encoded.len() > room { ELLIPSIS } else { encoded };
+            // A sentence may have an ellipsis of its own, which ends nothing.
+            let full = length + encoded.len() > room;
+            let encoded = if full { ELLIPSIS } else { encoded };
             for byte in encoded.bytes() {
                 if let Some(place) = self.0.text.get(length) {
                     place.store(byte, Relaxed);
                     length += 1;
                 }
             }
-            if encoded == ELLIPSIS {
+            if full {
                 length = length.max(room + 1);
             }
         }
@@ -287,6 +289,11 @@ mod tests {
             let said = fail!("{long}").to_string();
             assert!(said.ends_with('…') && said.len() <= limits::MESSAGE && said.len() > limits::MESSAGE - 8);
         }
+    }
+
+    #[test]
+    fn an_ellipsis_in_a_sentence_is_a_character() {
+        assert_eq!(fail!("a…b").context(format_args!("c…")).to_string(), "c…: a…b");
     }
 
     #[test]

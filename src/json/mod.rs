@@ -8,10 +8,12 @@
 //! Knows nothing of the OCI documents.
 
 mod position;
+mod text;
 mod validate;
 mod value;
 
-pub use value::{Document, Items, Kind, Members, PathBuffer, Text, Value};
+pub use text::{PathBuffer, Text};
+pub use value::{Document, Items, Kind, Members, Value};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use crate::json::Document;
 use config::{Config, Process};
 use record::{Shape, Strictness};
 
+mod check;
 pub mod config;
 pub mod features;
 pub mod hooks;

@@ -101,7 +101,8 @@ fn namespaces(linux: &Linux<'_>) -> Result<()> {
         {
             return Err(kind.error(format_args!("the {kind} namespace stands here a second time")));
         }
-        if let Some(joined) = namespace.path() {
+        // An empty path is none: engines written in Go send it.
+        if let Some(joined) = namespace.path().filter(|path| !path.is_empty()) {
             path(joined, Absolute::Must)?;
         }
     }
@@ -129,7 +130,7 @@ fn user_namespace(linux: &Linux<'_>) -> Result<()> {
                     place.error(format_args!("needs a user namespace, which \"linux.namespaces\" does not list"))
                 );
             }
-            (Some(user), _) if user.path().is_none() && mappings.is_empty() => {
+            (Some(user), _) if user.path().is_none_or(|path| path.is_empty()) && mappings.is_empty() => {
                 let place = linux.value();
                 return Err(place.error(format_args!("a new user namespace needs \"{name}\"")));
             }

@@ -86,7 +86,7 @@ fn depth_is_bounded() {
     for (depth, fine) in [(1, true), (127, true), (128, true), (129, false), (10_000, false), (500_000, false)] {
         let arrays = "[".repeat(depth) + &"]".repeat(depth);
         let objects = "{\"a\":".repeat(depth) + "1" + &"}".repeat(depth);
-        let mixed = "[{\"a\":".repeat(depth / 2) + "[" + &"]" + &"}]".repeat(depth / 2);
+        let mixed = format!("{}[]{}", "[{\"a\":".repeat(depth / 2), "}]".repeat(depth / 2));
         for (text, depth) in [(arrays, depth), (objects, depth), (mixed, depth / 2 * 2 + 1)] {
             match Document::parse("t", text.as_bytes()) {
                 Ok(document) => assert!(depth <= 128 && walk(document.root()) > 0),

@@ -84,6 +84,7 @@ fn what_practice_demands_is_taken() {
         ("\"minor\": 229, \"access\": \"rw\"", "\"minor\": -1, \"access\": \"rr\""),
         ("\"type\": \"c\", \"major\": 10, \"minor\": 229, \"access\": \"rw\"", "\"type\": \"a\""),
         ("\"type\": \"c\", \"major\": 10, \"minor\": 229, \"access\": \"rw\"", "\"type\": \"\", \"access\": \"m\""),
+        ("{ \"type\": \"pid\" }", "{ \"type\": \"pid\", \"path\": \"\" }"),
         // podman joins a user namespace with a mapping beside it.
         ("{ \"type\": \"user\" }", "{ \"type\": \"user\", \"path\": \"/proc/1/ns/user\" }"),
         // sysctl(8): either separator, and the other one for itself.

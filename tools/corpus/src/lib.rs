@@ -4,9 +4,10 @@
 //! Three sources: a table of faults that somebody thought of, every value of the
 //! good one replaced by values of every other type, and the good one cut.
 
-use serde_json::Value;
-
 mod table;
+mod tree;
+
+use tree::Node;
 
 /// A valid configuration that uses every field that is carried out.
 pub const GOOD: &str = include_str!("base.json");
@@ -54,8 +55,7 @@ pub fn all() -> Vec<Case> {
     for (name, bytes, expected) in table::texts() {
         cases.push(case(&format!("text-{name}"), bytes, expected.into(), Stage::Document));
     }
-    let good = serde_json::from_str(GOOD).expect("the good configuration is JSON");
-    every_other_type("", &good, &mut cases);
+    every_other_type("", &Node::read(GOOD, 0, false).1, &mut cases);
     cases
 }
 
@@ -72,22 +72,44 @@ fn case(name: &str, bytes: Vec<u8>, expected: String, stage: Stage) -> Case {
 /// The good configuration with the value at `path` (a JSON pointer) replaced by
 /// `json`, raw; without the value if there is no `json`.
 fn replaced(path: &str, json: &str) -> Vec<u8> {
-    let mut document: Value = serde_json::from_str(GOOD).expect("the good configuration is JSON");
-    const MARK: &str = "@@MARK@@";
-    let (parent, name) = path.rsplit_once('/').unwrap_or(("", ""));
-    let name = name.replace("~1", "/").replace("~0", "~");
-    let index = name.parse::<usize>();
-    match document.pointer_mut(parent) {
-        _ if path.is_empty() => document = MARK.into(),
-        Some(Value::Object(members)) if json.is_empty() => drop(members.remove(&name).expect(path)),
-        Some(Value::Object(members)) => drop(members.insert(name, MARK.into())),
-        Some(Value::Array(items)) if json.is_empty() => drop(items.remove(index.expect(path))),
-        Some(Value::Array(items)) if name == "-" => items.push(MARK.into()),
-        Some(Value::Array(items)) => items[index.expect(path)] = MARK.into(),
-        _ => panic!("nothing at {path}"),
+    let (_, mut parent) = Node::read(GOOD, 0, false);
+    if path.is_empty() {
+        return splice(parent.value, json);
     }
-    let text = serde_json::to_string_pretty(&document).expect("it was JSON before");
-    text.replace(&format!("\"{MARK}\""), json).into_bytes()
+    let steps: Vec<String> = path.split('/').skip(1).map(unescaped).collect();
+    let (name, before) = steps.split_last().expect("a path has a step");
+    for step in before {
+        let index = parent.children.iter().position(|(own, _)| own == step).expect(path);
+        parent = parent.children.swap_remove(index).1;
+    }
+    match parent.child(name) {
+        Some(node) if !json.is_empty() => splice(node.value.clone(), json),
+        // With the comma behind it, or before it if it is the last one.
+        Some(node) => {
+            let end = node.member.end;
+            if GOOD[end..].starts_with(',') {
+                return splice(node.member.start..end + 1, "");
+            }
+            let start = GOOD[..node.member.start].trim_end();
+            splice(start.len() - usize::from(start.ends_with(','))..end, "")
+        }
+        None => {
+            assert!(!json.is_empty(), "nothing at {path}");
+            let end = parent.value.end - 1;
+            let comma = if parent.children.is_empty() { "" } else { ", " };
+            let name = if name == "-" { String::new() } else { format!("\"{name}\": ") };
+            splice(end..end, &format!("{comma}{name}{json}"))
+        }
+    }
+}
+
+fn splice(place: std::ops::Range<usize>, json: &str) -> Vec<u8> {
+    [&GOOD[..place.start], json, &GOOD[place.end..]].concat().into_bytes()
+}
+
+/// A step of a JSON pointer (RFC 6901).
+fn unescaped(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
 }
 
 /// The message's part for a fault: as given, else the path of what was replaced.
@@ -99,7 +121,7 @@ fn named(path: &str, expected: &str) -> String {
 fn shown(pointer: &str) -> String {
     let mut path = String::new();
     for step in pointer.split('/').skip(1) {
-        let step = step.replace("~1", "/").replace("~0", "~");
+        let step = unescaped(step);
         if step.parse::<usize>().is_ok() {
             path += &format!("[{step}]");
         } else {
@@ -123,33 +145,22 @@ const SAMPLES: &[(&str, &str)] = &[
     ("object", "{\"x\": {}}"),
 ];
 
-/// Every value inside `value` replaced by one of every other type.
-fn every_other_type(pointer: &str, value: &Value, cases: &mut Vec<Case>) {
-    let own = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+/// Every value from `node` inwards replaced by one of every other type.
+fn every_other_type(pointer: &str, node: &Node, cases: &mut Vec<Case>) {
+    let own = match GOOD.as_bytes()[node.value.start] {
+        b'{' => "object",
+        b'[' => "array",
+        b'"' => "string",
+        b't' | b'f' => "bool",
+        _ => "integer",
     };
     for (kind, json) in SAMPLES.iter().filter(|(kind, _)| *kind != own) {
         let name = format!("type-{kind}-for{}", if pointer.is_empty() { "-all".into() } else { slug(pointer) });
         cases.push(case(&name, replaced(pointer, json), shown(pointer), Stage::Document));
     }
-    match value {
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                every_other_type(&format!("{pointer}/{index}"), item, cases);
-            }
-        }
-        Value::Object(members) => {
-            for (name, member) in members {
-                let name = name.replace('~', "~0").replace('/', "~1");
-                every_other_type(&format!("{pointer}/{name}"), member, cases);
-            }
-        }
-        _ => {}
+    for (name, child) in &node.children {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        every_other_type(&format!("{pointer}/{name}"), child, cases);
     }
 }
 

@@ -123,7 +123,6 @@ pub const FAULTS: &[Fault] = &[
     ("/linux/namespaces/-", "{\"type\": \"pid\"}", "linux.namespaces[7].type: "),
     ("/linux/namespaces/-", "{\"type\": \"mount\", \"path\": \"/proc/1/ns/mnt\"}", "linux.namespaces[7].type: "),
     ("/linux/namespaces/1/path", "\"proc/1/ns/pid\"", ""),
-    ("/linux/namespaces/1/path", "\"\"", ""),
     ("/linux/namespaces/1/path", "false", ""),
     ("/linux/namespaces/0", "", "linux.maskedPaths[0]: "),
     ("/linux/namespaces/6", "", "linux.uidMappings: "),
