@@ -116,10 +116,19 @@ impl<'a> Value<'a> {
     /// does not take them for one either.
     pub fn as_integer(&self) -> Option<i128> {
         let token = self.token();
-        if self.kind() != Kind::Number || token.len() > 20 {
-            return None; // 20: "-9223372036854775808", "18446744073709551615"
+        let (negative, digits) = match token.strip_prefix(b"-") {
+            Some(digits) => (true, digits),
+            None => (false, token),
+        };
+        // By hand: the library's parsing of 128 bits is longer than its use.
+        let magnitude = digits.iter().try_fold(0u64, |number, byte| {
+            let digit = u64::from(byte.checked_sub(b'0').filter(|digit| *digit < 10)?);
+            number.checked_mul(10)?.checked_add(digit)
+        })?;
+        if digits.is_empty() || (negative && magnitude > i64::MIN.unsigned_abs()) {
+            return None;
         }
-        core::str::from_utf8(token).ok()?.parse().ok()
+        Some(if negative { -i128::from(magnitude) } else { i128::from(magnitude) })
     }
 
     /// The string, if it is one.
@@ -312,6 +321,11 @@ mod tests {
             ("0", Some(0)),
             ("-9223372036854775808", Some(i64::MIN as i128)),
             ("18446744073709551615", Some(u64::MAX as i128)),
+            ("-9223372036854775809", None),
+            ("18446744073709551616", None),
+            ("-0", Some(0)),
+            ("true", None),
+            ("[]", None),
             ("1.0", None),
             ("1e3", None),
             ("\"1\"", None),

@@ -1,7 +1,7 @@
 //! Whether a document has the form that its tables describe.
 
 use super::record::{Field, Form, Rule};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json::{Kind, Value};
 use crate::limits::MAP_MEMBERS;
 
@@ -33,9 +33,9 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
     }
     match form {
         Form::Bool | Form::Text | Form::Anything => Ok(()),
-        Form::Integer(least, most) => match value.as_integer() {
-            Some(number) if number >= *least && number <= *most => Ok(()),
-            _ => Err(value.error(format_args!("expected an integer from {least} to {most}"))),
+        Form::Integer(range) => match value.as_integer() {
+            Some(number) if number >= range.least.into() && number <= range.most.into() => Ok(()),
+            _ => Err(not_between(value, range.least, range.most)),
         },
         Form::Word(words) => match value.as_text() {
             Some(text) if !words.iter().any(|word| text.is(word)) => {
@@ -43,8 +43,10 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
             }
             _ => Ok(()),
         },
-        Form::Pattern(says, holds) => match value.as_text() {
-            Some(text) if !holds(text) => Err(value.error(format_args!("expected {says}, found \"{text}\""))),
+        Form::Pattern(test) => match value.as_text() {
+            Some(text) if !(test.holds)(text) => {
+                Err(value.error(format_args!("expected {}, found \"{text}\"", test.says)))
+            }
             _ => Ok(()),
         },
         Form::Filled(_) if value.items().next().is_none() => {
@@ -54,6 +56,12 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
         Form::Map(form) => check_map(value, form, strictness),
         Form::Object(fields) => check_object(value, fields, strictness),
     }
+}
+
+/// The error of an integer that is not from `least` to `most`.
+#[cold]
+pub(super) fn not_between(value: Value<'_>, least: i64, most: u64) -> Error {
+    value.error(format_args!("expected an integer from {least} to {most}"))
 }
 
 fn check_map(map: Value<'_>, form: &Form, strictness: Strictness) -> Result<()> {

@@ -32,24 +32,37 @@ pub enum Rule {
     Foreign,
 }
 
-/// The form of a value.
+/// The form of a value. Behind a reference, however small: there are some 250
+/// of these in the tables.
 pub enum Form {
     Bool,
     Text,
-    /// An integer between the two, inclusive.
-    Integer(i128, i128),
+    Integer(&'static Range),
     /// One of these words.
-    Word(&'static [&'static str]),
-    /// A string for which the test holds, and how a person is told of it.
-    Pattern(&'static str, fn(Text<'_>) -> bool),
+    Word(&'static &'static [&'static str]),
+    /// A string for which a test holds.
+    Pattern(&'static Test),
     List(&'static Form),
     /// A list of one element at least.
     Filled(&'static Form),
     /// An object with names of its own.
     Map(&'static Form),
-    Object(&'static [Field]),
+    Object(&'static &'static [Field]),
     /// An object that is not looked into.
     Anything,
+}
+
+/// The integers from one to another, inclusive.
+pub struct Range {
+    pub least: i64,
+    pub most: u64,
+}
+
+/// What a string of a pattern has to pass.
+pub struct Test {
+    /// What is expected, for a message.
+    pub says: &'static str,
+    pub holds: fn(Text<'_>) -> bool,
 }
 
 /// How a value of some form is seen by the program.
@@ -150,7 +163,7 @@ macro_rules! record {
         }
 
         impl $crate::spec::record::Shape for $name<'static> {
-            const FORM: $crate::spec::record::Form = $crate::spec::record::Form::Object($name::FIELDS);
+            const FORM: $crate::spec::record::Form = $crate::spec::record::Form::Object(&$name::FIELDS);
             type Element<'a> = $name<'a>;
             type Field<'a> = Option<$name<'a>>;
             fn element(value: $crate::json::Value<'_>) -> Option<$name<'_>> {
@@ -193,16 +206,16 @@ pub struct Pid;
 pub struct Positive;
 
 scalar! {
-    Pid => i32, Form::Integer(0, i32::MAX as i128), value: value.as_integer()?.try_into().ok();
-    Positive => i64, Form::Integer(1, i64::MAX as i128), value: value.as_integer()?.try_into().ok();
+    Pid => i32, Form::Integer(&Range { least: 0, most: i32::MAX as u64 }), value: value.as_integer()?.try_into().ok();
+    Positive => i64, Form::Integer(&Range { least: 1, most: i64::MAX as u64 }), value: value.as_integer()?.try_into().ok();
     Text<'static> => Text<'a>, Form::Text, value: value.as_text();
     Anything => Value<'a>, Form::Anything, value: Some(value);
     bool => bool, Form::Bool, value: value.as_bool();
-    u16 => u16, Form::Integer(0, u16::MAX as i128), value: value.as_integer()?.try_into().ok();
-    u32 => u32, Form::Integer(0, u32::MAX as i128), value: value.as_integer()?.try_into().ok();
-    u64 => u64, Form::Integer(0, u64::MAX as i128), value: value.as_integer()?.try_into().ok();
-    i32 => i32, Form::Integer(i32::MIN as i128, i32::MAX as i128), value: value.as_integer()?.try_into().ok();
-    i64 => i64, Form::Integer(i64::MIN as i128, i64::MAX as i128), value: value.as_integer()?.try_into().ok();
+    u16 => u16, Form::Integer(&Range { least: 0, most: u16::MAX as u64 }), value: value.as_integer()?.try_into().ok();
+    u32 => u32, Form::Integer(&Range { least: 0, most: u32::MAX as u64 }), value: value.as_integer()?.try_into().ok();
+    u64 => u64, Form::Integer(&Range { least: 0, most: u64::MAX }), value: value.as_integer()?.try_into().ok();
+    i32 => i32, Form::Integer(&Range { least: i32::MIN as i64, most: i32::MAX as u64 }), value: value.as_integer()?.try_into().ok();
+    i64 => i64, Form::Integer(&Range { least: i64::MIN, most: i64::MAX as u64 }), value: value.as_integer()?.try_into().ok();
 }
 
 /// A closed set of words, named by a type.
@@ -214,7 +227,7 @@ pub trait WordSet {
 pub struct OneOf<W>(PhantomData<W>);
 
 impl<W: WordSet> Shape for OneOf<W> {
-    const FORM: Form = Form::Word(W::WORDS);
+    const FORM: Form = Form::Word(&W::WORDS);
     type Element<'a> = Text<'a>;
     type Field<'a> = Option<Text<'a>>;
     fn element(value: Value<'_>) -> Option<Text<'_>> {
@@ -236,7 +249,7 @@ pub trait Pattern {
 pub struct Matching<P>(PhantomData<P>);
 
 impl<P: Pattern> Shape for Matching<P> {
-    const FORM: Form = Form::Pattern(P::SAYS, P::holds);
+    const FORM: Form = Form::Pattern(&Test { says: P::SAYS, holds: P::holds });
     type Element<'a> = Text<'a>;
     type Field<'a> = Option<Text<'a>>;
     fn element(value: Value<'_>) -> Option<Text<'_>> {

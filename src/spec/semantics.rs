@@ -4,6 +4,7 @@
 //! Where the specification is silent the rule is what runc does in practice;
 //! what depends on the kernel, on files or on mount options is not known here.
 
+use super::check::not_between;
 use super::config::{Config, Mount, Process, Rlimit, User};
 use super::hooks::Hook;
 use super::linux::{Device, IdMapping, Linux, Namespace};
@@ -64,7 +65,8 @@ pub fn process(process: &Process<'_>) -> Result<()> {
     if let Some(size) = process.console_size() {
         // struct winsize (ioctl_tty(2)) has 16 bits for each.
         for (name, number) in [("height", size.height()), ("width", size.width())] {
-            between(member(size.value(), name), number.unwrap_or(0).into(), 0, u16::MAX.into())?;
+            let number = number.unwrap_or(0).try_into().unwrap_or(i64::MAX);
+            between(member(size.value(), name), number, 0, u16::MAX.into())?;
         }
     }
     Ok(())
@@ -252,8 +254,8 @@ fn device(device: Device<'_>) -> Result<()> {
     for (name, number, most) in [("major", device.major(), 0xfff), ("minor", device.minor(), 0xf_ffff)] {
         match number {
             // A FIFO has none; engines written in Go write out a zero all the same.
-            _ if fifo => between(member(device.value(), name), number.unwrap_or(0).into(), 0, 0)?,
-            Some(number) => between(member(device.value(), name), number.into(), 0, most)?,
+            _ if fifo => between(member(device.value(), name), number.unwrap_or(0), 0, 0)?,
+            Some(number) => between(member(device.value(), name), number, 0, most)?,
             None => return Err(device.value().error(format_args!("\"{name}\" is missing"))),
         }
     }
@@ -272,7 +274,7 @@ fn device_rule(rule: DeviceRule<'_>) -> Result<()> {
         return Err(access.error(format_args!("expected letters of rwm, found \"{access}\"")));
     }
     for (name, number) in [("major", rule.major()), ("minor", rule.minor())] {
-        between(member(rule.value(), name), number.unwrap_or(-1).into(), -1, i32::MAX.into())?;
+        between(member(rule.value(), name), number.unwrap_or(-1), -1, i32::MAX as u32)?;
     }
     Ok(())
 }
@@ -308,14 +310,16 @@ fn environment(variables: List<'_, Text<'static>>) -> Result<()> {
 
 fn user(user: User<'_>) -> Result<()> {
     // To setresuid(2) the last id means "leave it as it is", which is root.
-    const LAST: i128 = u32::MAX as i128 - 1;
+    const LAST: u32 = u32::MAX - 1;
     let ids = [("uid", user.uid(), LAST), ("gid", user.gid(), LAST), ("umask", user.umask(), 0o777)];
     for (name, number, most) in ids {
         between(member(user.value(), name), number.unwrap_or(0).into(), 0, most)?;
     }
     let list = user.additional_gids().value();
-    let mut items = list.iter().flat_map(|list| list.items());
-    items.try_for_each(|id| between(id, id.as_integer().unwrap_or(0), 0, LAST))
+    match list.iter().flat_map(|list| list.items()).find(|id| id.as_integer() == Some(u32::MAX.into())) {
+        Some(id) => Err(not_between(id, 0, LAST.into())),
+        None => Ok(()),
+    }
 }
 
 fn rlimits(rlimits: List<'_, Rlimit<'static>>) -> Result<()> {
@@ -355,13 +359,11 @@ fn short(text: Text<'_>, most: usize) -> Result<()> {
     }
 }
 
-fn between(place: Value<'_>, number: i128, least: i128, most: i128) -> Result<()> {
-    match number {
-        number if number < least || number > most => {
-            Err(place.error(format_args!("expected an integer from {least} to {most}, found {number}")))
-        }
-        _ => Ok(()),
+fn between(place: Value<'_>, number: i64, least: i64, most: u32) -> Result<()> {
+    if number < least || number > most.into() {
+        return Err(not_between(place, least, most.into()));
     }
+    Ok(())
 }
 
 /// The place of a member, or of the object where it is absent.

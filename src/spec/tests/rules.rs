@@ -55,6 +55,17 @@ fn every_truncation_gets_its_line() {
     }
 }
 
+#[test]
+fn flipped_bits_never_panic() {
+    for index in 0..corpus::GOOD.len() {
+        let mut text = corpus::GOOD.as_bytes().to_vec();
+        text[index] ^= 1 << (index * 5 % 8);
+        if let Some(said) = verdict(&text) {
+            assert!(is_well_said(&said, &text), "{said}");
+        }
+    }
+}
+
 /// The good configuration with one text in it replaced.
 fn with(from: &str, to: &str) -> Option<String> {
     assert!(corpus::GOOD.contains(from), "{from}");

@@ -84,14 +84,15 @@ impl Comparison {
         let kind = word("type").and_then(|kind| kind.as_str().map(String::from)).unwrap_or("object".into());
         match (kind.as_str(), form) {
             ("boolean", Form::Bool) => {}
-            ("integer", Form::Integer(least, most)) => {
+            ("integer", Form::Integer(range)) => {
+                let (least, most) = (i128::from(range.least), i128::from(range.most));
                 let number = |name: &str, none: i128| {
                     word(name).map_or(none, |number| {
                         number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)).unwrap()
                     })
                 };
-                let theirs = (number("minimum", *least), number("maximum", *most));
-                if theirs != (*least, *most) {
+                let theirs = (number("minimum", least), number("maximum", most));
+                if theirs != (least, most) {
                     self.differs(path, format!("{theirs:?} in the schema, {:?} here", (least, most)));
                 }
             }
