@@ -1,0 +1,74 @@
+//! `check`: what can be seen without running a container, and with nothing
+//! but a traced `--version` of the system.
+
+mod elf;
+mod floors;
+mod heap;
+mod size;
+mod source;
+mod stack;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use crate::dist;
+use crate::shell::{cargo, output};
+
+/// What a check found out when it passed: one line.
+type Outcome = Result<String>;
+
+/// What the checks look at.
+struct Subject {
+    /// Optimised, with symbols.
+    built: PathBuf,
+    /// As shipped.
+    shipped: PathBuf,
+    /// Bytes of the shipped file.
+    size: u64,
+}
+
+type Check = fn(&Subject) -> Outcome;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("floors", floors::check),
+    ("source", source::check),
+    ("rustfmt", |_| output(cargo().args(["fmt", "--all", "--check"])).map(|_| "formatted".into())),
+    ("clippy", |_| {
+        let lints = ["-D", "warnings", "-D", "clippy::undocumented_unsafe_blocks"];
+        let arguments = ["clippy", "--quiet", "--workspace", "--all-targets", "--"];
+        output(cargo().args(arguments).args(lints)).map(|_| "no warnings".into())
+    }),
+    ("size", size::check),
+    ("elf", elf::check),
+    ("no allocator", heap::no_symbols),
+    ("no heap at run time", heap::no_calls),
+    ("stack depth", stack::check),
+];
+
+/// Runs all of them, each whatever became of the others.
+pub fn all() -> Result<Vec<(&'static str, Outcome)>> {
+    let built = dist::build()?;
+    let (shipped, size) = dist::dist()?;
+    let subject = Subject { built, shipped, size };
+    Ok(CHECKS.iter().map(|(name, check)| (*name, check(&subject))).collect())
+}
+
+/// One line for what was found, more for what is wrong.
+pub fn print(name: &str, result: &Outcome) {
+    match result {
+        Ok(found) => println!("ok   {name}: {found}"),
+        Err(error) => println!("FAIL {name}: {error:#}"),
+    }
+}
+
+pub fn check() -> Result<()> {
+    let results = all()?;
+    for (name, result) in &results {
+        print(name, result);
+    }
+    match results.iter().filter(|(_, result)| result.is_err()).count() {
+        0 => Ok(()),
+        failed => bail!("{failed} of {} checks failed", results.len()),
+    }
+}
