@@ -3,6 +3,8 @@
 //!
 //! Knows nothing of ocinit: the bundles are for every OCI runtime.
 
+pub mod peers;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

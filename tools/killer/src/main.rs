@@ -79,17 +79,30 @@ fn run(arguments: &Arguments) -> Result<bool> {
     runtimes.extend(arguments.beside.iter().map(|runtime| (runtime.as_path(), Some(arguments.beside_sample))));
     let mut table = Vec::new();
     for (runtime, sample) in runtimes {
-        let mut figures = Vec::new();
-        for scenario in &scenarios {
-            let figure = scenario::kill_everywhere(runtime, scenario, sample, arguments.index)
-                .with_context(|| format!("{}, {}", runtime.display(), scenario.name))?;
-            println!("{}, {}: {figure}", name(runtime), scenario.name);
-            figures.push(figure);
-        }
-        table.push((name(runtime), figures));
+        // A thread each: what one runtime needs is not inherited by the next.
+        let all = || every_command(runtime, &scenarios, sample, arguments.index);
+        let figures = std::thread::scope(|scope| scope.spawn(all).join());
+        table.push((name(runtime), figures.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?));
     }
     print_table(&scenarios, &table);
     Ok(table.first().is_some_and(|(_, figures)| figures.iter().all(Figure::clean)))
+}
+
+fn every_command(
+    runtime: &Path,
+    scenarios: &[&Scenario],
+    sample: Option<u64>,
+    index: Option<u64>,
+) -> Result<Vec<Figure>> {
+    bundle::peers::help(runtime)?;
+    let mut figures = Vec::new();
+    for scenario in scenarios {
+        let figure = scenario::kill_everywhere(runtime, scenario, sample, index)
+            .with_context(|| format!("{}, {}", runtime.display(), scenario.name))?;
+        println!("{}, {}: {figure}", name(runtime), scenario.name);
+        figures.push(figure);
+    }
+    Ok(figures)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
