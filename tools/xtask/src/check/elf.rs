@@ -7,7 +7,7 @@ use object::LittleEndian;
 use object::elf::{DT_NEEDED, ET_DYN, FileHeader64, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_TLS};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
-use super::{Outcome, Subject};
+use super::{Outcome, Subject, passed};
 
 pub fn check(subject: &Subject) -> Outcome {
     const ENDIAN: LittleEndian = LittleEndian;
@@ -40,5 +40,5 @@ pub fn check(subject: &Subject) -> Outcome {
     ensure!(dynamic, "not a static-PIE: no PT_DYNAMIC, so it cannot relocate itself");
     let stack = stack.context("no PT_GNU_STACK: the kernel would make the stack executable")?;
     ensure!(stack & PF_X == 0, "the stack is executable");
-    Ok(format!("static-PIE, no interpreter, {loads} segments W^X, stack not executable"))
+    passed(format!("static-PIE, no interpreter, {loads} segments W^X, stack not executable"))
 }

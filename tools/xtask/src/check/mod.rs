@@ -4,6 +4,7 @@
 mod elf;
 mod floors;
 mod heap;
+mod machine_code;
 mod size;
 mod source;
 mod stack;
@@ -15,8 +16,18 @@ use anyhow::{Result, bail};
 use crate::dist;
 use crate::shell::{cargo, output};
 
-/// What a check found out when it passed: one line.
-type Outcome = Result<String>;
+/// What a check found out: one line.
+pub enum Verdict {
+    Passed(String),
+    /// It could not look, and why.
+    Skipped(String),
+}
+
+pub type Outcome = Result<Verdict>;
+
+fn passed(found: impl Into<String>) -> Outcome {
+    Ok(Verdict::Passed(found.into()))
+}
 
 /// What the checks look at.
 struct Subject {
@@ -33,11 +44,11 @@ type Check = fn(&Subject) -> Outcome;
 const CHECKS: &[(&str, Check)] = &[
     ("floors", floors::check),
     ("source", source::check),
-    ("rustfmt", |_| output(cargo().args(["fmt", "--all", "--check"])).map(|_| "formatted".into())),
+    ("rustfmt", |_| output(cargo().args(["fmt", "--all", "--check"])).and_then(|_| passed("formatted"))),
     ("clippy", |_| {
         let lints = ["-D", "warnings", "-D", "clippy::undocumented_unsafe_blocks"];
         let arguments = ["clippy", "--quiet", "--workspace", "--all-targets", "--"];
-        output(cargo().args(arguments).args(lints)).map(|_| "no warnings".into())
+        output(cargo().args(arguments).args(lints)).and_then(|_| passed("no warnings"))
     }),
     ("size", size::check),
     ("elf", elf::check),
@@ -57,7 +68,8 @@ pub fn all() -> Result<Vec<(&'static str, Outcome)>> {
 /// One line for what was found, more for what is wrong.
 pub fn print(name: &str, result: &Outcome) {
     match result {
-        Ok(found) => println!("ok   {name}: {found}"),
+        Ok(Verdict::Passed(found)) => println!("ok   {name}: {found}"),
+        Ok(Verdict::Skipped(reason)) => println!("skip {name}: {reason}"),
         Err(error) => println!("FAIL {name}: {error:#}"),
     }
 }
