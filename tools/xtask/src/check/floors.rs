@@ -42,7 +42,6 @@ const PURE: &[&str] = &[
     "lifecycle/plan/",
     "cli/args.rs",
     "cli/args/",
-    "cli/report.rs",
     "init/configuration.rs",
     "init/units.rs",
 ];

@@ -80,8 +80,8 @@ fn read(src: &Path, path: &Path) -> Result<Source> {
 fn parse(path: &str, text: &str) -> Result<Source> {
     let file = syn::parse_file(text).with_context(|| format!("cannot parse src/{path}"))?;
     let (tests, shipped): (Vec<_>, Vec<_>) = file.items.into_iter().partition(|item| only_tests(attributes(item)));
-    // A file that is included by its folder's tests has #![cfg(test)] itself.
-    let all_tests = only_tests(&file.attrs);
+    // Long tests stand in a file of their own.
+    let all_tests = only_tests(&file.attrs) || path.ends_with("tests.rs");
     let shipped = if all_tests { TokenStream::new() } else { shipped.iter().map(ToTokens::to_token_stream).collect() };
     let tested = all_tests || tests.iter().any(|item| matches!(item, syn::Item::Mod(_)));
     Ok(Source { path: path.to_owned(), shipped, tested })
