@@ -44,8 +44,11 @@ type Check = fn(&Subject) -> Outcome;
 /// The workspace in parts that cargo must see one at a time: built together,
 /// the programs without std would get their dependencies with the features that
 /// the tools ask for, std among them.
-pub const GROUPS: &[&[&str]] =
-    &[&["--package", "ocinit"], &["--package", "baseline"], &["--workspace", "--exclude", "ocinit", "--exclude", "baseline"]];
+pub const GROUPS: &[&[&str]] = &[
+    &["--package", "ocinit"],
+    &["--package", "baseline"],
+    &["--workspace", "--exclude", "ocinit", "--exclude", "baseline"],
+];
 
 const CHECKS: &[(&str, Check)] = &[
     ("floors", floors::check),

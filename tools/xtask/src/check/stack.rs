@@ -29,7 +29,11 @@ const BOUND: u64 = 65_536;
 /// first that fits counts.
 const RECURSION: &[(&str, u64, &str)] = &[
     ("<ocinit::error::Error as core::fmt::Display>", 1, "an error's sentence was formatted when the error was made"),
-    ("core::fmt::write", 4, "a message's arguments are messages: sentence, position, path, name; none contains its own"),
+    (
+        "core::fmt::write",
+        4,
+        "a message's arguments are messages: sentence, position, path, name; none contains its own",
+    ),
     ("core::fmt::Display>::fmt", 6, "as for core::fmt::write; the two in between hand on (`&T`, `Arguments`)"),
 ];
 
