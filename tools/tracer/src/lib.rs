@@ -303,8 +303,10 @@ pub fn name(number: u64) -> String {
         .map_or_else(|| number.to_string(), |call| call.name().to_owned())
 }
 
-/// VmHWM of the process, in KiB: the most memory that it has had resident.
-pub fn high_water_mark(tid: Tid) -> Option<u64> {
+/// VmHWM in KiB, the most memory that the process has had resident, and the
+/// process's id: threads have it in common.
+pub fn high_water_mark(tid: Tid) -> Option<(Tid, u64)> {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next();
+    Some((field("Tgid:")?.parse().ok()?, field("VmHWM:")?.parse().ok()?))
 }

@@ -11,7 +11,7 @@ use crate::{Action, End, Event, FileId, Tid, Tracer, Until, high_water_mark, nam
 /// What one process was, between two execs.
 #[derive(Debug, Clone)]
 pub struct Image {
-    pub tid: Tid,
+    pub process: Tid,
     /// Its executable; a process that was only forked has its parent's.
     pub path: PathBuf,
     /// VmHWM in KiB, read before it executed another program or ended.
@@ -94,11 +94,11 @@ impl Report {
     }
 
     fn measure(&mut self, tid: Tid, images: &BTreeMap<Tid, PathBuf>) {
-        let Some(high_water_mark) = high_water_mark(tid) else { return };
+        let Some((process, high_water_mark)) = high_water_mark(tid) else { return };
         let path = images.get(&tid).cloned().unwrap_or_default();
-        match self.images.iter_mut().rev().find(|image| image.tid == tid && image.path == path) {
+        match self.images.iter_mut().rev().find(|image| image.process == process && image.path == path) {
             Some(image) => image.high_water_mark = image.high_water_mark.max(high_water_mark),
-            None => self.images.push(Image { tid, path, high_water_mark }),
+            None => self.images.push(Image { process, path, high_water_mark }),
         }
     }
 }

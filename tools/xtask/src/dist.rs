@@ -1,7 +1,7 @@
 //! `dist`: the shipped binary.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -20,27 +20,33 @@ pub fn dist() -> Result<(PathBuf, u64)> {
     let folder = top().join("dist");
     fs::create_dir_all(&folder).context("cannot make dist/")?;
     let shipped = folder.join("ocinit");
-    // The kernel reads program headers only: symbols, sections' names and the
-    // table of sections are for debuggers and linkers.
+    strip(&built, &shipped)?;
+    let size = fs::metadata(&shipped)?.len();
+    println!("dist/ocinit: {size} bytes");
+    Ok((shipped, size))
+}
+
+/// Leaves out whatever the kernel does not read: it needs the program headers
+/// and what they name. Symbols, sections and their names are for debuggers and
+/// linkers.
+pub fn strip(built: &Path, stripped: &Path) -> Result<()> {
     let strip = |option: &str| {
         let mut command = Command::new("objcopy");
-        command.args(["--strip-all", option]).arg(&built).arg(&shipped);
+        command.args(["--strip-all", option]).arg(built).arg(stripped);
         command
     };
     // --strip-section-headers came with binutils 2.41.
     let mut best = strip("--strip-section-headers");
     if !best.output().is_ok_and(|output| output.status.success()) {
         run(&mut strip("--strip-debug"))?;
-        drop_section_headers(&shipped)?;
+        drop_section_headers(stripped)?;
     }
-    let size = fs::metadata(&shipped)?.len();
-    println!("dist/ocinit: {size} bytes");
-    Ok((shipped, size))
+    Ok(())
 }
 
 /// Cuts the table of sections and the strings of their names off an ELF64
 /// file, as newer versions of objcopy can.
-fn drop_section_headers(path: &std::path::Path) -> Result<()> {
+fn drop_section_headers(path: &Path) -> Result<()> {
     let mut file = fs::read(path)?;
     let word = |file: &[u8], at: usize, size: usize| {
         file[at..at + size].iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte))

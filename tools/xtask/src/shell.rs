@@ -73,12 +73,18 @@ pub fn need_root(command: &str) -> Result<()> {
     )
 }
 
-/// Whether a program of this name is in PATH (or where root's are).
-pub fn have(program: &str) -> bool {
+/// Where the program of this name is: in PATH, or where root's are.
+pub fn find(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
-        .any(|folder| folder.join(program).exists())
+        .map(|folder| folder.join(program))
+        .find(|path| path.exists())
+        .with_context(|| format!("there is no {program} here"))
+}
+
+pub fn have(program: &str) -> bool {
+    find(program).is_ok()
 }
 
 /// Installs the Debian packages of those programs that are missing. Pairs of
