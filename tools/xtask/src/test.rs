@@ -85,8 +85,8 @@ pub fn test(filter: Option<&str>) -> Result<()> {
 
     println!("== system tests");
     dist::dist()?;
-    run(cargo().args(["build", "--quiet", "--release", "--package", "system-tests"]))?;
-    let mut command = Command::new(target().join("release/system-tests"));
+    run(cargo().args(["build", "--quiet", "--profile", "tools", "--package", "system-tests"]))?;
+    let mut command = Command::new(target().join("tools/system-tests"));
     command.args(filter);
     complete &= tally(&mut command, &mut total);
 
