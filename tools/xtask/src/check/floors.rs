@@ -1,5 +1,7 @@
 //! The floors: who may know whom.
 
+use std::collections::BTreeSet;
+
 use anyhow::ensure;
 
 use super::source::{Source, read_all};
@@ -52,14 +54,15 @@ fn floor(module: &str) -> Option<usize> {
 
 pub fn check(_: &Subject) -> Outcome {
     let sources = read_all()?;
+    let touching = touching(&sources);
     let mut wrong = Vec::new();
     for source in &sources {
         // The library's root names every module, the entry point stands above all.
-        if source.path == "lib.rs" || (source.is_ground() && !source.path.starts_with("sys/")) {
+        if source.path == "lib.rs" || source.is_test() || (source.is_ground() && !source.path.starts_with("sys/")) {
             continue;
         }
         wrong.extend(imports(source));
-        wrong.extend(testability(source));
+        wrong.extend(testability(source, &sources, &touching));
     }
     ensure!(wrong.is_empty(), "\n  {}", wrong.join("\n  "));
     let tested = sources.iter().filter(|source| source.tested).count();
@@ -95,21 +98,45 @@ fn imports(source: &Source) -> Vec<String> {
     wrong
 }
 
+/// The files that touch the kernel: they import `sys`, or a file of their own
+/// folder that does.
+fn touching(sources: &[Source]) -> BTreeSet<&str> {
+    let mut touching: BTreeSet<&str> = sources
+        .iter()
+        .filter(|source| source.references().iter().any(|name| name == "sys"))
+        .map(|source| source.path.as_str())
+        .collect();
+    loop {
+        let more: Vec<&str> = sources
+            .iter()
+            .filter(|source| !touching.contains(source.path.as_str()))
+            .filter(|source| {
+                let folder = source.folder();
+                source.siblings().iter().any(|name| touching.contains(format!("{folder}{name}.rs").as_str()))
+            })
+            .map(|source| source.path.as_str())
+            .collect();
+        if more.is_empty() {
+            return touching;
+        }
+        touching.extend(more);
+    }
+}
+
 /// A file either touches the kernel or is host-tested, never neither; and those
 /// that are to be pure are.
-fn testability(source: &Source) -> Vec<String> {
+fn testability(source: &Source, sources: &[Source], touching: &BTreeSet<&str>) -> Vec<String> {
     let mut wrong = Vec::new();
-    let touches = source.references().iter().any(|name| name == "sys");
-    let pure = PURE.iter().any(|pure| match pure.strip_suffix('/') {
-        Some(folder) => {
-            source.path.split_once('/').is_some_and(|(first, _)| first == folder) || source.path.starts_with(pure)
-        }
-        None => source.path == *pure,
-    });
-    if pure && touches {
+    let touches = touching.contains(source.path.as_str());
+    if touches && PURE.iter().any(|pure| source.path == *pure || (pure.ends_with('/') && source.path.starts_with(pure)))
+    {
         wrong.push(format!("src/{}: imports `sys`, but is to be pure", source.path));
     }
-    if !source.is_ground() && !touches && !source.tested && source.acts() {
+    // A folder's tests may stand together, in its `tests`.
+    let folder = source.folder();
+    let tested_together = !folder.is_empty()
+        && sources.iter().any(|other| other.is_test() && other.path.starts_with(&format!("{folder}tests")));
+    if !source.is_ground() && !touches && !source.tested && !tested_together && source.acts() {
         wrong.push(format!("src/{}: neither imports `sys` nor has host tests", source.path));
     }
     wrong

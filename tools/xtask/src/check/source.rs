@@ -25,14 +25,33 @@ pub struct Source {
 }
 
 impl Source {
-    /// The modules of the crate's top level that it names, each with the path
-    /// as written: `use crate::{a, b::c}`, `crate::a::f()`, `crate::fail!`.
+    /// What it names of the crate's top level: `use crate::{a, b::c}`,
+    /// `crate::a::f()`, `crate::fail!`.
     pub fn references(&self) -> Vec<String> {
+        self.named_after("crate")
+    }
+
+    /// What it names of its own folder: `use super::a`.
+    pub fn siblings(&self) -> Vec<String> {
+        self.named_after("super")
+    }
+
+    fn named_after(&self, root: &str) -> Vec<String> {
         let mut found = Vec::new();
-        references(self.shipped.clone(), &mut found);
+        references(self.shipped.clone(), root, &mut found);
         found.sort();
         found.dedup();
         found
+    }
+
+    /// The folder that it is in, with a `/` at its end; empty for src/ itself.
+    pub fn folder(&self) -> &str {
+        self.path.rfind('/').map_or("", |at| &self.path[..=at])
+    }
+
+    /// Whether it is nothing but tests.
+    pub fn is_test(&self) -> bool {
+        self.shipped.is_empty() && self.tested
     }
 
     /// Whether there is a function with a body in it. A file without one only
@@ -80,8 +99,8 @@ fn read(src: &Path, path: &Path) -> Result<Source> {
 fn parse(path: &str, text: &str) -> Result<Source> {
     let file = syn::parse_file(text).with_context(|| format!("cannot parse src/{path}"))?;
     let (tests, shipped): (Vec<_>, Vec<_>) = file.items.into_iter().partition(|item| only_tests(attributes(item)));
-    // Long tests stand in a file of their own.
-    let all_tests = only_tests(&file.attrs) || path.ends_with("tests.rs");
+    // Long tests stand in a file or a folder of their own.
+    let all_tests = only_tests(&file.attrs) || path.ends_with("tests.rs") || path.contains("/tests/");
     let shipped = if all_tests { TokenStream::new() } else { shipped.iter().map(ToTokens::to_token_stream).collect() };
     let tested = all_tests || tests.iter().any(|item| matches!(item, syn::Item::Mod(_)));
     Ok(Source { path: path.to_owned(), shipped, tested })
@@ -112,22 +131,20 @@ fn only_tests(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// Finds `crate :: name` and `crate :: { name …, name … }` at any depth, inside
+/// Finds `root :: name` and `root :: { name …, name … }` at any depth, inside
 /// macros too.
-fn references(tokens: TokenStream, found: &mut Vec<String>) {
+fn references(tokens: TokenStream, root: &str, found: &mut Vec<String>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     for (at, token) in tokens.iter().enumerate() {
         match token {
-            TokenTree::Group(group) => references(group.stream(), found),
-            TokenTree::Ident(word) if word == "crate" && is_path_separator(&tokens, at + 1) => {
-                match tokens.get(at + 3) {
-                    Some(TokenTree::Ident(name)) => found.push(name.to_string()),
-                    Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
-                        first_names(group.stream(), found);
-                    }
-                    _ => {}
+            TokenTree::Group(group) => references(group.stream(), root, found),
+            TokenTree::Ident(word) if word == root && is_path_separator(&tokens, at + 1) => match tokens.get(at + 3) {
+                Some(TokenTree::Ident(name)) => found.push(name.to_string()),
+                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
+                    first_names(group.stream(), found);
                 }
-            }
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -189,6 +206,7 @@ mod tests {
         ";
         let source = parse("x.rs", text).unwrap();
         assert_eq!(source.references(), ["a", "b", "d", "g", "j", "l"]);
+        assert_eq!(source.siblings(), ["not_this"]);
         assert!(source.tested && source.acts() && !source.has_unsafe());
     }
 
