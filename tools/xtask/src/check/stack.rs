@@ -28,6 +28,7 @@ const BOUND: u64 = 65_536;
 /// many times they can be on the stack at once, and why not more often. The
 /// first that fits counts.
 const RECURSION: &[(&str, u64, &str)] = &[
+    ("rust_begin_unwind", 1, "what reports a panic does nothing that can panic"),
     ("<ocinit::error::Error as core::fmt::Display>", 1, "an error's sentence was formatted when the error was made"),
     (
         "core::fmt::write",
