@@ -1,1 +1,56 @@
-fn main() {}
+//! The developers' commands. `cargo xtask` lists them.
+
+mod bench;
+mod check;
+mod demo;
+mod dist;
+mod shell;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The developers' commands of ocinit")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the shipped, stripped binary: dist/ocinit
+    Dist,
+    /// Verify what can be seen without running a container: floors, style, size, the ELF file, stack depth
+    Check,
+    /// Run a container that shows itself (needs root)
+    Demo,
+    /// All checks and all tests (needs root)
+    Test {
+        /// Only the system tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Size, memory, system calls and latency beside crun, runc and a bare baseline (needs root)
+    Bench(bench::Arguments),
+    /// Kill a runtime at every one of its system calls and look at what is left (needs root)
+    Kill {
+        /// Arguments of the killer; `--help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Dist => dist::dist().map(|_| ()),
+        Command::Check => check::check(),
+        Command::Demo => demo::demo(),
+        Command::Test { filter } => test::test(filter.as_deref()),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Kill { arguments } => test::kill(&arguments),
+    };
+    if let Err(error) = result {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    }
+}

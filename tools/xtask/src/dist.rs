@@ -1,0 +1,65 @@
+//! `dist`: the shipped binary.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::shell::{cargo, run, target, top};
+
+/// The optimised binary with its symbols: what `check` looks into.
+pub fn build() -> Result<PathBuf> {
+    run(cargo().args(["build", "--quiet", "--release", "--package", "ocinit", "--bin", "ocinit"]))?;
+    Ok(target().join("release/ocinit"))
+}
+
+/// Builds, strips, prints the size in bytes; returns path and size.
+pub fn dist() -> Result<(PathBuf, u64)> {
+    let built = build()?;
+    let folder = top().join("dist");
+    fs::create_dir_all(&folder).context("cannot make dist/")?;
+    let shipped = folder.join("ocinit");
+    strip(&built, &shipped)?;
+    let size = fs::metadata(&shipped)?.len();
+    println!("dist/ocinit: {size} bytes");
+    Ok((shipped, size))
+}
+
+/// Leaves out whatever the kernel does not read: it needs the program headers
+/// and what they name. Symbols, sections and their names are for debuggers and
+/// linkers.
+pub fn strip(built: &Path, stripped: &Path) -> Result<()> {
+    let strip = |option: &str| {
+        let mut command = Command::new("objcopy");
+        command.args(["--strip-all", option]).arg(built).arg(stripped);
+        command
+    };
+    // --strip-section-headers came with binutils 2.41.
+    let mut best = strip("--strip-section-headers");
+    if !best.output().is_ok_and(|output| output.status.success()) {
+        run(&mut strip("--strip-debug"))?;
+        drop_section_headers(stripped)?;
+    }
+    Ok(())
+}
+
+/// Cuts the table of sections and the strings of their names off an ELF64
+/// file, as newer versions of objcopy can.
+fn drop_section_headers(path: &Path) -> Result<()> {
+    let mut file = fs::read(path)?;
+    let word = |file: &[u8], at: usize, size: usize| {
+        file[at..at + size].iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte))
+    };
+    // elf(5): e_phoff, e_phentsize, e_phnum; p_offset, p_filesz.
+    let (table, entry, entries) = (word(&file, 32, 8), word(&file, 54, 2), word(&file, 56, 2));
+    let end = (0..entries)
+        .map(|n| (table + n * entry) as usize)
+        .map(|header| word(&file, header + 8, 8) + word(&file, header + 32, 8))
+        .fold(table + entry * entries, u64::max);
+    file.truncate(end as usize);
+    // e_shoff, and e_shentsize (kept), e_shnum, e_shstrndx.
+    file[40..48].fill(0);
+    file[60..64].fill(0);
+    fs::write(path, file).with_context(|| format!("cannot write {}", path.display()))
+}
