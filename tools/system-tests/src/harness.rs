@@ -8,6 +8,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -79,6 +80,9 @@ pub fn main(options: &Options) -> Result<bool> {
     }
     let program = program(options)?;
     let work = tempfile::Builder::new().prefix("ocinit-tests-").tempdir().context("cannot make a temporary folder")?;
+    // The root of a user namespace is somebody else out here, and must reach
+    // its bundle.
+    fs::set_permissions(work.path(), fs::Permissions::from_mode(0o711))?;
     let mut count = Count::default();
     prepare(options.as_is)?;
     let root = work.path().join("root");

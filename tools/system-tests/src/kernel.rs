@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// Where the cgroup2 tree is seen by the tests (see `harness::prepare`).
 pub fn cgroup_root() -> PathBuf {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let found = table.lines().filter(|line| line.contains(" - cgroup2 ")).filter_map(|line| line.split(' ').nth(4));
-    found.last().map_or_else(|| "/sys/fs/cgroup".into(), PathBuf::from)
+    let mut found = table.lines().filter(|line| line.contains(" - cgroup2 ")).filter_map(|line| line.split(' ').nth(4));
+    found.next_back().map_or_else(|| "/sys/fs/cgroup".into(), PathBuf::from)
 }
 
 pub fn controllers() -> Vec<String> {

@@ -83,10 +83,8 @@ impl Before {
             std::thread::sleep(Duration::from_millis(20));
         }
         for line in kernel::mount_table().iter().rev() {
-            if !self.mounts.contains(line) {
-                if let Some(point) = line.split(' ').nth(4) {
-                    let _ = unmount(point, UnmountFlags::DETACH);
-                }
+            if let (false, Some(point)) = (self.mounts.contains(line), line.split(' ').nth(4)) {
+                let _ = unmount(point, UnmountFlags::DETACH);
             }
         }
     }

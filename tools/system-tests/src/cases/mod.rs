@@ -8,10 +8,12 @@ use crate::case::Case;
 use crate::context::Context;
 
 mod lifecycle;
+mod mounts;
+mod namespaces;
 
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [lifecycle::CASES].into_iter().flatten()
+    [lifecycle::CASES, namespaces::CASES, mounts::CASES].into_iter().flatten()
 }
 
 /// The file in which the runtime keeps a container's record.
