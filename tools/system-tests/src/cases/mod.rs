@@ -7,13 +7,15 @@ use anyhow::{Context as _, Result};
 use crate::case::Case;
 use crate::context::Context;
 
+mod devices;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod process;
 
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [lifecycle::CASES, namespaces::CASES, mounts::CASES].into_iter().flatten()
+    [lifecycle::CASES, namespaces::CASES, mounts::CASES, devices::CASES, process::CASES].into_iter().flatten()
 }
 
 /// The file in which the runtime keeps a container's record.
