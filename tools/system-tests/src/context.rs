@@ -94,7 +94,20 @@ impl Context {
     /// Runs a prepared command to its end.
     pub fn finish(&self, command: Command) -> Result<Output> {
         self.reap();
-        self.start_command(command)?.finish()
+        let mut running = self.start_command(command)?;
+        // A container's pid namespace ends once the last process in it is
+        // reaped, and those that `exec --detach` left are our children: an
+        // engine reaps them at any time, and so must we.
+        let end = Instant::now() + crate::command::LIMIT;
+        let mut pause = Duration::from_micros(500);
+        while running.child.try_wait()?.is_none() && Instant::now() < end {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+            if pause > Duration::from_millis(5) {
+                self.reap();
+            }
+        }
+        running.finish()
     }
 
     /// Starts a prepared command; the caller finishes it.

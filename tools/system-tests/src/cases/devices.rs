@@ -37,8 +37,11 @@ fn default_devices_and_links(c: &Context) -> Result<()> {
         same!(devices[&format!("/dev/{name}")], json!(format!("char {number} mode 666 owner 0:0")), "/dev/{name}");
     }
     for (name, target) in [
-        ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
     ] {
         same!(devices[&format!("/dev/{name}")], json!(format!("link to {target}")), "/dev/{name}");
     }
@@ -124,7 +127,8 @@ fn configured_device_outside_dev(c: &Context) -> Result<()> {
 
 fn devices_in_a_user_namespace_are_bound(c: &Context) -> Result<()> {
     let config = Config::plain().user_namespace(100_000, 65_536);
-    let output = c.run(&config.clone().script("echo x > /dev/null && head -c 3 /dev/zero | wc -c; mknod /dev/new c 1 3"))?;
+    let output =
+        c.run(&config.clone().script("echo x > /dev/null && head -c 3 /dev/zero | wc -c; mknod /dev/new c 1 3"))?;
     same!(output.lines(), ["3"], "reading and writing");
     holds!(output.stderr, "not permitted", "mknod in a user namespace");
     let seen = c.probe(&config, &["devices"])?;
@@ -219,7 +223,11 @@ fn a_rule_allows(c: &Context) -> Result<()> {
     ] {
         same!(open(rule(wide.clone()), "r")?, true, "reading with {wide}");
     }
-    same!(open(rule(json!({"allow": true, "type": "b", "access": "rwm"})), "r")?, false, "reading a char with a block rule");
+    same!(
+        open(rule(json!({"allow": true, "type": "b", "access": "rwm"})), "r")?,
+        false,
+        "reading a char with a block rule"
+    );
     Ok(())
 }
 
@@ -253,7 +261,8 @@ fn rules_that_make_no_sense(c: &Context) -> Result<()> {
 }
 
 fn masked_files_and_folders(c: &Context) -> Result<()> {
-    let paths = json!(["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/interrupts", "/proc/nope"]);
+    let paths =
+        json!(["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/interrupts", "/proc/nope"]);
     let seen = c.probe(&Config::plain().set("/linux/maskedPaths", paths), &["masked", "mounts"])?;
     let masked = &seen["masked"];
     for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts"] {
@@ -278,7 +287,8 @@ fn masked_paths_of_the_root_itself(c: &Context) -> Result<()> {
     fs::create_dir(c.rootfs().join("secrets"))?;
     fs::write(c.rootfs().join("secrets/one"), "secret")?;
     symlink("/secret", c.rootfs().join("link"))?;
-    let config = Config::plain().set("/linux/maskedPaths", json!(["/link", "/secrets"])).script("cat /secret; ls /secrets");
+    let config =
+        Config::plain().set("/linux/maskedPaths", json!(["/link", "/secrets"])).script("cat /secret; ls /secrets");
     same!(c.run(&config)?.ok()?.stdout, "", "what can be read");
     same!(fs::read_to_string(c.rootfs().join("secret"))?, "secret", "the file outside");
     for bad in [json!(["relative"]), json!([""]), json!([5]), json!("/proc/kcore")] {
@@ -295,14 +305,16 @@ fn read_only_paths(c: &Context) -> Result<()> {
         let found = &seen["readonly"][path];
         ensure!(*found == "EROFS" || *found == "ENOENT", "writing to {path}: {found}");
     }
-    let script = "touch /etc/x; touch /home/alice/x; echo 1 > /proc/sys/net/ipv4/ip_forward; echo x > /etc/passwd; touch /tmp/x";
+    let script =
+        "touch /etc/x; touch /home/alice/x; echo 1 > /proc/sys/net/ipv4/ip_forward; echo x > /etc/passwd; touch /tmp/x";
     let output = c.run(&config.script(script))?.ok()?;
     same!(output.stderr.matches("Read-only file system").count(), 4, "refusals in {:?}", output.stderr);
     // The mount's other flags stay as they were.
     let config = Config::plain().mount("/mnt", "tmpfs", "tmpfs", &["nosuid", "nodev", "noexec"]);
     let seen = c.probe(&config.set("/linux/readonlyPaths", json!(["/mnt"])), &["mounts"])?;
     let list = seen["mounts"].as_array().cloned().unwrap_or_default();
-    let options = list.iter().rev().find(|m| m["point"] == "/mnt").map(|m| m["options"].to_string()).unwrap_or_default();
+    let options =
+        list.iter().rev().find(|m| m["point"] == "/mnt").map(|m| m["options"].to_string()).unwrap_or_default();
     for option in ["ro", "nosuid", "nodev", "noexec"] {
         holds!(options, option, "options of a read-only path");
     }

@@ -8,14 +8,27 @@ use crate::case::Case;
 use crate::context::Context;
 
 mod devices;
+mod escapes;
+mod exec;
 mod lifecycle;
 mod mounts;
 mod namespaces;
 mod process;
+mod terminals;
 
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [lifecycle::CASES, namespaces::CASES, mounts::CASES, devices::CASES, process::CASES].into_iter().flatten()
+    let groups = [
+        lifecycle::CASES,
+        namespaces::CASES,
+        mounts::CASES,
+        devices::CASES,
+        process::CASES,
+        terminals::CASES,
+        exec::CASES,
+        escapes::CASES,
+    ];
+    groups.into_iter().flatten()
 }
 
 /// The file in which the runtime keeps a container's record.

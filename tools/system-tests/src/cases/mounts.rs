@@ -182,8 +182,26 @@ fn the_last_of_contradicting_options_wins(c: &Context) -> Result<()> {
 
 fn options_that_change_nothing_are_taken(c: &Context) -> Result<()> {
     for option in [
-        "async", "atime", "dev", "diratime", "exec", "suid", "rw", "loud", "silent", "noiversion", "iversion",
-        "nolazytime", "nomand", "mand", "norelatime", "nostrictatime", "symfollow", "acl", "noacl", "private",
+        "async",
+        "atime",
+        "dev",
+        "diratime",
+        "exec",
+        "suid",
+        "rw",
+        "loud",
+        "silent",
+        "noiversion",
+        "iversion",
+        "nolazytime",
+        "nomand",
+        "mand",
+        "norelatime",
+        "nostrictatime",
+        "symfollow",
+        "acl",
+        "noacl",
+        "private",
     ] {
         let config = Config::plain().mount("/mnt", "tmpfs", "tmpfs", &[option]);
         c.run(&config)?.ok().with_context(|| format!("option {option}"))?;
@@ -197,7 +215,9 @@ fn unknown_options_are_errors(c: &Context) -> Result<()> {
     c.run(&Config::plain().mount("/mnt", "tmpfs", "tmpfs", &["size=many"]))?.error(1, &["mounts[5]", "size"])?;
     // A bind mount has no file system to ask (Buildah CVE-2024-9407).
     let volume = c.folder("v")?;
-    for bad in [vec!["rbind", "rprivate,bogus", "x=y"], vec!["bind", "bogus"], vec!["bind", "x=y"], vec!["bind", "size=1m"]] {
+    for bad in
+        [vec!["rbind", "rprivate,bogus", "x=y"], vec!["bind", "bogus"], vec!["bind", "x=y"], vec!["bind", "size=1m"]]
+    {
         c.run(&Config::plain().bind(&volume, "/mnt", &bad))?.error(1, &["mounts[5].options"])?;
     }
     Ok(())
@@ -306,8 +326,13 @@ fn recursive_options(c: &Context) -> Result<()> {
     let top = Mounted::tmpfs(&c.folder("src")?, MountFlags::empty())?;
     let _below = Mounted::tmpfs(&Path::new(&top.0).join("below"), MountFlags::empty())?;
     for (option, shown) in [
-        ("rro", "ro"), ("rnosuid", "nosuid"), ("rnodev", "nodev"), ("rnoexec", "noexec"), ("rnoatime", "noatime"),
-        ("rnodiratime", "nodiratime"), ("rnosymfollow", "nosymfollow"),
+        ("rro", "ro"),
+        ("rnosuid", "nosuid"),
+        ("rnodev", "nodev"),
+        ("rnoexec", "noexec"),
+        ("rnoatime", "noatime"),
+        ("rnodiratime", "nodiratime"),
+        ("rnosymfollow", "nosymfollow"),
     ] {
         let config = Config::plain().bind(top.0.as_ref(), "/mnt", &["rbind", option]);
         let seen = c.probe(&config, &["mounts"])?;
@@ -362,8 +387,14 @@ fn missing_targets_are_created(c: &Context) -> Result<()> {
 fn propagation_of_a_mount(c: &Context) -> Result<()> {
     let source = Mounted::tmpfs(&c.folder("src")?, MountFlags::empty())?;
     for (option, shown) in [
-        ("private", ""), ("rprivate", ""), ("shared", "shared:"), ("rshared", "shared:"), ("slave", "master:"),
-        ("rslave", "master:"), ("unbindable", "unbindable"), ("runbindable", "unbindable"),
+        ("private", ""),
+        ("rprivate", ""),
+        ("shared", "shared:"),
+        ("rshared", "shared:"),
+        ("slave", "master:"),
+        ("rslave", "master:"),
+        ("unbindable", "unbindable"),
+        ("runbindable", "unbindable"),
     ] {
         let config = Config::plain().bind(source.0.as_ref(), "/mnt", &["rbind", option]);
         // The root must not be private: peers would have nothing to come from.
@@ -377,10 +408,16 @@ fn propagation_of_a_mount(c: &Context) -> Result<()> {
 }
 
 fn propagation_of_the_root(c: &Context) -> Result<()> {
-    for (option, shown) in
-        [("private", ""), ("rprivate", ""), ("shared", "shared:"), ("rshared", "shared:"), ("slave", "master:"),
-         ("rslave", "master:"), ("unbindable", "unbindable"), ("runbindable", "unbindable")]
-    {
+    for (option, shown) in [
+        ("private", ""),
+        ("rprivate", ""),
+        ("shared", "shared:"),
+        ("rshared", "shared:"),
+        ("slave", "master:"),
+        ("rslave", "master:"),
+        ("unbindable", "unbindable"),
+        ("runbindable", "unbindable"),
+    ] {
         let config = Config::plain().set("/linux/rootfsPropagation", json!(option));
         let seen = c.probe(&config, &["mounts"])?;
         let found = at(&seen, "/")?["propagation"].to_string();
@@ -613,8 +650,12 @@ fn a_mount_on_the_root_itself(c: &Context) -> Result<()> {
 fn relative_destination(c: &Context) -> Result<()> {
     // The specification wants it absolute; older engines were not so strict,
     // and runc takes it as if it began with a slash.
-    let output = c.run(&Config::plain().mount("mnt", "tmpfs", "tmpfs", &[]).script("grep -c ' /mnt ' /proc/self/mountinfo"))?;
-    ensure!(output.status == 1 && output.stderr.contains("mounts[5].destination") || output.stdout == "1\n", "{output:?}");
+    let output =
+        c.run(&Config::plain().mount("mnt", "tmpfs", "tmpfs", &[]).script("grep -c ' /mnt ' /proc/self/mountinfo"))?;
+    ensure!(
+        output.status == 1 && output.stderr.contains("mounts[5].destination") || output.stdout == "1\n",
+        "{output:?}"
+    );
     Ok(())
 }
 

@@ -150,7 +150,12 @@ fn user_namespace_maps_ids(c: &Context) -> Result<()> {
     std::os::unix::fs::chown(&folder, Some(100_000), Some(100_000))?;
     c.run(&config.bind(&folder, "/mnt", &["bind"]).script("touch /mnt/file && chown 7:8 /mnt/file || exit 9"))?;
     let meta = fs::metadata(folder.join("file"))?;
-    ensure!([(100_000, 100_000), (100_007, 100_008)].contains(&(meta.uid(), meta.gid())), "{}:{}", meta.uid(), meta.gid());
+    ensure!(
+        [(100_000, 100_000), (100_007, 100_008)].contains(&(meta.uid(), meta.gid())),
+        "{}:{}",
+        meta.uid(),
+        meta.gid()
+    );
     Ok(())
 }
 
@@ -204,7 +209,11 @@ fn time_namespace_with_offsets(c: &Context) -> Result<()> {
     let words: Vec<_> =
         seen["process"]["/proc/self/timens_offsets"].as_str().unwrap_or_default().split_whitespace().collect();
     same!(words, ["monotonic", "86400", "5", "boottime", "172800", "0"], "timens_offsets");
-    same!(seen["namespaces"]["time"], seen["namespaces"]["time_for_children"], "the process is in the namespace itself");
+    same!(
+        seen["namespaces"]["time"],
+        seen["namespaces"]["time_for_children"],
+        "the process is in the namespace itself"
+    );
     let uptime = c.run(&config.args(&["cat", "/proc/uptime"]))?.ok()?.stdout;
     let seconds: f64 = uptime.split(' ').next().unwrap_or_default().parse()?;
     ensure!(seconds > 172_800.0, "uptime {uptime}");
@@ -290,16 +299,28 @@ fn sysctls_with_slashes_or_dots(c: &Context) -> Result<()> {
 fn sysctls_of_the_host_are_refused(c: &Context) -> Result<()> {
     let core = fs::read_to_string("/proc/sys/kernel/core_pattern")?;
     for name in [
-        "kernel.core_pattern", "kernel.modprobe", "vm.overcommit_memory", "fs.file-max", "kernel.panic",
-        "kernel.../../x", "net.ipv4.../../../kernel/core_pattern", "net/../kernel/core_pattern", "kernel/core_pattern",
-        "net", "", ".", "kernel.msgmax/../core_pattern",
+        "kernel.core_pattern",
+        "kernel.modprobe",
+        "vm.overcommit_memory",
+        "fs.file-max",
+        "kernel.panic",
+        "kernel.../../x",
+        "net.ipv4.../../../kernel/core_pattern",
+        "net/../kernel/core_pattern",
+        "kernel/core_pattern",
+        "net",
+        "",
+        ".",
+        "kernel.msgmax/../core_pattern",
     ] {
         let config = Config::plain().set("/linux/sysctl", json!({name: "|/bin/false"}));
         c.run(&config)?.error(1, &["sysctl"]).map_err(|error| error.context(format!("sysctl {name:?}")))?;
     }
     same!(fs::read_to_string("/proc/sys/kernel/core_pattern")?, core, "the host's core_pattern");
     // Namespaced ones, where the namespace is the host's.
-    for (namespace, name) in [("network", "net.ipv4.ip_forward"), ("ipc", "kernel.msgmax"), ("ipc", "fs.mqueue.msg_max")] {
+    for (namespace, name) in
+        [("network", "net.ipv4.ip_forward"), ("ipc", "kernel.msgmax"), ("ipc", "fs.mqueue.msg_max")]
+    {
         let config = Config::plain().without_namespace(namespace).set("/linux/sysctl", json!({name: "1"}));
         c.run(&config)?.error(1, &[name])?;
         // By path, but the host's all the same.

@@ -96,7 +96,8 @@ fn path_is_searched_in_the_container(c: &Context) -> Result<()> {
     let config = Config::plain().set("/process/env", json!(["PATH=/opt/a"])).args(&["dir"]);
     c.run(&config)?.error(1, &["$PATH"])?;
     // PATH without a slash in front belongs to the cwd.
-    let config = Config::plain().set("/process/env", json!(["PATH=b"])).set("/process/cwd", json!("/opt")).args(&["tool"]);
+    let config =
+        Config::plain().set("/process/env", json!(["PATH=b"])).set("/process/cwd", json!("/opt")).args(&["tool"]);
     let output = c.run(&config)?;
     ensure!(output.stdout == "from b\n" || output.status == 1, "{output:?}");
     Ok(())
@@ -285,7 +286,8 @@ fn capabilities_of_a_user_who_is_not_root(c: &Context) -> Result<()> {
 }
 
 fn capabilities_absent_are_none(c: &Context) -> Result<()> {
-    for config in [Config::plain().set("/process/capabilities", json!({})), Config::plain().remove("/process/capabilities")]
+    for config in
+        [Config::plain().set("/process/capabilities", json!({})), Config::plain().remove("/process/capabilities")]
     {
         same!(sets(&c.probe(&config, &["status"])?), [0; 5], "the five sets");
     }
@@ -311,8 +313,11 @@ fn rlimits(c: &Context) -> Result<()> {
     ]);
     let seen = c.probe(&Config::plain().set("/process/rlimits", list), &["limits"])?;
     for (name, value) in [
-        ("Max open files", "100 200"), ("Max core file size", "0 0"), ("Max stack size", "4194304 8388608"),
-        ("Max cpu time", "1000 2000"), ("Max file size", "1000000 2000000"),
+        ("Max open files", "100 200"),
+        ("Max core file size", "0 0"),
+        ("Max stack size", "4194304 8388608"),
+        ("Max cpu time", "1000 2000"),
+        ("Max file size", "1000000 2000000"),
     ] {
         same!(seen["limits"][name], value, "{name}");
     }
