@@ -1,0 +1,524 @@
+//! `exec`, the second way into a container.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use crate::bundle::Config;
+use crate::case::Need;
+use crate::context::Context;
+use crate::kernel;
+use crate::terminal::ConsoleSocket;
+
+cases!("exec":
+    gives_the_process_status,
+    gives_128_and_the_signal,
+    own_errors_give_255,
+    passes_standard_input_and_output,
+    inherits_the_containers_process,
+    cwd,
+    env,
+    user,
+    additional_groups,
+    capabilities_are_added,
+    no_new_privileges,
+    process_file,
+    process_file_that_is_wrong,
+    detached_with_a_pid_file,
+    detached_processes_end_with_the_container,
+    into_the_containers_namespaces,
+    into_a_user_namespace,
+    into_a_user_namespace_as_another_user,
+    into_a_pid_namespace_by_path,
+    into_a_time_namespace [Need::Path("/proc/self/timens_offsets")],
+    into_the_containers_cgroup,
+    into_a_cgroup_below,
+    into_a_cgroup_that_has_become_an_inner_node,
+    into_a_created_container,
+    into_a_stopped_container_is_refused,
+    with_a_console_socket,
+    a_terminal_needs_a_console_socket_when_detached,
+    preserved_descriptors,
+    only_three_descriptors,
+    forwards_signals,
+    flags_that_make_no_sense,
+    a_hundred_in_a_row,
+    ten_at_once,
+    words_after_the_command_are_its_own,
+    does_not_lead_the_containers_session,
+);
+
+fn gives_the_process_status(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    for status in [0, 1, 42, 126, 127, 254] {
+        c.exec(&id, &["sh", "-c", &format!("exit {status}")])?.status(status)?;
+    }
+    c.delete(&id)
+}
+
+fn gives_128_and_the_signal(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    for (name, number) in [("TERM", 15), ("KILL", 9), ("INT", 2)] {
+        let output = c.exec(&id, &["sh", "-c", &format!("kill -{name} $$")])?.status(128 + number)?;
+        same!(output.signal, None, "the runtime itself exits");
+    }
+    c.delete(&id)
+}
+
+fn own_errors_give_255(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    c.exec(&id, &["nothing-here"])?.error(255, &["executable file not found in $PATH"])?;
+    c.exec(&id, &["/nothing/here"])?.error(255, &["no such file or directory"])?;
+    c.exec(&id, &["/etc/passwd"])?.error(255, &["permission denied"])?;
+    fs::write(c.rootfs().join("bin/bad"), "\x01\x02")?;
+    fs::set_permissions(c.rootfs().join("bin/bad"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    c.exec(&id, &["/bin/bad"])?.error(255, &["exec format error"])?;
+    c.call(&["exec", "--cwd", "/etc/passwd", &id, "true"])?.error(255, &["not a directory"])?;
+    c.delete(&id)
+}
+
+fn passes_standard_input_and_output(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let mut command = c.command(&["exec", &id, "sh", "-c", "cat; echo error >&2"]);
+    command.stdin(crate::command::input(&c.dir, b"input\n")?);
+    let output = c.finish(command)?.ok()?;
+    same!((&*output.stdout, &*output.stderr), ("input\n", "error\n"), "the streams");
+    c.delete(&id)
+}
+
+/// What the probe sees when it is executed with these flags.
+fn probe(c: &Context, id: &str, flags: &[&str], sections: &[&str]) -> Result<Value> {
+    let mut arguments = vec!["exec"];
+    arguments.extend(flags);
+    arguments.extend([id, "/probe"]);
+    arguments.extend(sections);
+    c.call(&arguments)?.ok()?.json()
+}
+
+fn inherits_the_containers_process(c: &Context) -> Result<()> {
+    let config = Config::plain()
+        .env("FROM=config")
+        .set("/process/cwd", json!("/home"))
+        .set("/process/user", json!({"uid": 1000, "gid": 1001, "additionalGids": [9], "umask": 0o27}))
+        .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 88}]))
+        .set("/process/oomScoreAdj", json!(321))
+        .args(&["sleep", "1000"]);
+    let id = c.detached(&config)?;
+    let seen = probe(c, &id, &[], &["status", "environment", "cwd", "limits", "process", "session"])?;
+    same!(seen["cwd"], "/home", "cwd");
+    same!(seen["status"]["Uid"], "1000 1000 1000 1000", "Uid");
+    same!(seen["status"]["Gid"], "1001 1001 1001 1001", "Gid");
+    same!(seen["status"]["NoNewPrivs"], "1", "NoNewPrivs");
+    same!(seen["status"]["CapBnd"], "0000000020000420", "CapBnd");
+    same!(seen["limits"]["Max open files"], "77 88", "open files");
+    same!(seen["process"]["/proc/self/oom_score_adj"], "321", "oom_score_adj");
+    holds!(seen["environment"].to_string(), "FROM=config", "the environment");
+    ensure!(seen["session"]["pid"] != 1, "the pid {}", seen["session"]["pid"]);
+    c.delete(&id)
+}
+
+fn cwd(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    same!(probe(c, &id, &["--cwd", "/tmp"], &["cwd"])?["cwd"], "/tmp", "--cwd /tmp");
+    same!(probe(c, &id, &["--cwd=/etc"], &["cwd"])?["cwd"], "/etc", "--cwd=/etc");
+    c.delete(&id)
+}
+
+fn env(c: &Context) -> Result<()> {
+    let id = c.detached(&Config::plain().env("A=config").env("B=config").args(&["sleep", "1000"]))?;
+    let seen = probe(c, &id, &["-e", "A=flag", "--env", "C=flag", "-e", "C=later", "--env=D="], &["environment"])?;
+    let found: Vec<&str> = seen["environment"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for variable in ["A=flag", "B=config", "C=later", "D="] {
+        same!(found.iter().filter(|v| **v == variable).count(), 1, "{variable} in {found:?}");
+    }
+    ensure!(!found.contains(&"A=config") && !found.contains(&"C=flag"), "{found:?}");
+    c.delete(&id)
+}
+
+fn user(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let seen = probe(c, &id, &["--user", "1000:1001"], &["status", "environment"])?;
+    same!(seen["status"]["Uid"], "1000 1000 1000 1000", "Uid");
+    same!(seen["status"]["Gid"], "1001 1001 1001 1001", "Gid");
+    holds!(seen["environment"].to_string(), "HOME=/home/alice", "HOME");
+    let seen = probe(c, &id, &["-u", "1234"], &["status"])?;
+    same!(seen["status"]["Uid"], "1234 1234 1234 1234", "Uid");
+    same!(seen["status"]["Gid"], "0 0 0 0", "Gid");
+    for bad in ["alice", "-1", "4294967296", "4294967295", "1:", ":1", "1:x", "1:2:3", "0x10", "", " 1"] {
+        let output = c.call(&["exec", "--user", bad, &id, "true"])?;
+        ensure!(output.status != 0, "--user {bad:?} ended with 0");
+    }
+    c.delete(&id)
+}
+
+fn additional_groups(c: &Context) -> Result<()> {
+    let config = Config::plain().set("/process/user", json!({"uid": 0, "gid": 0, "additionalGids": [5]}));
+    let id = c.detached(&config.args(&["sleep", "1000"]))?;
+    let seen = probe(c, &id, &["-g", "10", "--additional-gids", "20"], &["status"])?;
+    same!(seen["status"]["Groups"], "5 10 20", "Groups");
+    c.delete(&id)
+}
+
+fn capabilities_are_added(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let seen = probe(c, &id, &["-c", "CAP_CHOWN", "--cap", "CAP_SETUID"], &["status"])?;
+    let mask = |name: &str| u64::from_str_radix(seen["status"][name].as_str().unwrap_or("x"), 16).unwrap_or(0);
+    for name in ["CapBnd", "CapEff", "CapPrm"] {
+        same!(mask(name), 0x2000_0420 | 1 | 1 << 7, "{name}");
+    }
+    same!(mask("CapInh"), 0, "CapInh (CVE-2022-29162)");
+    same!(mask("CapAmb"), 0, "CapAmb");
+    let output = c.call(&["exec", "--cap", "CAP_NONSENSE", &id, "true"])?;
+    ensure!(output.stderr.contains("CAP_NONSENSE"), "{output:?}");
+    c.delete(&id)
+}
+
+fn no_new_privileges(c: &Context) -> Result<()> {
+    let config = Config::plain().set("/process/noNewPrivileges", json!(false)).args(&["sleep", "1000"]);
+    let id = c.detached(&config)?;
+    same!(probe(c, &id, &[], &["status"])?["status"]["NoNewPrivs"], "0", "NoNewPrivs");
+    same!(probe(c, &id, &["--no-new-privs"], &["status"])?["status"]["NoNewPrivs"], "1", "NoNewPrivs");
+    c.delete(&id)
+}
+
+fn process_file(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let file = c.dir.join("process.json");
+    let process = json!({
+        "terminal": false,
+        "user": {"uid": 1000, "gid": 7, "additionalGids": [8, 9]},
+        "args": ["/probe", "status", "environment", "cwd", "limits", "arguments"],
+        "env": ["PATH=/bin", "ONLY=this"],
+        "cwd": "/tmp",
+        "capabilities": {"bounding": ["CAP_KILL"], "inheritable": ["CAP_KILL"], "permitted": ["CAP_KILL"],
+            "effective": ["CAP_KILL"], "ambient": ["CAP_KILL"]},
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 55, "hard": 66}],
+        "noNewPrivileges": true,
+    });
+    fs::write(&file, process.to_string())?;
+    for flag in ["--process", "-p"] {
+        let seen = c.call(&["exec", flag, &file.to_string_lossy(), &id])?.ok()?.json()?;
+        same!(seen["status"]["Uid"], "1000 1000 1000 1000", "Uid");
+        same!(seen["status"]["Groups"], "8 9", "Groups");
+        same!(seen["status"]["CapAmb"], "0000000000000020", "CapAmb");
+        same!(seen["cwd"], "/tmp", "cwd");
+        same!(seen["limits"]["Max open files"], "55 66", "open files");
+        holds!(seen["environment"].to_string(), "ONLY=this", "the environment");
+    }
+    c.delete(&id)
+}
+
+fn process_file_that_is_wrong(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let file = c.dir.join("process.json");
+    let path = file.to_string_lossy().into_owned();
+    for text in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"args\": [\"true\"]}",
+        "{\"cwd\": \"/\"}",
+        "{\"cwd\": \"/\", \"args\": []}",
+        "{\"cwd\": \"/\", \"args\": [\"true\"], \"user\": {\"uid\": \"0\"}}",
+        "{\"cwd\": \"relative\", \"args\": [\"true\"], \"user\": {\"uid\": 0, \"gid\": 0}}",
+    ] {
+        fs::write(&file, text)?;
+        c.call(&["exec", "--process", &path, &id])?.error(255, &["process.json"])?;
+    }
+    fs::remove_file(&file)?;
+    c.call(&["exec", "--process", &path, &id])?.error(255, &["process.json", "no such file or directory"])?;
+    same!(c.state(&id)?["status"], "running", "status");
+    c.delete(&id)
+}
+
+fn detached_with_a_pid_file(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let file = c.dir.join("exec.pid");
+    let path = file.to_string_lossy().into_owned();
+    c.call(&["exec", "-d", "--pid-file", &path, &id, "sleep", "1001"])?.ok()?;
+    let text = fs::read_to_string(&file)?;
+    ensure!(text.bytes().all(|b| b.is_ascii_digit()), "the pid file holds {text:?}");
+    holds!(kernel::command_line(text.parse()?), "sleep 1001", "the process of that pid");
+    let pids: Vec<u32> = serde_json::from_value(c.call(&["ps", "-f", "json", &id])?.ok()?.json()?)?;
+    ensure!(pids.contains(&text.parse()?), "{text} in {pids:?}");
+    // It is the caller's orphan, who reaps it.
+    same!(kernel::state_and_parent(text.parse()?).map(|(_, parent)| parent), Some(std::process::id()), "its parent");
+    // Also without --detach.
+    let file = c.dir.join("second.pid");
+    c.call(&["exec", "--pid-file", &file.to_string_lossy(), &id, "true"])?.ok()?;
+    ensure!(fs::read_to_string(&file)?.parse::<u32>().is_ok(), "the pid file of a foreground exec");
+    // Errors are told although nobody waits.
+    c.call(&["exec", "-d", &id, "nothing-here"])?.error(255, &["executable file not found in $PATH"])?;
+    c.delete(&id)
+}
+
+fn detached_processes_end_with_the_container(c: &Context) -> Result<()> {
+    for config in [Config::plain(), Config::plain().without_namespace("pid")] {
+        let id = c.detached(&config.args(&["sleep", "1000"]))?;
+        let file = c.dir.join("p");
+        c.call(&["exec", "-d", "--pid-file", &file.to_string_lossy(), &id, "sleep", "1001"])?.ok()?;
+        let pid: u32 = fs::read_to_string(&file)?.parse()?;
+        ensure!(kernel::alive(pid), "the process started");
+        c.delete(&id)?;
+        c.until("the process to be gone", || Ok(!kernel::alive(pid)))?;
+    }
+    Ok(())
+}
+
+fn links(pid: &str) -> Vec<(String, PathBuf)> {
+    ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_string(), fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?)))
+        .collect()
+}
+
+fn into_the_containers_namespaces(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let seen = probe(c, &id, &[], &["namespaces", "processes", "names", "root"])?;
+    for (name, link) in links(&c.pid(&id)?.to_string()) {
+        same!(seen["namespaces"][&name], json!(link), "the {name} namespace");
+    }
+    same!(seen["names"]["/proc/sys/kernel/hostname"], "box", "hostname");
+    let list: Vec<&str> = seen["processes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    ensure!(list.len() == 2 && list[0] == "1 sleep" && list[1].ends_with(" probe"), "processes {list:?}");
+    c.delete(&id)
+}
+
+fn into_a_user_namespace(c: &Context) -> Result<()> {
+    let id = c.detached(&Config::plain().user_namespace(100_000, 65_536).args(&["sleep", "1000"]))?;
+    let seen = probe(c, &id, &[], &["namespaces", "status", "process"])?;
+    for (name, link) in links(&c.pid(&id)?.to_string()) {
+        same!(seen["namespaces"][&name], json!(link), "the {name} namespace");
+    }
+    same!(seen["status"]["Uid"], "0 0 0 0", "Uid");
+    holds!(seen["process"]["/proc/self/uid_map"].to_string(), "100000", "uid_map");
+    c.delete(&id)
+}
+
+fn into_a_user_namespace_as_another_user(c: &Context) -> Result<()> {
+    let id = c.detached(&Config::plain().user_namespace(100_000, 65_536).args(&["sleep", "1000"]))?;
+    let seen = probe(c, &id, &["--user", "1000:1001", "-g", "5"], &["status"])?;
+    same!(seen["status"]["Uid"], "1000 1000 1000 1000", "Uid");
+    same!(seen["status"]["Gid"], "1001 1001 1001 1001", "Gid");
+    same!(seen["status"]["Groups"], "5", "Groups");
+    c.call(&["exec", "--user", "70000", &id, "true"])?.status(255)?;
+    c.delete(&id)
+}
+
+fn into_a_pid_namespace_by_path(c: &Context) -> Result<()> {
+    let other = c.sleeper()?;
+    let path = format!("/proc/{}/ns/pid", c.pid(&other)?);
+    let id = c.detached(&Config::plain().namespace("pid", Some(&path)).args(&["sleep", "1001"]))?;
+    let seen = probe(c, &id, &[], &["namespaces"])?;
+    same!(seen["namespaces"]["pid"], json!(fs::read_link(&path)?), "the pid namespace");
+    c.delete(&id)?;
+    same!(c.state(&other)?["status"], "running", "the other container");
+    c.delete(&other)
+}
+
+fn into_a_time_namespace(c: &Context) -> Result<()> {
+    let config = Config::plain().namespace("time", None);
+    let config = config.set("/linux/timeOffsets", json!({"boottime": {"secs": 172_800, "nanosecs": 0}}));
+    let id = c.detached(&config.args(&["sleep", "1000"]))?;
+    let seen = probe(c, &id, &[], &["namespaces"])?;
+    let link = fs::read_link(format!("/proc/{}/ns/time", c.pid(&id)?))?;
+    same!(seen["namespaces"]["time"], json!(link), "the time namespace");
+    let uptime = c.exec(&id, &["cat", "/proc/uptime"])?.ok()?.stdout;
+    ensure!(uptime.split(' ').next().unwrap_or("0").parse::<f64>()? > 172_800.0, "uptime {uptime}");
+    c.delete(&id)
+}
+
+/// The cgroup2 path of a process, as the host sees it.
+fn cgroup_of(pid: u32) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_string()
+}
+
+fn exec_detached(c: &Context, id: &str, flags: &[&str]) -> Result<u32> {
+    let file = c.dir.join("pid");
+    let path = file.to_string_lossy().into_owned();
+    let mut arguments = vec!["exec", "-d", "--pid-file", &*path];
+    arguments.extend(flags);
+    arguments.extend([id, "sleep", "1001"]);
+    c.call(&arguments)?.ok()?;
+    Ok(fs::read_to_string(&file)?.parse()?)
+}
+
+fn into_the_containers_cgroup(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let pid = exec_detached(c, &id, &[])?;
+    same!(cgroup_of(pid), cgroup_of(c.pid(&id)?), "the cgroup");
+    c.delete(&id)
+}
+
+fn into_a_cgroup_below(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let own = cgroup_of(c.pid(&id)?);
+    fs::create_dir(kernel::cgroup_root().join(own.trim_start_matches('/')).join("below"))?;
+    let pid = exec_detached(c, &id, &["--cgroup", "below"])?;
+    same!(cgroup_of(pid), format!("{own}/below"), "the cgroup");
+    for outside in ["..", "../..", "below/../../..", "/nowhere"] {
+        c.call(&["exec", "--cgroup", outside, &id, "true"])?.status(255)?;
+    }
+    c.delete(&id)
+}
+
+fn into_a_cgroup_that_has_become_an_inner_node(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let own = cgroup_of(c.pid(&id)?);
+    let folder = kernel::cgroup_root().join(own.trim_start_matches('/'));
+    fs::create_dir(folder.join("init"))?;
+    fs::write(folder.join("init/cgroup.procs"), c.pid(&id)?.to_string())?;
+    // An inner node takes no processes once it has controllers for children.
+    if kernel::controllers().iter().any(|name| name == "pids") {
+        let _ = fs::write(folder.join("cgroup.subtree_control"), "+pids");
+    }
+    let pid = exec_detached(c, &id, &[])?;
+    ensure!(cgroup_of(pid).starts_with(&own), "the cgroup {} lies below {own}", cgroup_of(pid));
+    c.delete(&id)?;
+    ensure!(!folder.exists(), "the cgroup is still there");
+    Ok(())
+}
+
+fn into_a_created_container(c: &Context) -> Result<()> {
+    let id = c.create(&Config::plain().args(&["sleep", "1000"]))?;
+    same!(c.exec(&id, &["hostname"])?.ok()?.stdout, "box\n", "hostname");
+    same!(c.state(&id)?["status"], "created", "status");
+    c.call(&["start", &id])?.ok()?;
+    c.delete(&id)
+}
+
+fn into_a_stopped_container_is_refused(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    c.call(&["kill", &id, "KILL"])?.ok()?;
+    c.await_status(&id, "stopped")?;
+    c.exec(&id, &["true"])?.error(255, &["container not running"])?;
+    c.call(&["exec", "-d", &id, "true"])?.error(255, &["container not running"])?;
+    c.delete(&id)
+}
+
+fn with_a_console_socket(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let socket = ConsoleSocket::bind(&c.dir)?;
+    let path = socket.path.to_string_lossy().into_owned();
+    let script = "tty; stty size; echo done; read line; echo got $line";
+    c.call(&["exec", "-d", "-t", "--console-socket", &path, &id, "sh", "-c", script])?.ok()?;
+    let (mut terminal, name) = socket.receive()?;
+    ensure!(name.contains("pts") || name.contains("ptmx"), "the message that came with it: {name:?}");
+    terminal.expect("/dev/pts/")?;
+    terminal.expect("done")?;
+    terminal.send("hello\n")?;
+    terminal.expect("got hello")?;
+    terminal.drain()?;
+    c.delete(&id)
+}
+
+fn a_terminal_needs_a_console_socket_when_detached(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let output = c.call(&["exec", "-d", "-t", &id, "true"])?.status(255)?;
+    holds!(output.stderr, "console", "the error");
+    let output = c.call(&["exec", "--console-socket", "/nowhere/socket", "-t", "-d", &id, "true"])?.status(255)?;
+    holds!(output.stderr, "console", "the error");
+    c.delete(&id)
+}
+
+fn preserved_descriptors(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    fs::write(c.dir.join("three"), "three\n")?;
+    let mut command = Command::new("bash");
+    command.args(["-c", "exec 3<../three 4</; exec \"$@\"", "bash"]).arg(&c.program);
+    command.arg("--root").arg(c.state_dir()).args(["exec", "--preserve-fds", "1", &id]);
+    command.args(["sh", "-c", "cat <&3; /probe descriptors"]);
+    c.surroundings(&mut command);
+    let output = c.finish(command)?.ok()?;
+    same!(output.lines()[0], "three", "descriptor 3");
+    let seen: Value = serde_json::from_str(output.lines()[1])?;
+    same!(seen["descriptors"].as_array().map_or(0, Vec::len), 4, "descriptors {seen}");
+    c.delete(&id)
+}
+
+fn only_three_descriptors(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let mut command = Command::new("bash");
+    command.args(["-c", "exec 3</etc/passwd 7</ 99</proc/self/ns/net; exec \"$@\"", "bash"]).arg(&c.program);
+    command.arg("--root").arg(c.state_dir()).args(["exec", &id, "/probe", "descriptors"]);
+    c.surroundings(&mut command);
+    let seen = c.finish(command)?.ok()?.json()?;
+    same!(seen["descriptors"].as_array().map_or(0, Vec::len), 3, "descriptors {seen}");
+    c.delete(&id)
+}
+
+fn forwards_signals(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let script = "trap 'echo term; exit 5' TERM; echo ready; while :; do sleep 0.05; done";
+    let running = c.spawn(&["exec", &id, "sh", "-c", script])?;
+    c.until("the process to be ready", || Ok(running.capture.stdout().contains("ready")))?;
+    crate::context::signal(running.pid(), rustix::process::Signal::TERM)?;
+    let output = running.finish()?.status(5)?;
+    holds!(output.stdout, "term", "what the process said");
+    same!(c.state(&id)?["status"], "running", "status of the container");
+    c.delete(&id)
+}
+
+fn flags_that_make_no_sense(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    for flags in [
+        &["--nonsense"] as &[&str],
+        &["--user"],
+        &["--preserve-fds", "x"],
+        &["--preserve-fds", "-1"],
+        &["--preserve-fds", "99999999999"],
+        &["--cwd", "relative"],
+        &["-g", "x"],
+        &["-g", "4294967295"],
+    ] {
+        let mut arguments = vec!["exec"];
+        arguments.extend(flags);
+        arguments.extend([&*id, "true"]);
+        let output = c.call(&arguments)?;
+        ensure!(output.status != 0 && !output.stderr.is_empty(), "{flags:?}: {output:?}");
+    }
+    let output = c.call(&["exec", &id])?;
+    ensure!(output.status != 0, "exec without a command: {output:?}");
+    c.delete(&id)
+}
+
+fn a_hundred_in_a_row(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    for number in 0..100 {
+        same!(c.exec(&id, &["echo", &number.to_string()])?.ok()?.stdout, format!("{number}\n"), "its output");
+    }
+    let pids: Vec<u32> = serde_json::from_value(c.call(&["ps", "-f", "json", &id])?.ok()?.json()?)?;
+    same!(pids.len(), 1, "processes left in the container");
+    c.delete(&id)
+}
+
+fn ten_at_once(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let mut running = Vec::new();
+    for number in 0..10 {
+        running.push(c.spawn(&["exec", &id, "sh", "-c", &format!("sleep 0.1; exit {number}")])?);
+    }
+    for (number, one) in running.into_iter().enumerate() {
+        one.finish()?.status(number as i32)?;
+    }
+    c.delete(&id)
+}
+
+fn words_after_the_command_are_its_own(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    same!(c.exec(&id, &["echo", "-d", "--user", "x", "-h"])?.ok()?.stdout, "-d --user x -h\n", "flags of the command");
+    c.delete(&id)
+}
+
+fn does_not_lead_the_containers_session(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let seen = probe(c, &id, &[], &["session"])?;
+    same!(seen["session"]["session"], json!(seen["session"]["pid"].to_string()), "a session of its own");
+    same!(seen["session"]["tty_nr"], "0", "controlling terminal");
+    c.delete(&id)
+}

@@ -1,0 +1,39 @@
+//! The table of all cases, by group.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::case::Case;
+use crate::context::Context;
+
+mod devices;
+mod escapes;
+mod exec;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod process;
+mod terminals;
+
+/// All cases, in the order in which they run.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    let groups = [
+        lifecycle::CASES,
+        namespaces::CASES,
+        mounts::CASES,
+        devices::CASES,
+        process::CASES,
+        terminals::CASES,
+        exec::CASES,
+        escapes::CASES,
+    ];
+    groups.into_iter().flatten()
+}
+
+/// The file in which the runtime keeps a container's record.
+fn record(context: &Context, id: &str) -> Result<PathBuf> {
+    let folder = context.state_dir().join(id);
+    let found = ["state.json", "status"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+    found.with_context(|| format!("no record in {}", folder.display()))
+}
