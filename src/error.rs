@@ -1,13 +1,14 @@
 //! An error is a sentence for a person: what was being done, to what, and what
 //! the kernel said; for a mistake in a document, where it stands.
 //!
-//! `Error` itself is two bytes: a receipt for a sentence kept in one of a few
+//! `Error` itself is one byte that is never zero: a receipt for a sentence kept in one of a few
 //! static slots, so that a `Result` fits a register and `?` costs a compare.
 //! A slot is claimed when the error is made and freed when it is dropped.
 //!
 //! Knows nothing of what the program does.
 
 use core::fmt::{self, Write};
+use core::num::NonZeroU8;
 use core::sync::atomic::{
     AtomicBool, AtomicU8, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -21,13 +22,14 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 /// A failure, described. `Display` gives the sentence, without a final stop.
 #[must_use = "an error that nobody reports or returns is lost"]
 pub struct Error {
-    /// Index into `SLOTS`, or `OVERFLOW`.
-    slot: u8,
+    /// Index into `SLOTS` plus one, or `OVERFLOW`. Never zero, so that a
+    /// `Result<()>` is one byte too.
+    slot: NonZeroU8,
 }
 
 // Host tests fail on many threads at once.
-const SLOTS_NUMBER: usize = if cfg!(test) { 256 - 1 } else { limits::ERRORS };
-const OVERFLOW: u8 = u8::MAX;
+const SLOTS_NUMBER: usize = if cfg!(test) { 256 - 2 } else { limits::ERRORS };
+const OVERFLOW: NonZeroU8 = NonZeroU8::MAX;
 
 /// The text is kept in atomics because that is what a shared static may hold
 /// without `unsafe`; whoever claimed the slot is its only user.
@@ -69,7 +71,7 @@ impl Error {
             if slot.used.compare_exchange(false, true, Acquire, Relaxed).is_ok() {
                 slot.length.store(0, Relaxed);
                 slot.errno.store(errno as usize, Relaxed);
-                let error = Error { slot: index as u8 };
+                let error = Error { slot: NonZeroU8::MIN.saturating_add(index as u8) };
                 error.append(message);
                 return error;
             }
@@ -92,7 +94,7 @@ impl Error {
     }
 
     fn slot(&self) -> Option<&'static Slot> {
-        SLOTS.get(usize::from(self.slot))
+        SLOTS.get(usize::from(self.slot.get()) - 1)
     }
 
     fn append(&self, message: fmt::Arguments<'_>) {
