@@ -33,6 +33,9 @@ fn record(text: &str) -> StateRecord<'_> {
         status: "created",
         cgroup: text,
         cgroup_inode: 77,
+        cgroup_made: true,
+        cgroup_existing: 2,
+        own_pid_namespace: true,
         started: true,
         terminal: false,
     }
