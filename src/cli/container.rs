@@ -90,8 +90,9 @@ pub fn kill(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> 
     const TERM: u32 = 15;
     let signal = match invocation.words().nth(1) {
         None => TERM,
-        Some(word) => words::signal_number(word.to_bytes())
-            .ok_or_else(|| fail!("unknown signal {}", Lossy(word.to_bytes())))?,
+        Some(word) => {
+            words::signal_number(word.to_bytes()).ok_or_else(|| fail!("unknown signal {}", Lossy(word.to_bytes())))?
+        }
     };
     let root = StateRoot::open(root, false)?;
     lifecycle::kill(root.as_ref(), invocation.id(), signal, workspace).map(|()| 0)

@@ -25,14 +25,19 @@ impl StateRootPath {
             Some(root) => [root.to_bytes(), b""],
             None if sys::process::geteuid().is_root() => [b"/run/ocinit", b""],
             None => {
-                let folder = environment.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"XDG_RUNTIME_DIR="));
+                let folder =
+                    environment.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"XDG_RUNTIME_DIR="));
                 let folder = folder.filter(|folder| !folder.is_empty());
-                [folder.ok_or_else(|| fail!("XDG_RUNTIME_DIR is not set: say with --root where to keep state"))?, b"/ocinit"]
+                [
+                    folder.ok_or_else(|| fail!("XDG_RUNTIME_DIR is not set: say with --root where to keep state"))?,
+                    b"/ocinit",
+                ]
             }
         };
         let mut path = Vec::new();
         for part in parts.into_iter().chain([b"\0".as_slice()]) {
-            path.extend_from_slice(part).map_err(|_| fail!("--root: longer than the limit of {} bytes", limits::PATH))?;
+            path.extend_from_slice(part)
+                .map_err(|_| fail!("--root: longer than the limit of {} bytes", limits::PATH))?;
         }
         Ok(StateRootPath(path))
     }

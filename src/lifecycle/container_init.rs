@@ -17,11 +17,11 @@ use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result};
 use crate::json::{PathBuffer, Text};
 use crate::namespace::flags;
-use crate::spec::record::List;
 use crate::rootfs::{self, HostDevices, MountContext, NullDevice};
+use crate::spec::record::List;
+use crate::sys;
 use crate::sys::fs::CWD;
 use crate::sys::process::{chdir, setsid};
-use crate::sys;
 use crate::{fail, identity, limits};
 
 /// Where the word to go comes from.
@@ -40,7 +40,7 @@ pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
         Ok(program) => match await_start(channel, &start) {
             Ok(starter) => tell(&starter, process::execute(&setup.process, program)),
             Err(WaitError::Signal(signal)) => 128 + signal as i32,
-            Err(WaitError::Failed(_)) => 1, // nobody is left to be told
+            Err(WaitError::Failed) => 1, // nobody is left to be told
         },
     };
     sys::exit(status)
@@ -161,7 +161,7 @@ fn restrict_root(setup: &Setup<'_>) -> Result<()> {
 /// The wait, first for the hand-over and then for the word to go. Gives the
 /// connection over which to say how execve went.
 fn await_start(parent: Channel, start: &Start) -> Result<Channel, WaitError> {
-    hand_over(&parent).map_err(WaitError::Failed)?;
+    hand_over(&parent).map_err(|_| WaitError::Failed)?;
     match start {
         Start::Gate(gate) => {
             // What closes it is the parent's end, soon.

@@ -188,9 +188,8 @@ struct Facts {
 
 impl Facts {
     fn new(request: &Request<'_>, bundle: &Bundle, root: &RootPath, arena: &mut Arena<'static>) -> Result<Facts> {
-        let text = |path: &'static CStr| {
-            path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())))
-        };
+        let text =
+            |path: &'static CStr| path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())));
         let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
         let mut created = heapless::String::new();
         rfc3339(seconds, nanoseconds, &mut created);

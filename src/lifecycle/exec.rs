@@ -118,13 +118,8 @@ pub fn exec(
     let caller = Caller::new(request.wishes, process.terminal)?;
     let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()))?;
     let of_container = namespaces.new | namespaces.joined();
-    let mut setup = Setup {
-        root: root_of(&init, of_container)?,
-        init: &init,
-        join: of_container & !flags::PID,
-        keyring,
-        process,
-    };
+    let mut setup =
+        Setup { root: root_of(&init, of_container)?, init: &init, join: of_container & !flags::PID, keyring, process };
     let cgroup = cgroup_of(&record, &init, request.cgroup)?;
     make(&mut setup, of_container, cgroup.as_ref(), &caller, warn)
 }
@@ -266,7 +261,7 @@ fn child(setup: &mut Setup<'_>, channel: Channel) -> ! {
                 Err(error) => tell(&channel, error),
             },
             Err(WaitError::Signal(signal)) => 128 + signal as i32,
-            Err(WaitError::Failed(_)) => 1, // nobody is left to be told
+            Err(WaitError::Failed) => 1, // nobody is left to be told
         },
     };
     sys::exit(status)

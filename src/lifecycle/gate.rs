@@ -56,7 +56,9 @@ impl Gate {
 pub enum WaitError {
     /// A signal, to die of.
     Signal(u32),
-    Failed(crate::error::Error),
+    /// The other side is gone, or the kernel refuses: nobody is left to be told
+    /// which.
+    Failed,
 }
 
 /// As [`Gate::wait`], for `run` and `exec`, where `Go` comes from the parent.
@@ -67,7 +69,7 @@ pub fn wait_for_parent(parent: &Channel) -> Result<(), WaitError> {
 /// Waits until `event` becomes readable and `take` finds in it what was waited
 /// for, or a signal comes.
 fn wait_for<T>(event: BorrowedFd<'_>, mut take: impl FnMut() -> Result<Option<T>>) -> Result<T, WaitError> {
-    let failed = |errno: Errno| WaitError::Failed(fail!(errno => "cannot wait for the start"));
+    let failed = |_: Errno| WaitError::Failed;
     let signals = sys::signalfd(SignalSet::ALL).map_err(failed)?;
     loop {
         let mut both =
@@ -83,7 +85,7 @@ fn wait_for<T>(event: BorrowedFd<'_>, mut take: impl FnMut() -> Result<Option<T>
             return Err(WaitError::Signal(signal));
         }
         if !both[0].revents().is_empty()
-            && let Some(found) = take().map_err(WaitError::Failed)?
+            && let Some(found) = take().map_err(|_| WaitError::Failed)?
         {
             return Ok(found);
         }

@@ -81,8 +81,8 @@ pub fn prepare_stdio(
 fn give_to(fd: BorrowedFd<'_>, uid: u32) -> Result<()> {
     let failed = |errno: Errno| fail!(errno => "cannot give standard input and output to user {uid}");
     let status = fstat(fd).map_err(failed)?;
-    let is_null = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
-        && status.st_rdev == fs::makedev(1, 3);
+    let is_null =
+        FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice && status.st_rdev == fs::makedev(1, 3);
     if is_null || status.st_uid == uid {
         return Ok(());
     }
@@ -96,11 +96,7 @@ fn give_to(fd: BorrowedFd<'_>, uid: u32) -> Result<()> {
 
 /// Becomes the user, in the working directory. Gives the path of the program
 /// in `buffer`. What only the kernel can still refuse is left to [`execute`].
-pub fn prepare<'b>(
-    plan: &mut ProcessPlan<'_>,
-    channel: &Channel,
-    buffer: &'b mut PathBuffer,
-) -> Result<&'b CStr> {
+pub fn prepare<'b>(plan: &mut ProcessPlan<'_>, channel: &Channel, buffer: &'b mut PathBuffer) -> Result<&'b CStr> {
     // With the right to go anywhere first: the user may lack it, and the engine
     // has chosen the folder. File systems may refuse root, so the user tries too.
     let entered = enter(plan.cwd);
@@ -148,7 +144,9 @@ fn warn_of(refused: Sets, channel: &Channel) -> Result<()> {
 
 fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
     match plan.view.cwd() {
-        Some(cwd) => cwd.value().os_error(errno.raw_os_error(), format_args!("cannot enter the working directory {cwd}")),
+        Some(cwd) => {
+            cwd.value().os_error(errno.raw_os_error(), format_args!("cannot enter the working directory {cwd}"))
+        }
         None => fail!(errno => "cannot enter the working directory {}", shown(plan.cwd)),
     }
 }

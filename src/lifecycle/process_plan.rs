@@ -149,7 +149,10 @@ impl<'a> ProcessPlan<'a> {
 
     /// What is to be executed: the first argument.
     pub fn program(&self) -> Result<&'static CStr> {
-        self.buffers.arguments.get(0).ok_or_else(|| self.view.value().error(format_args!("\"args\" is missing or empty")))
+        self.buffers
+            .arguments
+            .get(0)
+            .ok_or_else(|| self.view.value().error(format_args!("\"args\" is missing or empty")))
     }
 }
 

@@ -57,7 +57,9 @@ fn ended(child: &Process) -> Error {
                  or from outside"
             ),
             (Some(signal), _) => fail!("the container's process was ended by signal {signal} before it was ready"),
-            (None, status) => fail!("the container's process ended with status {} before it was ready", status.unwrap_or(0)),
+            (None, status) => {
+                fail!("the container's process ended with status {} before it was ready", status.unwrap_or(0))
+            }
         },
         _ => fail!("the container's process has disappeared before it was ready"),
     }

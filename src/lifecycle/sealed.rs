@@ -5,10 +5,10 @@
 //! can write to, not the host's binary.
 
 use crate::error::Result;
-use crate::{fail, limits};
-use crate::sys::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create, open};
 use crate::identity::FileIdentity;
+use crate::sys::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create, open};
 use crate::sys::{self, AsFd, Errno, Vector};
+use crate::{fail, limits};
 
 /// Goes on in a sealed copy: returns at once where this is one already, and
 /// otherwise starts the copy with the same arguments in this process's place.

@@ -20,7 +20,9 @@ use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::json::{Document, Text};
 use crate::spec::state::{RecordView, StateRecord};
-use crate::sys::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, renameat, unlinkat};
+use crate::sys::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, renameat, unlinkat,
+};
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OwnedFd, fs, io, process};
 
 /// Where the state of all containers is: `--root`.
@@ -52,7 +54,9 @@ impl StateRoot {
         };
         let status = fstat(&fd).map_err(|errno| fail!(errno => "cannot look at the state directory {shown}"))?;
         if status.st_uid != process::geteuid().as_raw() || status.st_mode & 0o022 != 0 {
-            return Err(fail!("the state directory {shown} belongs to another user or others may write to it: refused"));
+            return Err(fail!(
+                "the state directory {shown} belongs to another user or others may write to it: refused"
+            ));
         }
         Ok(Some(StateRoot { fd }))
     }
@@ -256,4 +260,3 @@ impl Folder<'_> {
         }
     }
 }
-
