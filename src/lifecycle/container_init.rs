@@ -17,7 +17,7 @@ use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result};
 use crate::json::{PathBuffer, Text};
 use crate::namespace::flags;
-use crate::rootfs::{self, HostDevices, MountContext, NullDevice};
+use crate::rootfs::{self, Deferred, HostDevices, MountContext, NullDevice};
 use crate::spec::record::List;
 use crate::sys;
 use crate::sys::fs::CWD;
@@ -66,8 +66,12 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring)?;
     set_names(setup)?;
-    set_root(setup)?;
+    let deferred = set_root(setup)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
+    // Nothing is made in the root file system from here on.
+    if let Some(deferred) = deferred {
+        deferred.make_read_only()?;
+    }
     restrict_root(setup)?;
     let program = process::prepare(&mut setup.process, channel, path)?;
     channel.send(Message::Ready)?;
@@ -97,8 +101,8 @@ fn set_names(setup: &Setup<'_>) -> Result<()> {
     }
 }
 
-/// Builds the root file system and enters it.
-fn set_root(setup: &Setup<'_>) -> Result<()> {
+/// Builds the root file system and enters it. Gives what is to become read-only.
+fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
     let linux = setup.config.linux();
     let devices = linux.map_or(List::empty(), |linux| linux.devices());
     // Nodes are made with the modes they are to have.
@@ -106,7 +110,7 @@ fn set_root(setup: &Setup<'_>) -> Result<()> {
     let host = HostDevices::collect(devices, setup.namespaces.has(flags::USER))?;
     if !setup.namespaces.has(flags::MOUNT) {
         rootfs::enter_by_chroot(setup.root.relative)?;
-        return rootfs::make_devices(devices, host);
+        return rootfs::make_devices(devices, host).map(|()| None);
     }
     let root = rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()))?;
     let cgroup = own_cgroup(setup)?;
@@ -120,7 +124,7 @@ fn set_root(setup: &Setup<'_>) -> Result<()> {
     if rootfs::sets_up_dev(&setup.config) {
         rootfs::make_devices(devices, host)?;
     }
-    deferred.make_read_only()
+    Ok(Some(deferred))
 }
 
 /// For a `cgroup` mount without a cgroup namespace: the container's own part of
@@ -145,11 +149,11 @@ fn restrict_root(setup: &Setup<'_>) -> Result<()> {
         return Ok(());
     }
     if let Some(linux) = setup.config.linux() {
+        rootfs::make_read_only(linux.readonly_paths())?;
         let masked = linux.masked_paths();
         if !masked.is_empty() {
             rootfs::mask(masked, &NullDevice::open()?)?;
         }
-        rootfs::make_read_only(linux.readonly_paths())?;
         rootfs::set_propagation(linux.rootfs_propagation())?;
     }
     match setup.config.root().and_then(|root| root.readonly()) {

@@ -13,33 +13,36 @@ use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd};
 use crate::{fail, limits};
 
 /// Copies what is in the folder `from` into the folder `to`, with owners, modes
-/// and times; the folder's own as well.
+/// and times. The folder's own are the new file system's business.
 ///
 /// # Errors
 /// What the kernel says of one file, or folders nested deeper than the limit.
 pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
-    // `from` is only a place so far: this opens it for reading.
-    copy_folder(from, c".", to, limits::COPY_UP_DEPTH)
+    // The new one is only a place so far: this opens it.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | FLAGS;
+    let to = openat(to, c".", flags, Mode::empty()).map_err(|errno| fail!(errno => "cannot open the new tmpfs"))?;
+    copy_entries(open_folder(from, c".")?.as_fd(), to.as_fd(), limits::COPY_UP_DEPTH)
 }
 
-fn copy_folder(parent: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, depth: usize) -> Result<()> {
-    let fail = |errno: Errno| fail!(errno => "cannot copy the folder {}", Lossy(name.to_bytes()));
+fn open_folder(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | FLAGS, Mode::empty())
+        .map_err(|errno| fail!(errno => "cannot open the folder {}", Lossy(name.to_bytes())))
+}
+
+fn copy_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> Result<()> {
     let Some(depth) = depth.checked_sub(1) else {
         return Err(fail!("folders are nested deeper than the limit of {}", limits::COPY_UP_DEPTH));
     };
-    let from = openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | FLAGS, Mode::empty()).map_err(fail)?;
-    let stat = fstat(&from).map_err(fail)?;
     let mut buffer = [MaybeUninit::uninit(); 1024]; // a name takes up to 280 bytes
-    let mut entries = RawDir::new(&from, &mut buffer);
+    let mut entries = RawDir::new(from, &mut buffer);
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(fail)?;
+        let entry = entry.map_err(|errno| fail!(errno => "cannot read a folder"))?;
         let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
+        if name != c"." && name != c".." {
+            copy_entry(from, name, to, depth)?;
         }
-        copy_entry(from.as_fd(), name, to, depth)?;
     }
-    finish(to, &stat).map_err(fail)
+    Ok(())
 }
 
 /// No link is followed, no device waited for.
@@ -52,8 +55,9 @@ fn copy_entry(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, depth: usiz
     match kind {
         FileType::Directory => {
             mkdirat(to, name, Mode::RWXU).map_err(fail)?;
-            let folder = openat(to, name, OFlags::RDONLY | OFlags::DIRECTORY | FLAGS, Mode::empty()).map_err(fail)?;
-            copy_folder(from, name, folder.as_fd(), depth)
+            let folder = open_folder(to, name)?;
+            copy_entries(open_folder(from, name)?.as_fd(), folder.as_fd(), depth)?;
+            finish(folder.as_fd(), &stat).map_err(fail)
         }
         FileType::RegularFile => copy_file(from, name, to).map_err(fail),
         FileType::Symlink => copy_link(from, name, to, &stat).map_err(fail),

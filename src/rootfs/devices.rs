@@ -9,8 +9,8 @@ use crate::json::PathBuffer;
 use crate::spec::linux::Device;
 use crate::spec::record::List;
 use crate::sys::fs::{
-    AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fstat, fstatfs, makedev, mknodat, openat,
-    statat, symlinkat, unlinkat,
+    Access, AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Stat, Uid, accessat, chownat, fstat, fstatfs, makedev,
+    mknodat, statat, symlinkat, unlinkat,
 };
 use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd};
 use crate::{fail, limits};
@@ -144,8 +144,7 @@ impl Node {
             made?;
         }
         if let Some(host) = host {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let place = openat(folder, name, flags, Mode::empty())?;
+            let place = resolve::open_name(folder, name)?;
             attach_at(host.as_fd(), place.as_fd())?;
             done_with(place);
             done_with(host);
@@ -167,8 +166,8 @@ pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices) -> Re
     // A node of the configuration's comes first: of the default ones only those
     // are made that are not there yet.
     make_configured(devices, host.configured)?;
-    let dev = open_dev()?;
-    let dev = dev.as_fd();
+    let folder = open_dev()?;
+    let dev = folder.as_fd();
     let mut clones = host.default.into_iter();
     for (path, name, major, minor) in DEFAULT {
         let kind = FileType::CharacterDevice;
@@ -177,9 +176,14 @@ pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices) -> Re
             .map_err(|errno| fail!(errno => "cannot make {}", crate::error::Lossy(path.to_bytes())))?;
     }
     for (name, target) in LINKS {
+        // A kernel may be built without it.
+        if name == c"core" && accessat(CWD, target, Access::EXISTS, AtFlags::empty()).is_err() {
+            continue;
+        }
         make_link(dev, name, target)
             .map_err(|errno| fail!(errno => "cannot make the link /dev/{}", crate::error::Lossy(name.to_bytes())))?;
     }
+    done_with(folder);
     Ok(())
 }
 
@@ -211,28 +215,13 @@ fn make_configured(devices: List<'_, Device<'static>>, clones: Vec<OwnedFd, { li
         let clone = if node.kind == FileType::Fifo { None } else { clones.next() };
         let fail = |errno: Errno| device.value().os_error(errno.raw_os_error(), format_args!("cannot make {path}"));
 
-        let (folder, name) = split(buffer.get_mut(..=length).unwrap_or(&mut [])).ok_or(Errno::INVAL).map_err(fail)?;
+        let (folder, name) =
+            resolve::split(buffer.get_mut(..=length).unwrap_or(&mut [])).ok_or(Errno::INVAL).map_err(fail)?;
         let folder = resolve::find_or_create(CWD, folder, Links::Follow).map_err(fail)?;
         node.make(folder.fd.as_fd(), name, clone).map_err(fail)?;
         done_with(folder.fd);
     }
     Ok(())
-}
-
-/// A path, with its NUL, as the folder and the name in it; a name that is one.
-fn split(path: &mut [u8]) -> Option<(&CStr, &CStr)> {
-    let slash = path.iter().rposition(|byte| *byte == b'/');
-    let Some(slash) = slash else {
-        return Some((c"/", CStr::from_bytes_until_nul(path).ok()?));
-    };
-    *path.get_mut(slash)? = 0;
-    let (folder, name) = path.split_at(slash + 1);
-    let name = CStr::from_bytes_until_nul(name).ok()?;
-    let folder = CStr::from_bytes_until_nul(folder).ok()?;
-    if name.is_empty() || name == c"." || name == c".." {
-        return None;
-    }
-    Some((if folder.is_empty() { c"/" } else { folder }, name))
 }
 
 /// Magic number of devpts (statfs(2)).

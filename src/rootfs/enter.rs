@@ -92,14 +92,14 @@ fn hide(place: &core::ffi::CStr) -> Result<(), Errno> {
     }
 }
 
-/// Sets what `rootfsPropagation` asks for, on `/`.
+/// Sets what `rootfsPropagation` asks for, on `/`, where `attach` has not done
+/// so already: a root can be shared, or unbindable, only once it is entered.
 ///
 /// # Errors
 /// The kernel refuses.
 pub fn set_propagation(propagation: Option<Text<'_>>) -> Result<()> {
     match options::propagation(propagation) {
-        // Private is what it is by now (`attach`).
-        None | Some((PRIVATE, _)) => Ok(()),
+        None | Some((PRIVATE | SLAVE, _)) => Ok(()),
         Some((kind, recursive)) => change_propagation(CWD, c"/", kind, recursive)
             .map_err(|errno| fail!(errno => "cannot set the propagation of the root file system")),
     }

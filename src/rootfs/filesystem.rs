@@ -1,7 +1,7 @@
 //! A new file system of any type: fsopen(2), its parameters, fsmount(2).
 
 use core::ffi::CStr;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use heapless::{String, Vec};
 
@@ -9,7 +9,7 @@ use crate::error::Lossy;
 use crate::json::{PathBuffer, Text};
 use crate::limits;
 use crate::spec::config::Mount;
-use crate::sys::fs::fstat;
+use crate::sys::fs::{Mode, OFlags, fstat, open};
 use crate::sys::mounts::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_reconfigure,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, mount,
@@ -93,10 +93,8 @@ impl Request<'_> {
             let source = source.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?; // see `fits_context`
             fsconfig_set_string(context, c"source", source)?;
         }
-        if let Some(folder) = covered
-            && !options::data(self.mount).any(|option| option.starts_with("mode="))
-        {
-            set_mode(context, folder)?;
+        if let Some(folder) = covered {
+            self.resemble(context, folder)?;
         }
         self.set_parameters(context, false)?;
         fsconfig_create(context)?;
@@ -115,6 +113,25 @@ impl Request<'_> {
             }
             Err(errno) => Err(Failure { errno, context: Some(context) }),
         }
+    }
+
+    /// Gives a tmpfs the mode of the folder that it covers; where it has the
+    /// contents too, the owner as well.
+    fn resemble(&self, context: BorrowedFd<'_>, folder: BorrowedFd<'_>) -> Result<(), Errno> {
+        let told = |key| options::data(self.mount).any(|option| option.starts_with(key));
+        if told("mode=") && !self.options.copy_up {
+            return Ok(());
+        }
+        let stat = fstat(folder)?;
+        if !told("mode=") {
+            set_number(context, c"mode", format_args!("{:04o}\0", stat.st_mode & 0o7777))?;
+        }
+        for (key, name, id) in [("uid=", c"uid", stat.st_uid), ("gid=", c"gid", stat.st_gid)] {
+            if self.options.copy_up && id != 0 && !told(key) {
+                set_number(context, name, format_args!("{id}\0"))?;
+            }
+        }
+        Ok(())
     }
 
     /// `existing`: what is to be off has to be said, too.
@@ -147,9 +164,7 @@ impl Request<'_> {
             && !options::data(self.mount).any(long)
     }
 
-    /// Mounts at `place` by mount(2), which takes a page of parameters. The
-    /// working directory is `place` afterwards, because mount(2) knows places by
-    /// path only.
+    /// Mounts at `place` by mount(2), which takes a page of parameters.
     pub fn mount(&self, place: BorrowedFd<'_>) -> Result<(), Errno> {
         let mut data: Vec<u8, { limits::PATH }> = Vec::new();
         let mut buffer: PathBuffer = [0; limits::PATH];
@@ -167,8 +182,13 @@ impl Request<'_> {
             Some(text) => text.c_str(&mut source).map_err(|_| Errno::NAMETOOLONG)?,
             None => c"none",
         };
+        // mount(2) knows places by path only, and this path is certain.
+        let before = open(c".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         fchdir(place)?;
-        mount(source, c".", self.kind, self.mount_flags(), data)
+        let result = mount(source, c".", self.kind, self.mount_flags(), data);
+        fchdir(&before)?;
+        done_with(before);
+        result
     }
 
     /// The options as mount(2) knows them.
@@ -224,12 +244,12 @@ fn bytes(text: Text<'_>) -> usize {
     text.chars().map(char::len_utf8).sum()
 }
 
-/// The mode of `folder`, as a parameter.
-fn set_mode(context: BorrowedFd<'_>, folder: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut text: String<8> = String::new();
-    write!(text, "{:04o}\0", fstat(folder)?.st_mode & 0o7777).map_err(|_| Errno::INVAL)?;
+/// `number` ends in NUL.
+fn set_number(context: BorrowedFd<'_>, key: &CStr, number: fmt::Arguments<'_>) -> Result<(), Errno> {
+    let mut text: String<16> = String::new();
+    text.write_fmt(number).map_err(|_| Errno::INVAL)?;
     let value = CStr::from_bytes_until_nul(text.as_bytes()).map_err(|_| Errno::INVAL)?;
-    fsconfig_set_string(context, c"mode", value)
+    fsconfig_set_string(context, key, value)
 }
 
 /// `key` or `key=value`.

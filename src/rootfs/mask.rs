@@ -1,5 +1,7 @@
 //! `maskedPaths` and `readonlyPaths`, carried out inside the root.
 
+use core::ffi::CStr;
+
 use crate::error::Result;
 use crate::fail;
 use crate::json::{PathBuffer, Text};
@@ -16,85 +18,95 @@ use super::devices::is_device;
 use super::options::RDONLY;
 use super::resolve::{self, Links};
 
-/// A descriptor of /dev/null that was seen to be it.
+/// /dev/null of the root, whose contents are not ours: seen to be it.
 pub struct NullDevice(OwnedFd);
 
 impl NullDevice {
-    /// Opens /dev/null of the root, whose contents are not ours.
+    /// Opens it. To be called inside the root.
     ///
     /// # Errors
     /// It is missing, behind a link, or something else.
     pub fn open() -> Result<NullDevice> {
         let fail = |errno: Errno| fail!(errno => "cannot use /dev/null of the root file system");
         let null = resolve::open(CWD, c"/dev/null", OFlags::PATH, Links::Refuse).map_err(fail)?;
-        let stat = fstat(&null).map_err(fail)?;
-        if !is_device(&stat, FileType::CharacterDevice, makedev(1, 3)) {
+        if !is_device(&fstat(&null).map_err(fail)?, FileType::CharacterDevice, makedev(1, 3)) {
             return Err(fail!("/dev/null of the root file system is not the null device"));
         }
         Ok(NullDevice(null))
     }
 }
 
-impl AsFd for NullDevice {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
+/// What is mounted over secrets.
+struct Covers<'a> {
+    /// For anything but a folder.
+    null: &'a NullDevice,
+    /// An empty folder, made when first needed: attached there, then cloned for
+    /// the others, since before Linux 6.15 only what is attached can be cloned.
+    empty: Option<OwnedFd>,
 }
 
-/// Makes each of `paths` unreadable: an empty folder over a folder, `null` over
-/// anything else. What is not there is no secret.
+/// Makes each of `paths` unreadable: an empty folder over a folder, /dev/null
+/// over anything else. What is not there is no secret.
 ///
 /// # Errors
 /// What the kernel says, with the place in the configuration.
 pub fn mask(paths: List<'_, Text<'static>>, null: &NullDevice) -> Result<()> {
-    // One empty folder for all: attached at the first, cloned for the others.
-    let mut empty: Option<OwnedFd> = None;
+    let mut covers = Covers { null, empty: None };
     for path in paths.iter() {
-        mask_one(path, null, &mut empty)
+        let mut buffer: PathBuffer = [0; limits::PATH];
+        covers
+            .mask(path.c_str(&mut buffer)?)
             .map_err(|errno| path.value().os_error(errno.raw_os_error(), format_args!("cannot mask {path}")))?;
     }
-    if let Some(empty) = empty {
+    if let Some(empty) = covers.empty {
         done_with(empty);
     }
     Ok(())
 }
 
-fn mask_one(path: Text<'_>, null: &NullDevice, empty: &mut Option<OwnedFd>) -> Result<(), Errno> {
-    let mut buffer: PathBuffer = [0; limits::PATH];
-    let path = path.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?;
-    // Whether it is a folder is said by whether it opens as one.
-    let place = match resolve::open(CWD, path, OFlags::PATH | OFlags::DIRECTORY, Links::Follow) {
-        Ok(folder) => {
-            match empty {
-                Some(first) => {
-                    let clone = clone_tree(first.as_fd(), c"", false)?;
-                    attach_at(clone.as_fd(), folder.as_fd())?;
-                    done_with(clone);
-                }
-                None => {
-                    let tree = empty_folder()?;
-                    attach_at(tree.as_fd(), folder.as_fd())?;
-                    *empty = Some(tree);
-                }
+impl Covers<'_> {
+    fn mask(&mut self, path: &CStr) -> Result<(), Errno> {
+        // Whether it is a folder is said by whether it opens as one.
+        let place = match resolve::open(CWD, path, OFlags::PATH | OFlags::DIRECTORY, Links::Follow) {
+            Ok(folder) => {
+                self.hide_folder(folder.as_fd())?;
+                folder
             }
-            folder
-        }
-        Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::NOTDIR) => match resolve::open(CWD, path, OFlags::PATH, Links::Follow) {
-            Ok(file) => {
-                let clone = clone_tree(null.as_fd(), c"", false)?;
-                attach_at(clone.as_fd(), file.as_fd())?;
-                done_with(clone);
-                file
-            }
-            // A file where a folder on the way should be: nothing is there.
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOTDIR) => match resolve::open(CWD, path, OFlags::PATH, Links::Follow) {
+                Ok(file) => {
+                    self.hide_file(file.as_fd())?;
+                    file
+                }
+                // A file where a folder on the way should be: nothing is there.
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+                Err(errno) => return Err(errno),
+            },
             Err(errno) => return Err(errno),
-        },
-        Err(errno) => return Err(errno),
-    };
-    done_with(place);
-    Ok(())
+        };
+        done_with(place);
+        Ok(())
+    }
+
+    fn hide_folder(&mut self, folder: BorrowedFd<'_>) -> Result<(), Errno> {
+        let Some(empty) = &self.empty else {
+            let empty = empty_folder()?;
+            attach_at(empty.as_fd(), folder)?;
+            self.empty = Some(empty);
+            return Ok(());
+        };
+        let clone = clone_tree(empty.as_fd(), c"", false)?;
+        attach_at(clone.as_fd(), folder)?;
+        done_with(clone);
+        Ok(())
+    }
+
+    fn hide_file(&mut self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let clone = clone_tree(self.null.0.as_fd(), c"", false)?;
+        attach_at(clone.as_fd(), file)?;
+        done_with(clone);
+        Ok(())
+    }
 }
 
 /// A detached tmpfs that nobody can write to.

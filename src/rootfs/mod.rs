@@ -8,7 +8,7 @@
 //! enter        the clone becomes /                      │ mount namespace,
 //! make_devices /dev                                     │ in this order
 //! bind_console /dev/console                             │
-//! mask, make_read_only, set_propagation, …              ┘
+//! make_read_only, mask, set_propagation, …              ┘
 //! ```
 //!
 //! Two rules hold throughout. Whatever the root file system could influence is

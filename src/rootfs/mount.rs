@@ -9,7 +9,7 @@ use crate::json::{PathBuffer, Text};
 use crate::limits;
 use crate::spec::config::Mount;
 use crate::spec::record::List;
-use crate::sys::fs::fstatfs;
+use crate::sys::fs::{fstat, fstatfs};
 use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, OwnedFd, mount_setattr};
 
 use super::copy_up;
@@ -51,8 +51,7 @@ impl Deferred {
     }
 }
 
-/// Carries out `mounts` inside `root`, in their order. May change the working
-/// directory.
+/// Carries out `mounts` inside `root`, in their order.
 ///
 /// # Errors
 /// The first that fails, with its place in the configuration.
@@ -158,9 +157,9 @@ impl Job<'_> {
         let covered = (is_tmpfs && existed).then_some(place.fd.as_fd());
         let tree = if request.fits_context() {
             let tree = request.create(covered).map_err(|failure| self.explained(failure))?;
-            if self.options.copy_up {
+            if self.options.copy_up && existed {
                 copy_up::copy(place.fd.as_fd(), tree.as_fd())
-                    .map_err(|error| error.context(format_args!("{}", self.failed_at(" (tmpcopyup)"))))?;
+                    .map_err(|error| self.mount.value().error(format_args!("{}: {error}", self.failed_at(""))))?;
             }
             self.attach(tree.as_fd(), place)?;
             tree
@@ -184,7 +183,11 @@ impl Job<'_> {
         let place = resolve::find(self.root.as_fd(), destination, Links::Follow);
         let place = place.map_err(|errno| self.failed(errno, ""))?;
         if self.options.bind.is_none() {
-            let request = filesystem::Request { mount: self.mount, kind: c"", options: self.options };
+            let mut options = self.options;
+            if self.mount.kind().is_some_and(|kind| kind.is("tmpfs")) {
+                options.super_set &= !Super::ReadOnly.bit(); // as below
+            }
+            let request = filesystem::Request { mount: self.mount, kind: c"", options };
             request.reconfigure(place.fd.as_fd()).map_err(|failure| self.explained(failure))?;
         }
         bind::set_attributes(place.fd.as_fd(), self.mount, &self.options)
@@ -200,7 +203,10 @@ impl Job<'_> {
             self.failed(errno, if mixed { "; one is a folder, the other is not" } else { "" })
         })?;
         done_with(place.fd);
-        if self.shared {
+        // A bind has its propagation already, but what is attached to a shared
+        // mount becomes shared. What was made new is private.
+        let is_new = self.options.bind.is_none();
+        if self.shared || is_new && options::propagations(self.mount).any(|(kind, _)| kind == options::UNBINDABLE) {
             for (kind, recursive) in options::propagations(self.mount) {
                 change_propagation(tree, c"", kind, recursive)
                     .map_err(|errno| self.failed(errno, "; setting its propagation"))?;
@@ -209,12 +215,17 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Keeps a place, unless a link has led into /proc, where the words of the
-    /// destination alone would have been refused.
+    /// Keeps a place, unless a link has led to where the words of the
+    /// destination alone would have been refused (check.rs).
     fn allowed(&self, place: Result<Place, Errno>) -> Result<Place> {
         let place = place.map_err(|errno| self.failed(errno, ""))?;
-        if place.by_link && is_procfs(place.fd.as_fd()) {
-            return Err(self.refused("a symbolic link leads into /proc, where nothing may be mounted"));
+        if place.by_link {
+            if is_procfs(place.fd.as_fd()) {
+                return Err(self.refused("a symbolic link leads into /proc, where nothing may be mounted"));
+            }
+            if same_file(place.fd.as_fd(), self.root.as_fd()).map_err(|errno| self.failed(errno, ""))? {
+                return Err(self.refused("a symbolic link leads to the root itself"));
+            }
         }
         Ok(place)
     }
@@ -251,6 +262,9 @@ impl Job<'_> {
             () if denied && is("sysfs") => " (it needs a network namespace of its own; a bind of /sys does not)",
             () if denied && is("mqueue") => " (it needs an ipc namespace of its own)",
             () if denied => " (this user namespace may not)",
+            () if failure.errno == Errno::INVAL && self.context.user_namespace => {
+                " (ids among its options must be mapped in this user namespace)"
+            }
             () => "",
         };
         let mut log: filesystem::Log = [0; 256];
@@ -279,6 +293,11 @@ impl core::fmt::Display for FailedAt<'_> {
         }
         f.write_str(self.more)
     }
+}
+
+fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let (a, b) = (fstat(a)?, fstat(b)?);
+    Ok(a.st_dev == b.st_dev && a.st_ino == b.st_ino)
 }
 
 fn is_procfs(fd: BorrowedFd<'_>) -> bool {

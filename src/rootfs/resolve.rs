@@ -9,8 +9,10 @@ use core::ffi::CStr;
 use heapless::Vec;
 
 use crate::limits;
-use crate::sys::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2, readlinkat_raw};
+use crate::sys::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, readlinkat_raw};
 use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd};
+
+use super::descriptor::done_with;
 
 /// Whether links may be followed on the way, and at its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,8 +86,25 @@ pub fn find_or_create(root: BorrowedFd<'_>, path: &CStr, links: Links) -> Result
 /// # Errors
 /// What mkdir(2) and mknod(2) give; ELOOP: more than 40 links, or one where
 /// none may be; EBUSY: the root itself.
-#[cold]
 pub fn create(root: BorrowedFd<'_>, path: &CStr, missing: Missing, links: Links) -> Result<Place, Errno> {
+    // Nearly always one folder is missing in one that is there, without a link
+    // on the way.
+    let mut buffer = [0u8; limits::PATH];
+    let copy = buffer.get_mut(..=path.count_bytes()).ok_or(Errno::NAMETOOLONG)?;
+    copy.copy_from_slice(path.to_bytes_with_nul());
+    if let Some((folder, name)) = split(copy)
+        && let Ok(parent) = open(root, folder, OFlags::PATH | OFlags::DIRECTORY, Links::Refuse)
+        && make(parent.as_fd(), name, missing).is_ok()
+    {
+        let fd = open_name(parent.as_fd(), name)?;
+        done_with(parent);
+        return Ok(Place { fd, by_link: false });
+    }
+    create_all(root, path, missing, links)
+}
+
+#[cold]
+fn create_all(root: BorrowedFd<'_>, path: &CStr, missing: Missing, links: Links) -> Result<Place, Errno> {
     let mut walk = Walk { done: Vec::new(), left: Vec::new() };
     walk.prepend(path.to_bytes())?;
     let mut here: Option<OwnedFd> = None; // `done`, opened; the root where it is empty
@@ -99,9 +118,7 @@ pub fn create(root: BorrowedFd<'_>, path: &CStr, missing: Missing, links: Links)
             continue;
         }
         let parent = here.as_ref().map_or(root, |fd| fd.as_fd());
-        // One component and no link followed: this cannot leave `parent`.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match crate::sys::fs::openat(parent, name.as_c_str(), flags, Mode::empty()) {
+        match open_name(parent, name.as_c_str()) {
             Ok(fd) if walk.take_link(fd.as_fd())? => {
                 links_left = links_left.checked_sub(1).ok_or(Errno::LOOP)?;
                 if links == Links::Refuse {
@@ -118,12 +135,9 @@ pub fn create(root: BorrowedFd<'_>, path: &CStr, missing: Missing, links: Links)
             }
             Err(Errno::NOENT) => {
                 tries_left = tries_left.checked_sub(1).ok_or(Errno::AGAIN)?;
-                let made = match missing {
-                    Missing::File if walk.is_last() => make_file(parent, name.as_c_str()),
-                    _ => mkdirat(parent, name.as_c_str(), Mode::from_raw_mode(0o755)),
-                };
-                if !matches!(made, Ok(()) | Err(Errno::EXIST)) {
-                    made?;
+                match make(parent, name.as_c_str(), if walk.is_last() { missing } else { Missing::Folder }) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno),
                 }
                 // Whatever is there now is looked at as if it always had been.
                 walk.prepend(name.to_bytes())?;
@@ -132,6 +146,36 @@ pub fn create(root: BorrowedFd<'_>, path: &CStr, missing: Missing, links: Links)
         }
     }
     Ok(Place { fd: here.ok_or(Errno::BUSY)?, by_link })
+}
+
+/// Opens one component and follows no link: this cannot leave `parent`.
+pub fn open_name(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn make(parent: BorrowedFd<'_>, name: &CStr, missing: Missing) -> Result<(), Errno> {
+    match missing {
+        Missing::File => make_file(parent, name),
+        Missing::Folder => mkdirat(parent, name, Mode::from_raw_mode(0o755)),
+    }
+}
+
+/// A path, with its NUL, as the folder and the name in it; `None`: it ends in
+/// something that is no name.
+pub fn split(path: &mut [u8]) -> Option<(&CStr, &CStr)> {
+    let Some(slash) = path.iter().rposition(|byte| *byte == b'/') else {
+        let name = CStr::from_bytes_until_nul(path).ok().filter(|name| is_name(name))?;
+        return Some((c"/", name));
+    };
+    *path.get_mut(slash)? = 0;
+    let (folder, name) = path.split_at_checked(slash + 1)?;
+    let name = CStr::from_bytes_until_nul(name).ok().filter(|name| is_name(name))?;
+    let folder = CStr::from_bytes_until_nul(folder).ok()?;
+    Some((if folder.is_empty() { c"/" } else { folder }, name))
+}
+
+fn is_name(name: &CStr) -> bool {
+    !matches!(name.to_bytes(), b"" | b"." | b"..")
 }
 
 /// An empty file for something to be mounted on, with the mode that runc gives.
