@@ -25,7 +25,8 @@
 //! ```text
 //! 5   cli                                      what a person or an engine starts
 //! 4   lifecycle                                create, start, exec, kill, delete, supervise
-//! 3   namespace rootfs cgroup identity terminal    one facility each
+//! 3   namespace rootfs cgroup identity
+//!     terminal network                         one facility each
 //! 2   spec                                     the OCI documents as typed views
 //! 1   json         sys                         text | kernel
 //! 0   error  limits
@@ -46,6 +47,7 @@ pub mod json;
 pub mod lifecycle;
 pub mod limits;
 pub mod namespace;
+pub mod network;
 pub mod rootfs;
 pub mod spec;
 pub mod sys;

@@ -78,7 +78,36 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
     unsafe { sys::param::init(stack.add(1 + *stack + 1).cast::<*mut u8>().cast_mut()) };
     // SAFETY: `start` runs once and nothing else names WORKSPACE.
     let workspace = unsafe { &mut *(&raw mut WORKSPACE) };
+    // SAFETY: as for `init` above.
+    if unsafe { is_set_user_id(stack.add(1 + *stack + 1)) } {
+        sys::exit(cli::refuse_set_user_id())
+    }
     sys::exit(cli::main(arguments, environment, workspace))
+}
+
+/// Whether the kernel gave the program rights that its caller lacks (getauxval(3),
+/// AT_SECURE).
+///
+/// # Safety
+/// `environment` is the kernel's envp, with the auxiliary vector behind it.
+unsafe fn is_set_user_id(environment: *const usize) -> bool {
+    const AT_NULL: usize = 0;
+    const AT_SECURE: usize = 23;
+    // SAFETY: NULL ends the environment, and AT_NULL the vector of pairs behind it.
+    unsafe {
+        let mut word = environment;
+        while *word != 0 {
+            word = word.add(1);
+        }
+        word = word.add(1);
+        while *word != AT_NULL {
+            if *word == AT_SECURE {
+                return *word.add(1) != 0;
+            }
+            word = word.add(2);
+        }
+    }
+    false
 }
 
 #[panic_handler]

@@ -22,14 +22,15 @@ pub fn wishes(invocation: &Invocation, environment: sys::Vector, foreground: boo
         console_socket: path(invocation, Flag::ConsoleSocket),
         pidfd_socket: path(invocation, Flag::PidfdSocket),
         pid_file: path(invocation, Flag::PidFile),
-        preserve_fds: invocation.number(Flag::PreserveFds).unwrap_or(0).saturating_add(listen_fds(environment)),
+        preserve_fds: invocation.number(Flag::PreserveFds).unwrap_or(0),
+        listen_fds: listen_fds(environment),
         detached: !foreground,
     }
 }
 
 /// Sockets that whoever started us has opened for the container's process
 /// (sd_listen_fds(3)).
-fn listen_fds(environment: sys::Vector) -> u32 {
+pub fn listen_fds(environment: sys::Vector) -> u32 {
     let value = environment.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"LISTEN_FDS="));
     value.and_then(words::number).unwrap_or(0)
 }

@@ -87,6 +87,13 @@ pub fn main(arguments: sys::Vector, environment: sys::Vector, workspace: &'stati
     }
 }
 
+/// Says that the program does not run with rights that its caller lacks (security
+/// rule R12): it would act for whoever calls it.
+pub fn refuse_set_user_id() -> i32 {
+    Log::stderr().error(&fail!("refused: the binary must not be set-user-ID, set-group-ID or have file capabilities"));
+    FAILED
+}
+
 /// What the kernel started the program with.
 #[derive(Clone, Copy)]
 pub struct Vectors {

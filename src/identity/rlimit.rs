@@ -27,13 +27,13 @@ const RESOURCES: [Resource; 16] = [
 
 const _: () = assert!(RlimitTypes::WORDS.len() == RESOURCES.len());
 
-/// Sets the limits of process `pid`, from outside: raising one takes the caller's
-/// rights, not the process's.
+/// Sets the limits of process `pid`, or of the caller. Raising one takes the
+/// caller's rights, not the process's.
 ///
 /// # Errors
 /// With the place: the kernel's. EPERM: a hard limit would be raised, which
 /// takes CAP_SYS_RESOURCE in the host's user namespace.
-pub fn set(pid: Pid, limits: List<'_, Rlimit<'static>>) -> Result<()> {
+pub fn set(pid: Option<Pid>, limits: List<'_, Rlimit<'static>>) -> Result<()> {
     for limit in limits.iter() {
         let Some(kind) = limit.kind() else { continue };
         let Some(resource) =
@@ -44,7 +44,7 @@ pub fn set(pid: Pid, limits: List<'_, Rlimit<'static>>) -> Result<()> {
         // The kernel's RLIM_INFINITY is the largest number too.
         let value = |number: Option<u64>| number.filter(|number| *number != u64::MAX);
         let new = Pair { current: value(limit.soft()), maximum: value(limit.hard()) };
-        prlimit(Some(pid), *resource, new)
+        prlimit(pid, *resource, new)
             .map_err(|errno| limit.value().os_error(errno.raw_os_error(), format_args!("cannot set {kind}")))?;
     }
     Ok(())

@@ -102,7 +102,7 @@ pub fn birth(namespaces: &Namespaces, cgroup: Option<&Cgroup>, channels: (&Chann
     let children = namespaces.joined() & (flags::PID | flags::TIME);
     let kept = match children {
         0 => None,
-        _ => Some(Kept::open(&open_procfs()?)?),
+        _ => Some(Kept::open()?),
     };
     namespace::enter(&namespaces.by_path, flags::PID | flags::TIME)?;
     let result = clone_process(&CloneRequest { flags: namespaces.clone_flags(), cgroup });

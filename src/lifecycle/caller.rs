@@ -19,10 +19,19 @@ pub struct Wishes {
     pub console_socket: Option<&'static CStr>,
     pub pidfd_socket: Option<&'static CStr>,
     pub pid_file: Option<&'static CStr>,
-    /// Descriptors from 3 on to pass to the process.
+    /// Descriptors from 3 on to pass to the process; behind `listen_fds` sockets
+    /// that it is to be told of (sd_listen_fds(3)).
     pub preserve_fds: u32,
+    pub listen_fds: u32,
     /// Nobody stays to relay a terminal: it must go over a console socket.
     pub detached: bool,
+}
+
+impl Wishes {
+    /// How many descriptors from 3 on the process gets.
+    pub fn all_fds(&self) -> u32 {
+        self.preserve_fds.saturating_add(self.listen_fds)
+    }
 }
 
 /// The sockets, connected: an engine that does not listen is noticed before
@@ -53,7 +62,7 @@ impl Caller {
             (false, true, Some(_)) => return Err(fail!("cannot use console socket if runtime will not detach")),
             _ => {}
         }
-        for number in 3..wishes.preserve_fds.saturating_add(3) {
+        for number in 3..wishes.all_fds().saturating_add(3) {
             fcntl_getfd(borrow_raw(number))
                 .map_err(|errno| fail!(errno => "cannot pass on descriptor {number} (--preserve-fds)"))?;
         }

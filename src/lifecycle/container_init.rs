@@ -22,7 +22,7 @@ use crate::spec::record::List;
 use crate::sys;
 use crate::sys::fs::CWD;
 use crate::sys::process::{chdir, setsid};
-use crate::{fail, identity, limits};
+use crate::{fail, identity, limits, network};
 
 /// Where the word to go comes from.
 pub enum Start {
@@ -32,10 +32,20 @@ pub enum Start {
     Parent,
 }
 
+impl Start {
+    /// The number from which on descriptors were opened by the child.
+    fn first_free(&self, channel: &Channel) -> u32 {
+        match self {
+            Start::Gate(gate) => process::first_free(&[channel.fd(), gate.fd()]),
+            Start::Parent => process::first_free(&[channel.fd()]),
+        }
+    }
+}
+
 /// The child's whole life. Never returns: what follows is the user's program.
 pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
     let mut path = [0; limits::PATH];
-    let status = match become_ready(setup, &channel, &mut path) {
+    let status = match become_ready(setup, &channel, start.first_free(&channel), &mut path) {
         Err(error) => tell(&channel, error),
         Ok(program) => match await_start(channel, &start) {
             Ok(starter) => tell(&starter, process::execute(&setup.process, program)),
@@ -56,10 +66,16 @@ pub fn tell(channel: &Channel, error: Error) -> i32 {
 }
 
 /// Everything up to the wait. Gives the program's path.
-fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut PathBuffer) -> Result<&'b CStr> {
+fn become_ready<'b>(
+    setup: &mut Setup<'_>,
+    channel: &Channel,
+    first_free: u32,
+    path: &'b mut PathBuffer,
+) -> Result<&'b CStr> {
     die_with_parent(channel)?;
-    chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
     setup.namespaces.finish()?;
+    // In its own mount namespace: one that was joined may have the bundle elsewhere.
+    chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
     if setup.namespaces.has(flags::USER) {
         become_root(setup, channel)?;
     }
@@ -73,7 +89,7 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
         deferred.make_read_only()?;
     }
     restrict_root(setup)?;
-    let program = process::prepare(&mut setup.process, channel, path)?;
+    let program = process::prepare(&mut setup.process, channel, first_free, path)?;
     channel.send(Message::Ready)?;
     Ok(program)
 }
@@ -87,13 +103,16 @@ fn become_root(setup: &Setup<'_>, channel: &Channel) -> Result<()> {
     die_with_parent(channel)
 }
 
-/// Host and domain name, and sysctls.
+/// Host and domain name, the loopback device, sysctls.
 fn set_names(setup: &Setup<'_>) -> Result<()> {
     if let Some(name) = setup.config.hostname().filter(|name| !name.is_empty()) {
         identity::set_hostname(name)?;
     }
     if let Some(name) = setup.config.domainname().filter(|name| !name.is_empty()) {
         identity::set_domainname(name)?;
+    }
+    if setup.namespaces.makes(flags::NETWORK) {
+        network::bring_loopback_up()?;
     }
     match setup.config.linux().map(|linux| linux.sysctl()) {
         Some(sysctls) if sysctls.iter().next().is_some() => identity::set_sysctls(&open_procfs()?, sysctls),

@@ -102,6 +102,7 @@ pub fn create(
     };
     let mut setup = decide(request, config, &bundle, root_path, buffers, hardened)?;
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
+    setup.process.warn_of_unknown(warn);
 
     let root = StateRoot::open(request.state_root, true)?;
     let root = root.ok_or_else(|| fail!("the state directory has disappeared"))?;
@@ -160,7 +161,8 @@ fn decide<'a>(
     };
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, buffers, hardened)?;
-    process.preserve_fds = request.wishes.preserve_fds;
+    process.pass_descriptors(&request.wishes)?;
+    process.limits_from_outside = namespaces.has(flags::USER);
     process.settle_environment();
     Ok(Setup { config, bundle: bundle.path, root, namespaces, process, keyring, no_pivot: request.no_pivot, cgroup })
 }
@@ -282,7 +284,7 @@ impl Making<'_> {
         Ok(Waiting { process, channel, terminal })
     }
 
-    /// The write-ahead record, the cgroup, the record of the cgroup.
+    /// The write-ahead record, the cgroup, and which one it was.
     fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
         let Some((path, text)) = &setup.cgroup else {
             return self.folder.write_record(&self.record, self.scratch).map(|()| None);
@@ -297,7 +299,9 @@ impl Making<'_> {
         // One that has come to be in between is not ours, whatever was absent.
         self.record.cgroup_made = created.made;
         self.record.cgroup_inode = created.cgroup.inode();
-        self.folder.write_record(&self.record, self.scratch)?;
+        if created.made {
+            self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
+        }
         match cgroup::attach_device_program(&created.cgroup, self.device_program) {
             Ok(()) => {}
             // In a user namespace no program can be loaded, nor any device be

@@ -5,6 +5,7 @@
 //! have been done before by a removal that was killed.
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
 use super::arena::Arena;
 use super::container::{self, Process, Status, wait_end};
@@ -13,10 +14,10 @@ use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
-use crate::fail;
 use crate::spec::state::StateRecord;
 use crate::sys::process::{WaitId, WaitIdOptions, waitid};
 use crate::sys::{self, AsFd};
+use crate::{fail, limits};
 
 /// SIGKILL.
 const KILL: u32 = 9;
@@ -44,11 +45,11 @@ pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut 
             if !force {
                 refuse_running(&record, id)?;
             }
-            clear(&record)?;
+            clear(&folder, &record)?;
         }
-        // Nothing is made before the record is written, and it is only ever
-        // replaced as a whole: without one there is only the folder.
-        Ok(None) | Err(_) if force => {}
+        // Without a record that can be read there is still what is written down
+        // of the cgroup, and all that was made is in it.
+        Ok(None) | Err(_) if force => clear_cgroup(&folder, None)?,
         Ok(None) => return Err(fail!("container {} was never finished: delete it with --force", Lossy(id.to_bytes()))),
         Err(error) => return Err(error),
     }
@@ -57,7 +58,7 @@ pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut 
 
 /// Undoes a container whose making has failed; we hold its lock.
 pub fn undo(folder: Folder<'_>, id: &CStr, record: &StateRecord<'_>) -> Result<()> {
-    clear(record)?;
+    clear(&folder, record)?;
     folder.remove(id)
 }
 
@@ -107,38 +108,50 @@ pub fn end_child(process: &Process) {
 }
 
 /// Ends the processes and removes the cgroup of a container.
-fn clear(record: &StateRecord<'_>) -> Result<()> {
+fn clear(folder: &Folder<'_>, record: &StateRecord<'_>) -> Result<()> {
     if !container::of_this_boot(record)? {
         return Ok(()); // all of it went with the boot
     }
     if let Some(init) = container::init(record)? {
         end(&init)?;
     }
-    if record.cgroup_made { clear_cgroup(record) } else { Ok(()) }
+    clear_cgroup(folder, Some(record))
 }
 
 /// Kills what lives in the cgroup and removes it, if it is the one we made.
-fn clear_cgroup(record: &StateRecord<'_>) -> Result<()> {
+fn clear_cgroup(folder: &Folder<'_>, record: Option<&StateRecord<'_>>) -> Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); limits::PATH];
+    let Some((inode, existing, path)) = folder.read_cgroup(&mut buffer)? else {
+        return record.map_or(Ok(()), clear_unwritten_cgroup);
+    };
     let hierarchy = Hierarchy::open()?;
-    let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
-    let existing = record.cgroup_existing as usize;
+    let path = CgroupPath::from_bytes(path)?;
     match hierarchy.lookup(&path)? {
-        Some(cgroup) if record.cgroup_inode == 0 => {
-            // The runtime was killed between making it and writing so down. It
-            // was absent before, so it is ours unless somebody was quick; and
-            // nothing of ours can live in it yet.
-            if cgroup.populated()? {
-                return Ok(());
-            }
-            cgroup.remove(&hierarchy, &path)?;
-        }
-        Some(cgroup) if cgroup.inode() == record.cgroup_inode => {
+        Some(cgroup) if cgroup.inode() == inode => {
             cgroup.kill_all_and_wait(PATIENCE as u32)?;
             cgroup.remove(&hierarchy, &path)?;
         }
         Some(_) => return Ok(()), // somebody else's by now
         None => {}
     }
-    hierarchy.remove_parents(&path, existing);
+    hierarchy.remove_parents(&path, existing as usize);
+    Ok(())
+}
+
+/// For a runtime that was killed between making the cgroup and writing so down.
+/// It was absent before, so it is ours unless somebody was quick; and nothing of
+/// ours can live in it yet.
+fn clear_unwritten_cgroup(record: &StateRecord<'_>) -> Result<()> {
+    if !record.cgroup_made {
+        return Ok(());
+    }
+    let hierarchy = Hierarchy::open()?;
+    let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
+    match hierarchy.lookup(&path)? {
+        Some(cgroup) if cgroup.populated()? => return Ok(()),
+        Some(cgroup) => cgroup.remove(&hierarchy, &path)?,
+        None => {}
+    }
+    hierarchy.remove_parents(&path, record.cgroup_existing as usize);
     Ok(())
 }

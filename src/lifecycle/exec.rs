@@ -16,7 +16,7 @@ use super::gate::{self, WaitError};
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
 use super::proc::ProcPath;
-use super::process::{self, die_with_parent};
+use super::process::{self, die_with_parent, first_free};
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::StateRoot;
@@ -86,7 +86,10 @@ pub fn exec(
     let folder = container::open(root.as_ref(), request.id)?;
     let record = container::record(&folder, request.id, &mut workspace.second, &mut arena)?;
     let (Status::Created | Status::Running, Some(init)) = container::status(&record)? else {
-        return Err(fail!("cannot exec in a container that is not running: {}", Lossy(request.id.to_bytes())));
+        return Err(fail!(
+            "cannot exec in a stopped container: container not running: {}",
+            Lossy(request.id.to_bytes())
+        ));
     };
     let text = folder.read(c"config.json", &mut workspace.document)?.unwrap_or(b"");
     let document = Document::parse("config.json", text)?;
@@ -113,11 +116,13 @@ pub fn exec(
     };
     let mut process = ProcessPlan::new(view, buffers, hardened)?;
     change(&mut process, &mut request.overrides, request.process.is_some())?;
-    process.preserve_fds = request.wishes.preserve_fds;
+    process.pass_descriptors(&request.wishes)?;
     process.settle_environment();
     let caller = Caller::new(request.wishes, process.terminal)?;
+    process.warn_of_unknown(warn);
     let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()))?;
     let of_container = namespaces.new | namespaces.joined();
+    process.limits_from_outside = of_container & flags::USER != 0;
     let mut setup =
         Setup { root: root_of(&init, of_container)?, init: &init, join: of_container & !flags::PID, keyring, process };
     let cgroup = cgroup_of(&record, &init, request.cgroup)?;
@@ -208,7 +213,7 @@ fn make(
     let kept = match of_container & flags::PID {
         0 => None,
         _ => {
-            let kept = Kept::open(&open_procfs()?)?;
+            let kept = Kept::open()?;
             namespace::enter_of(setup.init.pidfd.as_fd(), flags::PID)?;
             Some(kept)
         }
@@ -282,7 +287,7 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring)?;
     process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
-    let program = process::prepare(&mut setup.process, channel, path)?;
+    let program = process::prepare(&mut setup.process, channel, first_free(&[channel.fd()]), path)?;
     channel.send(Message::Ready)?;
     Ok(program)
 }

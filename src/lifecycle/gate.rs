@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::fail;
 use crate::limits;
 use crate::sys::event::{PollFd, PollFlags, poll};
+use crate::sys::fs::{Mode, fchmod};
 use crate::sys::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
 };
@@ -26,9 +27,16 @@ impl Gate {
     pub fn open(folder: BorrowedFd<'_>) -> Result<Gate> {
         let failed = |errno: Errno| fail!(errno => "cannot make the start gate");
         let socket = socket()?;
+        // Its mode becomes that of the file.
+        fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         bind(&socket, &address(folder)?).map_err(failed)?;
         listen(&socket, 1).map_err(failed)?;
         Ok(Gate(socket))
+    }
+
+    /// The socket.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 
     /// Waits for `start`, all signals being blocked.

@@ -14,7 +14,7 @@ use crate::identity::{self, Sets};
 use crate::json::PathBuffer;
 use crate::sys::fs::{self, FileType, Mode, fchown, fstat, mkdir};
 use crate::sys::process::{self, Gid, Uid};
-use crate::sys::{self, AsFd, BorrowedFd, Errno, SignalSet, thread};
+use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, SignalSet, thread};
 use crate::terminal::pty;
 use crate::{fail, limits};
 
@@ -94,18 +94,34 @@ fn give_to(fd: BorrowedFd<'_>, uid: u32) -> Result<()> {
     }
 }
 
+/// The number behind those of all `needed`.
+pub fn first_free(needed: &[BorrowedFd<'_>]) -> u32 {
+    needed.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).max().unwrap_or(2) + 1
+}
+
 /// Becomes the user, in the working directory. Gives the path of the program
 /// in `buffer`. What only the kernel can still refuse is left to [`execute`].
-pub fn prepare<'b>(plan: &mut ProcessPlan<'_>, channel: &Channel, buffer: &'b mut PathBuffer) -> Result<&'b CStr> {
+///
+/// `first_free`: descriptors from this number on are not needed any more.
+pub fn prepare<'b>(
+    plan: &mut ProcessPlan<'_>,
+    channel: &Channel,
+    first_free: u32,
+    buffer: &'b mut PathBuffer,
+) -> Result<&'b CStr> {
     // With the right to go anywhere first: the user may lack it, and the engine
     // has chosen the folder. File systems may refuse root, so the user tries too.
     let entered = enter(plan.cwd);
-    if let Some(mask) = plan.umask {
-        identity::set_umask(mask);
-    }
+    identity::set_umask(plan.umask.unwrap_or(0o022)); // what runc's users are used to
     add_home(plan, buffer)?;
     if plan.no_new_privileges {
         identity::no_new_privileges()?;
+    }
+    // The kernel takes the last right that this could need away with the user.
+    // Descriptors are few from here on, whatever their limit becomes.
+    sys::close_range(first_free).map_err(|errno| fail!(errno => "cannot close what is not needed any more"))?;
+    if !plan.limits_from_outside {
+        identity::set_rlimits(None, plan.view.rlimits())?;
     }
     identity::drop_bounding(&plan.capabilities)?;
     identity::set_user(plan.uid, plan.gid, plan.buffers.groups, false)?;

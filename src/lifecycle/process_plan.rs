@@ -1,8 +1,10 @@
 //! What the user's process is to be: everything that is known before it exists.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use super::arena::Arena;
+use super::caller::Wishes;
 use super::environment;
 use super::hardening::Hardened;
 use crate::error::{Lossy, Result};
@@ -43,6 +45,8 @@ pub struct ProcessPlan<'a> {
     pub preserve_fds: u32,
     /// Signals that whoever called us ignores.
     pub ignored_signals: SignalSet,
+    /// The process is in a user namespace, from where it cannot raise its limits.
+    pub limits_from_outside: bool,
     /// The file that we run from, which nobody may execute.
     pub own: FileIdentity,
     pub buffers: Buffers,
@@ -66,6 +70,7 @@ impl<'a> ProcessPlan<'a> {
             terminal: view.terminal() == Some(true),
             preserve_fds: 0,
             ignored_signals: hardened.ignored_signals,
+            limits_from_outside: false,
             own: hardened.own,
             buffers,
         };
@@ -124,6 +129,29 @@ impl<'a> ProcessPlan<'a> {
         match self.buffers.environment.push(variable) {
             true => Ok(()),
             false => Err(fail!("more environment variables than the limit of {}", limits::STRINGS)),
+        }
+    }
+
+    /// The descriptors that the process gets, and the variables that tell of them.
+    pub fn pass_descriptors(&mut self, wishes: &Wishes) -> Result<()> {
+        self.preserve_fds = wishes.all_fds();
+        if wishes.listen_fds == 0 {
+            return Ok(());
+        }
+        let mut number = heapless::String::<16>::new();
+        let _ = write!(number, "{}", wishes.listen_fds); // ten digits at most
+        let variable = self.buffers.arena.join(&[b"LISTEN_FDS=", number.as_bytes()])?;
+        self.add_variable(variable)?;
+        self.add_variable(c"LISTEN_PID=1")
+    }
+
+    /// Capabilities that nobody knows are a warning (config.md, "Linux Process").
+    pub fn warn_of_unknown(&self, warn: &mut dyn FnMut(&str)) {
+        for name in self.view.capabilities().iter().flat_map(Sets::unknown) {
+            let mut text = heapless::String::<128>::new();
+            // One that is longer than that is not worth repeating.
+            let _ = write!(text, "unknown capability {name}");
+            warn(&text);
         }
     }
 

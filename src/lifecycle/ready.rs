@@ -66,12 +66,16 @@ fn ended(child: &Process) -> Error {
 }
 
 /// What the parent has to do to the process because the process itself may lack
-/// the right to: its limits, and its place in the queue of the OOM killer.
+/// the right to: its place in the queue of the OOM killer, and its limits where
+/// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
         identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
     }
-    identity::set_rlimits(child.pid, plan.view.rlimits())
+    match plan.limits_from_outside {
+        true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
+        false => Ok(()),
+    }
 }
 
 /// Lets the process go on to its program.

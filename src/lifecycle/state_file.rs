@@ -5,6 +5,7 @@
 //!   ID/               0700; its existence is what makes the id taken; locked while it changes
 //!     state.json      the record, always replaced as a whole
 //!     config.json     the configuration as it was at `create`, for `exec`
+//!     cgroup          which cgroup was made for it: a link to "INODE EXISTING PATH"
 //!     start.sock      the start gate, see `gate`
 //! ```
 //!
@@ -13,6 +14,8 @@
 //! between, `delete --force` finds what there is to clear up.
 
 use core::ffi::CStr;
+use core::fmt::Write;
+use core::mem::MaybeUninit;
 
 use super::arena::Arena;
 use super::proc::read_all;
@@ -21,7 +24,8 @@ use crate::fail;
 use crate::json::{Document, Text};
 use crate::spec::state::{RecordView, StateRecord};
 use crate::sys::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, renameat, unlinkat,
+    AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, readlinkat_raw, renameat, symlinkat,
+    unlinkat,
 };
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OwnedFd, fs, io, process};
 
@@ -82,7 +86,8 @@ impl StateRoot {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(&self.fd, id, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(Folder { root: self.fd.as_fd(), fd })),
-            Err(Errno::NOENT) => Ok(None),
+            // A file or a link of that name is nothing of ours.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(errno) => Err(fail!(errno => "cannot open the state directory of {}", Lossy(id.to_bytes()))),
         }
     }
@@ -90,7 +95,7 @@ impl StateRoot {
     /// Calls `each` with the name of every folder.
     pub fn for_each(&self, mut each: impl FnMut(&CStr) -> Result<()>) -> Result<()> {
         let failed = |errno: Errno| fail!(errno => "cannot list the state directory");
-        let mut buffer = [core::mem::MaybeUninit::uninit(); 4096];
+        let mut buffer = [MaybeUninit::uninit(); 4096];
         let fd = openat(&self.fd, c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
         let mut entries = RawDir::new(fd, &mut buffer);
         while let Some(entry) = entries.next() {
@@ -169,6 +174,33 @@ impl Folder<'_> {
         }
     }
 
+    /// Writes down which cgroup was made: in one call that is done or not done,
+    /// and beside the record, so that not even a damaged one hides it.
+    pub fn write_cgroup(&self, inode: u64, existing: u32, path: &str) -> Result<()> {
+        let mut text = heapless::String::<{ crate::limits::PATH }>::new();
+        write!(text, "{inode} {existing} {path}\0")
+            .map_err(|_| fail!("the path of the cgroup is too long to be written down: {path}"))?;
+        let text = CStr::from_bytes_until_nul(text.as_bytes()).unwrap_or(c"");
+        symlinkat(text, &self.fd, c"cgroup").map_err(|errno| fail!(errno => "cannot write down the container's cgroup"))
+    }
+
+    /// What [`Folder::write_cgroup`] wrote: inode, existing, path. `None` where it
+    /// wrote nothing.
+    pub fn read_cgroup<'b>(&self, buffer: &'b mut [MaybeUninit<u8>]) -> Result<Option<(u64, u32, &'b [u8])>> {
+        let text = match readlinkat_raw(&self.fd, c"cgroup", buffer) {
+            Ok((text, _)) => &*text,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(fail!(errno => "cannot read which cgroup the container has")),
+        };
+        let mut parts = text.splitn(3, |byte| *byte == b' ');
+        let mut number = || core::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
+        let (inode, existing) = (number(), number());
+        match (inode, existing, parts.next()) {
+            (Some(inode), Some(existing), Some(path)) => Ok(Some((inode, existing as u32, path))),
+            _ => Err(fail!("what is written down of the container's cgroup makes no sense")),
+        }
+    }
+
     /// Replaces the record. `scratch`: room for its text.
     pub fn write_record(&self, record: &StateRecord<'_>, scratch: &mut [u8]) -> Result<()> {
         let length = record.write(scratch)?;
@@ -244,11 +276,11 @@ impl Folder<'_> {
         }
     }
 
-    /// Removes the folder and what is in it; the record last, so that a removal
-    /// that is cut short can be found and finished.
+    /// Removes the folder and what is in it. A removal that is cut short is
+    /// finished by the next.
     pub fn remove(self, id: &CStr) -> Result<()> {
         let failed = |errno: Errno| fail!(errno => "cannot remove the state directory of {}", Lossy(id.to_bytes()));
-        for name in [c"start.sock", c"config.json", c"state.json.new", c"state.json"] {
+        for name in [c"start.sock", c"config.json", c"state.json.new", c"state.json", c"cgroup"] {
             match unlinkat(&self.fd, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(failed(errno)),

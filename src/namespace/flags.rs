@@ -1,8 +1,6 @@
 //! The types of namespaces: the specification's words, the kernel's flags, and
 //! what a list of them asks for.
 
-use core::ffi::CStr;
-
 use heapless::Vec;
 
 use crate::error::Result;
@@ -25,20 +23,18 @@ pub struct Type {
     pub flag: u64,
     /// The specification's name of it.
     pub word: &'static str,
-    /// Its file below /proc of the calling process (namespaces(7)).
-    pub file: &'static CStr,
 }
 
 /// All of them.
 pub const TYPES: [Type; 8] = [
-    Type { flag: MOUNT, word: "mount", file: c"self/ns/mnt" },
-    Type { flag: PID, word: "pid", file: c"self/ns/pid" },
-    Type { flag: NETWORK, word: "network", file: c"self/ns/net" },
-    Type { flag: UTS, word: "uts", file: c"self/ns/uts" },
-    Type { flag: IPC, word: "ipc", file: c"self/ns/ipc" },
-    Type { flag: USER, word: "user", file: c"self/ns/user" },
-    Type { flag: CGROUP, word: "cgroup", file: c"self/ns/cgroup" },
-    Type { flag: TIME, word: "time", file: c"self/ns/time" },
+    Type { flag: MOUNT, word: "mount" },
+    Type { flag: PID, word: "pid" },
+    Type { flag: NETWORK, word: "network" },
+    Type { flag: UTS, word: "uts" },
+    Type { flag: IPC, word: "ipc" },
+    Type { flag: USER, word: "user" },
+    Type { flag: CGROUP, word: "cgroup" },
+    Type { flag: TIME, word: "time" },
 ];
 
 /// The word for one flag.

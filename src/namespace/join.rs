@@ -4,13 +4,13 @@ use core::ffi::CStr;
 
 use heapless::Vec;
 
-use super::flags::{self, TYPES};
-use crate::error::{Lossy, Result};
+use super::flags;
+use crate::error::Result;
 use crate::fail;
 use crate::json::{PathBuffer, Text};
-use crate::sys::fs::{Mode, OFlags, fstat, open as open_path};
+use crate::sys::fs::{Mode, OFlags, open as open_path};
 use crate::sys::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
-use crate::sys::{AsFd, BorrowedFd, CloneFlags, Errno, OwnedFd, Procfs, namespace_type};
+use crate::sys::{AsFd, BorrowedFd, CloneFlags, Errno, OwnedFd, namespace_type};
 
 // The pure table and the wrappers of the system calls speak of the same bits.
 const _: () = assert!(
@@ -50,18 +50,6 @@ pub fn open(path: Text<'_>, flag: u64, buffer: &mut PathBuffer) -> Result<Opened
         }
         Err(_) => Err(path.error(format_args!("{path} is not a namespace"))),
     }
-}
-
-/// Whether an opened namespace is the one that the caller is in.
-///
-/// # Errors
-/// The kernel's.
-pub fn is_own(procfs: &Procfs, namespace: &Opened) -> Result<bool> {
-    let Some(kind) = TYPES.iter().find(|kind| kind.flag == namespace.flag) else { return Ok(false) };
-    let failed = |errno: Errno| fail!(errno => "cannot look at the own {} namespace", kind.word);
-    let own = procfs.open_file(kind.file, OFlags::RDONLY).and_then(fstat).map_err(failed)?;
-    let other = fstat(&namespace.fd).map_err(failed)?;
-    Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// Enters those of `namespaces` whose flag is in `which`.
@@ -124,14 +112,14 @@ impl Kept {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open(procfs: &Procfs) -> Result<Kept> {
-        let own = |path: &CStr| procfs.open_file(path, OFlags::RDONLY);
-        let failed = |path: &CStr, errno: Errno| fail!(errno => "cannot open /proc/{}", Lossy(path.to_bytes()));
-        let pid = own(c"self/ns/pid").map_err(|errno| failed(c"self/ns/pid", errno))?;
-        let time = match own(c"self/ns/time") {
+    pub fn open() -> Result<Kept> {
+        let own = |path: &CStr| open_path(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let failed = |errno: Errno| fail!(errno => "cannot open the own namespaces");
+        let pid = own(c"/proc/self/ns/pid").map_err(failed)?;
+        let time = match own(c"/proc/self/ns/time") {
             Ok(time) => Some(time),
             Err(Errno::NOENT) => None,
-            Err(errno) => return Err(failed(c"self/ns/time", errno)),
+            Err(errno) => return Err(failed(errno)),
         };
         Ok(Kept { pid, time })
     }

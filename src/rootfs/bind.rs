@@ -8,7 +8,7 @@ use crate::sys::fs::{FileType, fstat};
 use crate::sys::{Attributes, BorrowedFd, Errno, OwnedFd, mount_setattr};
 
 use super::descriptor::clone_tree;
-use super::options::{self, ATIME, Bind, Change, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, Options, RDONLY};
+use super::options::{self, Bind, Change, Options};
 use super::resolve::Missing;
 
 /// A detached clone of the bind's source, from `bundle` if it is relative.
@@ -53,37 +53,16 @@ pub fn kind_of(tree: BorrowedFd<'_>) -> Result<Missing, Errno> {
     Ok(if is_folder { Missing::Folder } else { Missing::File })
 }
 
-/// Gives a bind's mounts the attributes and the propagation that are asked for.
+/// Gives a bind's mounts the attributes and the propagation that are asked for;
+/// what is not spoken of stays as it is at the source.
 ///
 /// # Errors
 /// EPERM: an attribute would go that this user namespace may not take away.
 pub fn set_attributes(tree: BorrowedFd<'_>, mount: &Mount<'_>, options: &Options) -> Result<(), Errno> {
-    let exact = exactly(options.attributes);
-    match change(tree, mount, options, exact) {
-        Err(Errno::PERM) if exact != options.attributes => change(tree, mount, options, options.attributes),
-        result => result,
-    }
-}
-
-/// mount(2), MS_REMOUNT | MS_BIND, which is how a bind has always got its
-/// attributes: one that is not named is gone, as soon as any is. The
-/// access-time settings are one group of their own.
-fn exactly(asked: Change) -> Change {
-    if asked.set == 0 {
-        return asked;
-    }
-    let mut clear = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
-    if asked.clear & ATIME != 0 || asked.set & NODIRATIME != 0 {
-        clear |= ATIME | NODIRATIME;
-    }
-    Change { set: asked.set, clear: asked.clear | clear }
-}
-
-fn change(tree: BorrowedFd<'_>, mount: &Mount<'_>, options: &Options, attributes: Change) -> Result<(), Errno> {
     let mut steps = Steps { tree, single: options.bind != Some(Bind::Recursive), next: None };
     let of = |change: Change| Attributes { set: change.set, clear: change.clear, propagation: 0 };
-    if !attributes.is_empty() {
-        steps.add(of(attributes), false)?;
+    if !options.attributes.is_empty() {
+        steps.add(of(options.attributes), false)?;
     }
     if !options.recursive.is_empty() {
         steps.add(of(options.recursive), true)?;

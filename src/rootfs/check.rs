@@ -76,7 +76,7 @@ fn check_place(mount: &Mount<'_>, destination: Text<'_>, options: &Options) -> R
     match place.strip_prefix(b"/proc") {
         // A bind's source is looked at when it is opened.
         Some(b"") if is_proc || options.bind.is_some() || options.remount => Ok(()),
-        Some(b"") => Err(destination.error(format_args!("only a proc file system may be mounted here"))),
+        Some(b"") => Err(destination.error(format_args!("only a proc file system may be mounted at /proc"))),
         Some([b'/', ..]) if !PROC_FILES.iter().any(|file| file.as_bytes() == place) && !options.remount => {
             // What is written through /proc when a container starts, and what
             // it says of itself, must not be a stranger's.
@@ -213,7 +213,7 @@ mod tests {
             (r#""destination":"/a""#, Some(r#"mounts[0]: "type" is missing"#)),
             (r#""destination":"/a","type":"bind""#, Some(r#"mounts[0]: a bind without "source""#)),
             (r#""destination":"/a","type":"bind","source":"""#, Some("source: an empty path")),
-            (r#""destination":"/proc","type":"tmpfs""#, Some("only a proc file system may be mounted here")),
+            (r#""destination":"/proc","type":"tmpfs""#, Some("only a proc file system may be mounted at /proc")),
             (r#""destination":"/x/../proc/sys","type":"tmpfs""#, Some("nothing may be mounted inside /proc here")),
             (r#""destination":"/a","type":"proc","options":["tmpcopyup"]"#, Some(r#""tmpcopyup" is for a tmpfs"#)),
             (r#""destination":"/a","options":["rboud","bind"]"#, Some(r#"unknown option "rboud" for a bind"#)),

@@ -150,6 +150,8 @@ const WORDS: &[(&str, Effect)] = &[
     ("tmpcopyup", Effect::CopyUp),
     // Whether the kernel writes to its log when mounting fails: fsopen(2) gives
     // the messages to us instead.
+    ("acl", Effect::Nothing), // MS_POSIXACL: file systems that have ACLs set it themselves
+    ("noacl", Effect::Nothing),
     ("silent", Effect::Nothing),
     ("loud", Effect::Nothing),
     // "Use the default options" (mount(8)): they are what is there anyway.

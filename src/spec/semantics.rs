@@ -289,7 +289,7 @@ fn cgroups_path(path: Text<'_>) -> Result<()> {
 /// Masked and read-only paths. Relative ones are taken from `/`, as runc does.
 fn covered_paths(linux: &Linux<'_>, paths: List<'_, Text<'static>>) -> Result<()> {
     for text in paths.iter() {
-        path(text, Absolute::May)?;
+        path(text, Absolute::Must)?;
         if namespace(linux, "mount").is_none() {
             return Err(text.error(format_args!("needs a mount namespace, which \"linux.namespaces\" does not list")));
         }

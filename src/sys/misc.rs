@@ -8,6 +8,15 @@ use rustix::io::Errno;
 use super::clone::CloneFlags;
 use super::raw::syscall;
 
+/// `int close_range(unsigned first, ~0U, 0);` close_range(2): closes all
+/// descriptors from `first` on.
+pub fn close_range(first: u32) -> Result<(), Errno> {
+    // SAFETY: only integers; no owner of such a descriptor is left that would
+    // use or close it: the callers have let go of them on purpose.
+    unsafe { syscall!(__NR_close_range, first, u32::MAX, 0) }?;
+    Ok(())
+}
+
 /// `int close_range(unsigned first, ~0U, CLOSE_RANGE_CLOEXEC);` close_range(2):
 /// all descriptors from `first` on will close at the next execve(2).
 pub fn close_range_on_exec(first: u32) -> Result<(), Errno> {
