@@ -49,6 +49,7 @@ pub struct Mount {
     pub make_target: bool,
     /// `MOUNT_ATTR_*`
     pub flags: u32,
+    /// Name and value; a flag has an empty one.
     pub options: &'static [(&'static CStr, &'static CStr)],
 }
 
@@ -91,8 +92,15 @@ const SHM: Mount = Mount {
 };
 const MQUEUE: Mount =
     Mount { name: c"mqueue", source: c"mqueue", target: c"dev/mqueue", make_target: true, flags: NOTHING, ..PROC };
-const SYS: Mount =
-    Mount { name: c"sysfs", source: c"sysfs", target: c"sys", flags: NOTHING | MOUNT_ATTR_RDONLY, ..PROC };
+const SYS: Mount = Mount {
+    name: c"sysfs",
+    source: c"sysfs",
+    target: c"sys",
+    flags: NOTHING | MOUNT_ATTR_RDONLY,
+    // The file system itself too, as runtimes have it.
+    options: &[(c"ro", c"")],
+    ..PROC
+};
 const OWN_CGROUP: Mount =
     Mount { kind: Kind::OwnCgroup, target: c"sys/fs/cgroup", flags: NOTHING | MOUNT_ATTR_RDONLY, ..PROC };
 const CGROUP: Mount =

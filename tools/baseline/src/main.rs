@@ -7,8 +7,8 @@
 //! safe against a hostile root file system: those are what a runtime is for,
 //! and this is what a runtime is measured against. Its calls are those that no
 //! program could leave out for the same container: nothing is asked of the
-//! kernel that the bundle already says, and no descriptor is closed that
-//! execve closes anyway.
+//! kernel that the bundle already says, and no descriptor is closed before all
+//! are.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "it is nothing but system calls")]
@@ -179,6 +179,7 @@ fn container(bundle: &Bundle, root: &CStr, cgroup: &CStr) -> ! {
     must!(__NR_umount2, c".".as_ptr(), 2); // MNT_DETACH
     must!(__NR_chdir, c"/".as_ptr());
     identity(bundle);
+    must!(__NR_close_range, 3, u32::MAX, 0);
     let argv = [c"/bin/true".as_ptr(), core::ptr::null()];
     let environment =
         [c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".as_ptr(), core::ptr::null()];
@@ -210,6 +211,7 @@ fn attach_if_there(mount: isize, target: &CStr) -> bool {
 
 /// A new file system, mounted nowhere yet.
 fn file_system(name: &CStr, source: &CStr, options: &[(&CStr, &CStr)], flags: u32) -> isize {
+    const SET_FLAG: u32 = 0;
     const SET_STRING: u32 = 1;
     const CREATE: u32 = 6;
     const FSOPEN_CLOEXEC: u32 = 1;
@@ -217,6 +219,10 @@ fn file_system(name: &CStr, source: &CStr, options: &[(&CStr, &CStr)], flags: u3
     let context = must!(__NR_fsopen, name.as_ptr(), FSOPEN_CLOEXEC);
     must!(__NR_fsconfig, context, SET_STRING, c"source".as_ptr(), source.as_ptr(), 0);
     for (key, value) in options {
+        if value.is_empty() {
+            must!(__NR_fsconfig, context, SET_FLAG, key.as_ptr(), 0, 0);
+            continue;
+        }
         must!(__NR_fsconfig, context, SET_STRING, key.as_ptr(), value.as_ptr(), 0);
     }
     must!(__NR_fsconfig, context, CREATE, 0, 0, 0);
@@ -271,7 +277,7 @@ fn mask(bundle: &Bundle) {
     for path in bundle.masked_folders {
         let mount = empty.take().unwrap_or_else(|| match attached {
             Some(path) => must!(__NR_open_tree, HERE, path.as_ptr(), OPEN_TREE_CLONE),
-            None => file_system(c"tmpfs", c"tmpfs", &[], kernel::MOUNT_ATTR_RDONLY),
+            None => file_system(c"tmpfs", c"tmpfs", &[(c"ro", c"")], kernel::MOUNT_ATTR_RDONLY),
         });
         if attach_if_there(mount, path) {
             attached = Some(path);

@@ -59,7 +59,7 @@ fn main() {
     }
 }
 
-/// True if the runtime (not those beside it) left nothing.
+/// True if the runtime (not those beside it) left nothing, whatever the command.
 fn run(arguments: &Arguments) -> Result<bool> {
     if !arguments.host_view && std::env::var_os(VIEW).is_none() {
         let [program, rest @ ..] = bundle::PRIVATE_CGROUP2;
@@ -85,7 +85,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
         table.push((name(runtime), figures.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?));
     }
     print_table(&scenarios, &table);
-    Ok(table.first().is_some_and(|(_, figures)| figures.iter().all(Figure::clean)))
+    Ok(table
+        .first()
+        .is_some_and(|(_, figures)| figures.iter().all(|figure| figure.as_ref().is_some_and(Figure::clean))))
 }
 
 fn every_command(
@@ -93,14 +95,17 @@ fn every_command(
     scenarios: &[&Scenario],
     sample: Option<u64>,
     index: Option<u64>,
-) -> Result<Vec<Figure>> {
+) -> Result<Vec<Option<Figure>>> {
     bundle::peers::help(runtime)?;
     let mut figures = Vec::new();
     for scenario in scenarios {
-        let figure = scenario::kill_everywhere(runtime, scenario, sample, index)
-            .with_context(|| format!("{}, {}", runtime.display(), scenario.name))?;
-        println!("{}, {}: {figure}", name(runtime), scenario.name);
-        figures.push(figure);
+        let figure = scenario::kill_everywhere(runtime, scenario, sample, index);
+        match &figure {
+            Ok(figure) => println!("{}, {}: {figure}", name(runtime), scenario.name),
+            // The others may work all the same.
+            Err(error) => println!("{}, {}: cannot be tried: {error:#}", name(runtime), scenario.name),
+        }
+        figures.push(figure.ok());
     }
     Ok(figures)
 }
@@ -118,7 +123,7 @@ fn name(runtime: &Path) -> String {
 }
 
 /// Kills that left something, of the kills that were made.
-fn print_table(scenarios: &[&Scenario], table: &[(String, Vec<Figure>)]) {
+fn print_table(scenarios: &[&Scenario], table: &[(String, Vec<Option<Figure>>)]) {
     println!("\nkills after which something was left, of all kills:");
     print!("{:<16}", "");
     table.iter().for_each(|(name, _)| print!("{name:>16}"));
@@ -126,8 +131,8 @@ fn print_table(scenarios: &[&Scenario], table: &[(String, Vec<Figure>)]) {
     for (row, scenario) in scenarios.iter().enumerate() {
         print!("{:<16}", scenario.name);
         for (_, figures) in table {
-            let figure = &figures[row];
-            print!("{:>16}", format!("{} of {}", figure.bad(), figure.kills));
+            let figure = figures[row].as_ref();
+            print!("{:>16}", figure.map_or("-".into(), |figure| format!("{} of {}", figure.bad(), figure.kills)));
         }
         println!();
     }

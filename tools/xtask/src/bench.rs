@@ -5,6 +5,7 @@
 //! instruction of the command until the user's program is executed, and the
 //! parent's until it ends. The time is that of the whole command.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ pub struct Arguments {
     /// Runs of each command, of which the fastest and the median are shown
     #[arg(long, default_value_t = 50)]
     runs: usize,
+    /// Also show which system calls ocinit and the baseline make
+    #[arg(long)]
+    calls: bool,
 }
 
 /// Set in the process that already has its own view of the cgroups.
@@ -56,7 +60,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
         return Err(command.exec()).context("cannot run unshare(1)");
     }
     for subject in ["runc spec", "docker-default.json"] {
-        table(subject, arguments.runs)?;
+        table(subject, arguments)?;
     }
     Ok(())
 }
@@ -79,7 +83,8 @@ struct Ground {
 
 struct Row {
     size: u64,
-    calls: Option<u64>,
+    /// System calls by name.
+    calls: Option<BTreeMap<String, u64>>,
     /// The images of our processes, in KiB.
     memory: Vec<(String, u64)>,
     least: Duration,
@@ -89,6 +94,12 @@ struct Row {
 /// The baseline, stripped as ocinit is.
 fn baseline() -> PathBuf {
     target().join("release/baseline.stripped")
+}
+
+impl Row {
+    fn total(&self) -> Option<u64> {
+        self.calls.as_ref().map(|calls| calls.values().sum())
+    }
 }
 
 fn contenders() -> Result<Vec<Contender>> {
@@ -130,7 +141,8 @@ fn ground(subject: &str, folder: &Path) -> Result<Ground> {
 }
 
 /// A line for each contender.
-fn table(subject: &str, runs: usize) -> Result<()> {
+fn table(subject: &str, arguments: &Arguments) -> Result<()> {
+    let runs = arguments.runs;
     let folder = tempfile::Builder::new().prefix("ocinit-bench-").tempdir()?;
     let mut ground = ground(subject, folder.path())?;
     println!("\n{subject}, run /bin/true, {runs} runs:");
@@ -152,11 +164,14 @@ fn table(subject: &str, runs: usize) -> Result<()> {
         }
     }
     expectations(&rows);
+    if arguments.calls {
+        calls(&rows);
+    }
     Ok(())
 }
 
 fn print(name: &str, row: &Row) {
-    let calls = row.calls.map_or("-".into(), |calls| calls.to_string());
+    let calls = row.total().map_or("-".into(), |calls| calls.to_string());
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     let memory: Vec<_> = row.memory.iter().map(|(name, memory)| format!("{name} {memory}")).collect();
     let memory = memory.join(", ");
@@ -185,8 +200,8 @@ fn measure(contender: &Contender, ground: &mut Ground, runs: usize) -> Result<Ro
         let report = Report::of(command, Some(FileId::of(&ground.bundle.busybox())?), Until::AllGone)?;
         ensure!(report.end.is_some_and(End::success), "it failed under the tracer");
         ensure!(report.executed.len() > 1, "it never came to the user's program");
-        row.calls = Some(report.total());
         row.memory = memory(&report);
+        row.calls = Some(report.calls);
     }
     let mut times = Vec::new();
     for n in 0..runs.max(1) {
@@ -232,12 +247,24 @@ fn expectations(rows: &[(&str, Row)]) {
     say(format!("{} bytes, at most {SIZE}", ocinit.size), ocinit.size <= SIZE);
     let most = ocinit.memory.iter().map(|(_, memory)| *memory).max().unwrap_or(0);
     say(format!("at most {most} KiB in a process, under {MEMORY}"), most < MEMORY);
-    if let (Some(baseline), Some(calls)) = (row("baseline").and_then(|row| row.calls), ocinit.calls) {
+    if let (Some(baseline), Some(calls)) = (row("baseline").and_then(Row::total), ocinit.total()) {
         let above = calls.saturating_sub(baseline);
         say(format!("{above} calls more than the baseline, at most {CALLS_ABOVE}"), above <= CALLS_ABOVE);
     }
     if let Some(crun) = row("crun") {
         let part = ocinit.median.as_secs_f64() / crun.median.as_secs_f64();
         say(format!("{:.2} of crun's time, at most a third", part), ocinit.median * FASTER <= crun.median);
+    }
+}
+
+/// Which calls ocinit makes more often than the baseline, or less.
+fn calls(rows: &[(&str, Row)]) {
+    let of = |name: &str| rows.iter().find(|(other, _)| *other == name).and_then(|(_, row)| row.calls.as_ref());
+    let (Some(ours), Some(bare)) = (of("ocinit"), of("baseline")) else { return };
+    println!("  {:<20} {:>8} {:>8}", "system call", "ocinit", "baseline");
+    let names: BTreeSet<&String> = ours.keys().chain(bare.keys()).collect();
+    for name in names {
+        let count = |calls: &BTreeMap<String, u64>| calls.get(name).copied().unwrap_or(0);
+        println!("  {name:<20} {:>8} {:>8}", count(ours), count(bare));
     }
 }

@@ -1,5 +1,6 @@
 //! `demo`: a container that shows itself.
 
+use std::fs;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -26,7 +27,8 @@ pub fn demo() -> Result<()> {
     let (ocinit, _) = dist()?;
     let folder = tempfile::Builder::new().prefix("ocinit-demo-").tempdir()?;
     let mut bundle = Bundle::from_spec(folder.path(), &ocinit)?;
-    bundle.no_terminal().arguments(&["sh", "-c", SCRIPT]);
+    fs::write(folder.path().join("rootfs/show"), SCRIPT)?;
+    bundle.no_terminal().arguments(&["sh", "/show"]);
     bundle.config["hostname"] = "a-container".into();
     bundle.write()?;
     let id = format!("demo-{}", std::process::id());

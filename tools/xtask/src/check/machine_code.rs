@@ -206,10 +206,22 @@ impl Walk<'_> {
         }
         let first = instruction.op0_register();
         let offset = instruction.memory_displacement64() as i64;
+        let immediate = matches!(
+            instruction.op1_kind(),
+            OpKind::Immediate8to64 | OpKind::Immediate32to64 | OpKind::Immediate8 | OpKind::Immediate32
+        );
         match instruction.mnemonic() {
             Mnemonic::Syscall => return Ok(depth),
             Mnemonic::Lea if first == Register::R11 && instruction.memory_base() == Register::RSP && offset < 0 => {
                 self.probed = Some(depth - offset);
+                return Ok(depth);
+            }
+            Mnemonic::Mov if first == Register::R11 && instruction.op1_register() == Register::RSP => {
+                self.probed = Some(depth);
+                return Ok(depth);
+            }
+            Mnemonic::Sub if first == Register::R11 && immediate => {
+                self.probed = self.probed.map(|probed| probed + instruction.immediate(1) as i64);
                 return Ok(depth);
             }
             Mnemonic::Mov if first == Register::RBP && instruction.op1_register() == Register::RSP => {
@@ -227,10 +239,6 @@ impl Walk<'_> {
         if !self.writes_stack_pointer(instruction) {
             return Ok(depth);
         }
-        let immediate = matches!(
-            instruction.op1_kind(),
-            OpKind::Immediate8to64 | OpKind::Immediate32to64 | OpKind::Immediate8 | OpKind::Immediate32
-        );
         Ok(match instruction.mnemonic() {
             Mnemonic::Sub if immediate => depth + instruction.immediate(1) as i64,
             Mnemonic::Add if immediate => depth - instruction.immediate(1) as i64,

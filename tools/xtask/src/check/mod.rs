@@ -1,6 +1,7 @@
 //! `check`: what can be seen without running a container, and with nothing
 //! but a traced `--version` of the system.
 
+mod call_graph;
 mod elf;
 mod floors;
 mod heap;
@@ -58,7 +59,7 @@ pub const TESTED: &[&[&str]] =
 const CHECKS: &[(&str, Check)] = &[
     ("floors", floors::check),
     ("source", source::check),
-    ("rustfmt", |_| output(cargo().args(["fmt", "--all", "--check"])).and_then(|_| passed("formatted"))),
+    ("rustfmt", |_| output(cargo().args(["fmt", "--all", "--check", "--", "-l"])).and_then(|_| passed("formatted"))),
     ("clippy", |_| {
         for part in PARTS {
             let mut command = cargo();
