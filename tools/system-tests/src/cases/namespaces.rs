@@ -325,7 +325,7 @@ fn sysctls_of_the_host_are_refused(c: &Context) -> Result<()> {
         c.run(&config)?.error(1, &[name])?;
         // By path, but the host's all the same.
         let file = if namespace == "network" { "net" } else { namespace };
-        let path = format!("/proc/1/ns/{file}");
+        let path = format!("/proc/{}/ns/{file}", std::process::id());
         let config = Config::plain().namespace(namespace, Some(&path)).set("/linux/sysctl", json!({name: "1"}));
         c.run(&config)?.error(1, &[name])?;
     }
