@@ -199,7 +199,7 @@ fn options_that_change_nothing_are_taken(c: &Context) -> Result<()> {
         "mand",
         "norelatime",
         "nostrictatime",
-        "symfollow", 
+        "symfollow",
         "private",
     ] {
         let config = Config::plain().mount("/mnt", "tmpfs", "tmpfs", &[option]);
