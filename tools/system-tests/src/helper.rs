@@ -4,7 +4,7 @@
 //! - `terminal PATH`: in a session of its own, with that pty as controlling
 //!   terminal and as all three standard descriptors
 //! - `block SIGNAL…`: with these signals blocked (numbers)
-//! - `ignore SIGNAL…`: through a shell that ignores them
+//! - `peer RUNTIME`: with what another runtime needs to run here
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -42,6 +42,9 @@ fn run(words: Vec<OsString>) -> Result<()> {
                 set.add(Signal::try_from(number.parse::<i32>()?)?);
             }
             set.thread_block()?;
+        }
+        ["peer", runtime] => {
+            bundle::peers::help(std::path::Path::new(runtime))?;
         }
         _ => bail!("no such condition: {what:?}"),
     }

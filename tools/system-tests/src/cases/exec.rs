@@ -396,8 +396,8 @@ fn into_a_stopped_container_is_refused(c: &Context) -> Result<()> {
     let id = c.sleeper()?;
     c.call(&["kill", &id, "KILL"])?.ok()?;
     c.await_status(&id, "stopped")?;
-    c.exec(&id, &["true"])?.error(255, &["container not running"])?;
-    c.call(&["exec", "-d", &id, "true"])?.error(255, &["container not running"])?;
+    c.exec(&id, &["true"])?.error(255, &["not running"])?;
+    c.call(&["exec", "-d", &id, "true"])?.error(255, &["not running"])?;
     c.delete(&id)
 }
 
@@ -422,7 +422,7 @@ fn a_terminal_needs_a_console_socket_when_detached(c: &Context) -> Result<()> {
     let output = c.call(&["exec", "-d", "-t", &id, "true"])?.status(255)?;
     holds!(output.stderr, "console", "the error");
     let output = c.call(&["exec", "--console-socket", "/nowhere/socket", "-t", "-d", &id, "true"])?.status(255)?;
-    holds!(output.stderr, "console", "the error");
+    holds!(output.stderr, "/nowhere/socket", "the error");
     c.delete(&id)
 }
 

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 use crate::case::Case;
 use crate::context::Context;
 
+mod bad_input;
+mod comparison;
 mod devices;
 mod escapes;
 mod exec;
@@ -15,6 +17,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod terminals;
+mod walkthrough;
 
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Case> {
@@ -27,6 +30,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         terminals::CASES,
         exec::CASES,
         escapes::CASES,
+        bad_input::CASES,
+        comparison::CASES,
+        walkthrough::CASES,
     ];
     groups.into_iter().flatten()
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use crate::bundle::Config;
@@ -317,17 +317,20 @@ fn sysctls_of_the_host_are_refused(c: &Context) -> Result<()> {
         c.run(&config)?.error(1, &["sysctl"]).map_err(|error| error.context(format!("sysctl {name:?}")))?;
     }
     same!(fs::read_to_string("/proc/sys/kernel/core_pattern")?, core, "the host's core_pattern");
-    // Namespaced ones, where the namespace is the host's.
-    for (namespace, name) in
-        [("network", "net.ipv4.ip_forward"), ("ipc", "kernel.msgmax"), ("ipc", "fs.mqueue.msg_max")]
-    {
-        let config = Config::plain().without_namespace(namespace).set("/linux/sysctl", json!({name: "1"}));
-        c.run(&config)?.error(1, &[name])?;
-        // By path, but the host's all the same.
-        let file = if namespace == "network" { "net" } else { namespace };
-        let path = format!("/proc/1/ns/{file}");
-        let config = Config::plain().namespace(namespace, Some(&path)).set("/linux/sysctl", json!({name: "1"}));
-        c.run(&config)?.error(1, &[name])?;
+    // Namespaced ones, where the namespace is the host's: absent, or by path.
+    for (namespace, file, name) in [
+        ("network", "net", "net.ipv4.ip_forward"),
+        ("ipc", "ipc", "kernel.msgmax"),
+        ("ipc", "ipc", "fs.mqueue.msg_max"),
+    ] {
+        // The value that is there, lest a failure change the host.
+        let value = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/")))?;
+        let sysctl = json!({name: value.trim()});
+        let config = Config::plain().without_namespace(namespace).set("/linux/sysctl", sysctl.clone());
+        c.run(&config)?.error(1, &[name]).context("without a namespace")?;
+        let path = format!("/proc/{}/ns/{file}", std::process::id());
+        let config = Config::plain().namespace(namespace, Some(&path)).set("/linux/sysctl", sysctl);
+        c.run(&config)?.error(1, &[name]).context("with the host's namespace by its path")?;
     }
     // A value that the kernel does not take.
     let config = Config::plain().set("/linux/sysctl", json!({"net.ipv4.ip_forward": "many"}));
