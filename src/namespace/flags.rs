@@ -25,20 +25,20 @@ pub struct Type {
     pub flag: u64,
     /// The specification's name of it.
     pub word: &'static str,
-    /// Its file below /proc of the calling process (namespaces(7)).
+    /// Its file in /proc/PID/ns (namespaces(7)).
     pub file: &'static CStr,
 }
 
 /// All of them.
 pub const TYPES: [Type; 8] = [
-    Type { flag: MOUNT, word: "mount", file: c"self/ns/mnt" },
-    Type { flag: PID, word: "pid", file: c"self/ns/pid" },
-    Type { flag: NETWORK, word: "network", file: c"self/ns/net" },
-    Type { flag: UTS, word: "uts", file: c"self/ns/uts" },
-    Type { flag: IPC, word: "ipc", file: c"self/ns/ipc" },
-    Type { flag: USER, word: "user", file: c"self/ns/user" },
-    Type { flag: CGROUP, word: "cgroup", file: c"self/ns/cgroup" },
-    Type { flag: TIME, word: "time", file: c"self/ns/time" },
+    Type { flag: MOUNT, word: "mount", file: c"mnt" },
+    Type { flag: PID, word: "pid", file: c"pid" },
+    Type { flag: NETWORK, word: "network", file: c"net" },
+    Type { flag: UTS, word: "uts", file: c"uts" },
+    Type { flag: IPC, word: "ipc", file: c"ipc" },
+    Type { flag: USER, word: "user", file: c"user" },
+    Type { flag: CGROUP, word: "cgroup", file: c"cgroup" },
+    Type { flag: TIME, word: "time", file: c"time" },
 ];
 
 /// The word for one flag.

@@ -1,14 +1,12 @@
 //! Entering namespaces that exist already (setns(2)).
 
-use core::ffi::CStr;
-
 use heapless::Vec;
 
 use super::flags::{self, TYPES};
-use crate::error::{Lossy, Result};
+use crate::error::Result;
 use crate::fail;
 use crate::json::{PathBuffer, Text};
-use crate::sys::fs::{Mode, OFlags, fstat, open as open_path};
+use crate::sys::fs::{Mode, OFlags, fstat, open as open_path, openat};
 use crate::sys::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use crate::sys::{AsFd, BorrowedFd, CloneFlags, Errno, OwnedFd, Procfs, namespace_type};
 
@@ -57,9 +55,8 @@ pub fn open(path: Text<'_>, flag: u64, buffer: &mut PathBuffer) -> Result<Opened
 /// # Errors
 /// The kernel's.
 pub fn is_own(procfs: &Procfs, namespace: &Opened) -> Result<bool> {
-    let Some(kind) = TYPES.iter().find(|kind| kind.flag == namespace.flag) else { return Ok(false) };
-    let failed = |errno: Errno| fail!(errno => "cannot look at the own {} namespace", kind.word);
-    let own = procfs.open_file(kind.file, OFlags::RDONLY).and_then(fstat).map_err(failed)?;
+    let failed = |errno: Errno| not_own(errno, namespace.flag);
+    let own = open_own(procfs, namespace.flag).and_then(fstat).map_err(failed)?;
     let other = fstat(&namespace.fd).map_err(failed)?;
     Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
 }
@@ -103,6 +100,20 @@ fn enter_one(fd: BorrowedFd<'_>, flags: u64) -> Result<(), Errno> {
     move_into_thread_name_spaces(fd, ThreadNameSpaceType::from_bits_retain(flags as u32))
 }
 
+/// Opens the caller's own namespace of a type.
+fn open_own(procfs: &Procfs, flag: u64) -> Result<OwnedFd, Errno> {
+    let kind = TYPES.iter().find(|kind| kind.flag == flag).ok_or(Errno::INVAL)?;
+    // The files there are links that lead out of procfs, which `open_file`
+    // does not follow; the folder is verified, and holds nothing else.
+    let folder = procfs.open_file(c"self/ns", OFlags::PATH | OFlags::DIRECTORY)?;
+    openat(folder, kind.file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+#[cold]
+fn not_own(errno: Errno, flag: u64) -> crate::error::Error {
+    fail!(errno => "cannot open the own {} namespace", flags::word(flag))
+}
+
 #[cold]
 fn cannot(errno: Errno, flag: u64) -> crate::error::Error {
     fail!(errno => "cannot enter the {} namespace", flags::word(flag))
@@ -125,13 +136,11 @@ impl Kept {
     /// # Errors
     /// The kernel's.
     pub fn open(procfs: &Procfs) -> Result<Kept> {
-        let own = |path: &CStr| procfs.open_file(path, OFlags::RDONLY);
-        let failed = |path: &CStr, errno: Errno| fail!(errno => "cannot open /proc/{}", Lossy(path.to_bytes()));
-        let pid = own(c"self/ns/pid").map_err(|errno| failed(c"self/ns/pid", errno))?;
-        let time = match own(c"self/ns/time") {
+        let pid = open_own(procfs, flags::PID).map_err(|errno| not_own(errno, flags::PID))?;
+        let time = match open_own(procfs, flags::TIME) {
             Ok(time) => Some(time),
             Err(Errno::NOENT) => None,
-            Err(errno) => return Err(failed(c"self/ns/time", errno)),
+            Err(errno) => return Err(not_own(errno, flags::TIME)),
         };
         Ok(Kept { pid, time })
     }
