@@ -12,8 +12,6 @@ mod image;
 mod passwd;
 mod rlimit;
 mod sysctl;
-mod sysctl_name;
-mod validate;
 
 pub use attributes::{set_domainname, set_hostname, set_oom_score_adj, set_umask};
 pub use capability::{Sets, bit as capability_bit, name as capability_name, names as capability_names};
@@ -22,5 +20,3 @@ pub use executable::{FileIdentity, find as find_executable};
 pub use home::home_of;
 pub use rlimit::set as set_rlimits;
 pub use sysctl::set as set_sysctls;
-pub use sysctl_name::{Isolation, check as check_sysctls};
-pub use validate::{check_names, check_process};

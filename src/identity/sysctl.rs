@@ -1,24 +1,35 @@
 //! Setting sysctls (proc(5), /proc/sys).
 
-use super::sysctl_name::path;
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use heapless::String;
+
 use crate::error::Result;
 use crate::json::Text;
 use crate::limits;
 use crate::spec::record::Map;
+use crate::spec::semantics::sysctl_path;
 use crate::sys::fs::OFlags;
 use crate::sys::{Errno, Procfs, io};
 
-/// Sets those of the map, which [`check`](super::check_sysctls) has passed. The
+/// Sets those of the map, whose names were checked with the document. The
 /// namespaces that they speak of are the caller's.
 ///
 /// # Errors
-/// With the place: the kernel's.
+/// With the place: the kernel's, or a name or a value that is longer than the
+/// limit.
 pub fn set(procfs: &Procfs, sysctls: Map<'_, Text<'static>>) -> Result<()> {
-    let mut name_buffer = [0; limits::SYSCTL];
-    let mut value_buffer = [0; limits::PATH];
+    let mut buffer = [0; limits::PATH];
     for (name, value) in sysctls.iter() {
-        let file = path(name, &mut name_buffer)?;
-        let text = value.c_str(&mut value_buffer)?.to_bytes();
+        let mut file: String<{ limits::SYSCTL }> = String::new();
+        let whole = file.write_str("sys/").is_ok()
+            && sysctl_path(name).all(|character| file.push(character).is_ok())
+            && file.push('\0').is_ok();
+        let Some(file) = CStr::from_bytes_until_nul(file.as_bytes()).ok().filter(|_| whole) else {
+            return Err(name.error(format_args!("longer than the limit of {} bytes", limits::SYSCTL)));
+        };
+        let text = value.c_str(&mut buffer)?.to_bytes();
         // One call: a second would begin a new value.
         let written = procfs.open_file(file, OFlags::WRONLY).and_then(|fd| match io::write(&fd, text)? {
             count if count == text.len() => Ok(()),
