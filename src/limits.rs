@@ -77,7 +77,7 @@ limits! {
     CGROUP_DEPTH = 32, "depth of cgroups nested in a container's";
     /// Instructions of a device program, eight bytes each. The kernel's own
     /// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
-    /// most four.
+    /// most seven.
     DEVICE_PROGRAM = 4096, "instructions of a device program";
     /// Bytes of a uid_map or gid_map: the kernel takes one write of less than
     /// a page (user_namespaces(7)).

@@ -63,23 +63,27 @@ const ALWAYS: &[Rule] = &[
     always(CHARACTER, Some(136), None, EVERYTHING),     // pts/*, among them what /dev/console is bound to
 ];
 
-// Registers. The program is entered with the context in 1; it calls nothing.
+// Registers. The program is entered with the context, a `struct
+// bpf_cgroup_dev_ctx`, in 1; it calls nothing.
 const GRANTED: u8 = 0;
 const CONTEXT: u8 = 1;
-const KIND: u8 = 2;
-const ACCESS: u8 = 3;
-const MAJOR: u8 = 4;
-const MINOR: u8 = 5;
+const VALUE: u8 = 2;
+
+// Where the context has what the rules speak of. The access is the upper half
+// of its first word, the kind the lower one.
+const KIND: i16 = 0;
+const ACCESS: i16 = 2;
+const MAJOR: i16 = 4;
+const MINOR: i16 = 8;
 
 // Codes of linux/bpf.h and linux/bpf_common.h, all on 32 bits.
 const LOAD_WORD: u8 = 0x61; // BPF_LDX | BPF_MEM | BPF_W
+const LOAD_HALF: u8 = 0x69; // BPF_LDX | BPF_MEM | BPF_H
 const SET: u8 = 0xb4; // BPF_ALU | BPF_MOV | BPF_K
-const COPY: u8 = 0xbc; // BPF_ALU | BPF_MOV | BPF_X
 const AND: u8 = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const AND_REGISTER: u8 = 0x5c; // BPF_ALU | BPF_AND | BPF_X
 const OR: u8 = 0x44; // BPF_ALU | BPF_OR | BPF_K
 const XOR: u8 = 0xa4; // BPF_ALU | BPF_XOR | BPF_K
-const SHIFT_RIGHT: u8 = 0x74; // BPF_ALU | BPF_RSH | BPF_K
 const JUMP_IF_NOT: u8 = 0x56; // BPF_JMP32 | BPF_JNE | BPF_K
 const EXIT: u8 = 0x95; // BPF_JMP | BPF_EXIT
 
@@ -90,23 +94,15 @@ const fn instruction(code: u8, destination: u8, source: u8, offset: i16, immedia
         | (immediate as u32 as u64) << 32
 }
 
-/// Takes `struct bpf_cgroup_dev_ctx` apart, whose first word is
-/// `access << 16 | kind`, and begins with nothing granted.
-const PROLOGUE: &[Instruction] = &[
-    instruction(LOAD_WORD, KIND, CONTEXT, 0, 0),
-    instruction(COPY, ACCESS, KIND, 0, 0),
-    instruction(SHIFT_RIGHT, ACCESS, 0, 0, 16),
-    instruction(AND, KIND, 0, 0, 0xffff),
-    instruction(LOAD_WORD, MAJOR, CONTEXT, 4, 0),
-    instruction(LOAD_WORD, MINOR, CONTEXT, 8, 0),
-    instruction(SET, GRANTED, 0, 0, 0),
-];
+/// Begins with nothing granted.
+const PROLOGUE: &[Instruction] = &[instruction(SET, GRANTED, 0, 0, 0)];
 
 /// Answers 1 if nothing was asked for that is not granted, else 0. An access
 /// that only a later kernel knows is never granted.
 const EPILOGUE: &[Instruction] = &[
     instruction(XOR, GRANTED, 0, 0, -1),
-    instruction(AND_REGISTER, GRANTED, ACCESS, 0, 0),
+    instruction(LOAD_HALF, VALUE, CONTEXT, ACCESS, 0),
+    instruction(AND_REGISTER, GRANTED, VALUE, 0, 0),
     instruction(JUMP_IF_NOT, GRANTED, 0, 2, 0),
     instruction(SET, GRANTED, 0, 0, 1),
     instruction(EXIT, 0, 0, 0, 0),
@@ -159,20 +155,27 @@ impl Program {
 
     fn rule(&mut self, rule: Rule) {
         let conditions = [
-            (KIND, rule.kind),
-            (MAJOR, rule.major.map(|number| number as i32)),
-            (MINOR, rule.minor.map(|number| number as i32)),
+            (LOAD_HALF, KIND, rule.kind),
+            (LOAD_WORD, MAJOR, rule.major.map(|number| number as i32)),
+            (LOAD_WORD, MINOR, rule.minor.map(|number| number as i32)),
         ];
-        let mut left = conditions.iter().filter(|(_, value)| value.is_some()).count() as i16;
+        let mut left = conditions.iter().filter(|(_, _, value)| value.is_some()).count() as i16;
         if left == 0 && rule.access == EVERYTHING {
             // It overrules all that came before.
             self.instructions.truncate(PROLOGUE.len());
         }
-        for (register, value) in conditions {
+        for (load, field, value) in conditions {
             if let Some(value) = value {
-                // Past the other conditions and the one instruction after them.
-                let _ = self.append(&[instruction(JUMP_IF_NOT, register, 0, left, value)]);
                 left -= 1;
+                // Loaded for each rule anew: the kernel's verifier follows what
+                // a comparison has shown of a register for as long as it lives,
+                // which would make its work grow with the square of the rules.
+                // The jump goes past the other conditions, two instructions
+                // each, and the change.
+                let _ = self.append(&[
+                    instruction(load, VALUE, CONTEXT, field, 0),
+                    instruction(JUMP_IF_NOT, VALUE, 0, 2 * left + 1, value),
+                ]);
             }
         }
         let change = match rule.allow {
@@ -194,8 +197,8 @@ impl Default for Program {
     }
 }
 
-/// Three conditions and what they guard.
-const LONGEST_RULE: usize = 4;
+/// Three conditions of two instructions, and what they guard.
+const LONGEST_RULE: usize = 7;
 
 fn check(rule: &DeviceRule<'_>) -> Result<Rule> {
     let kind = match rule.kind() {

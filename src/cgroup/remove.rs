@@ -13,14 +13,20 @@ use crate::sys::{AsFd, Errno, OwnedFd, thread};
 /// processes is counted a little longer than it can be seen.
 const PATIENCE: u64 = 1000;
 
+/// How long all of it may take, in milliseconds: thousands of nested cgroups
+/// are removed in that time, but somebody who makes new ones is not outlasted.
+const LONGEST: u64 = 10_000;
+
 impl Cgroup {
     /// Removes it and every cgroup below it. Kills nothing: it must be empty of
     /// processes. What is at `path` is only removed if it still is this cgroup.
     ///
     /// # Errors
-    /// The kernel's: EBUSY where a process is left after a second of trying.
+    /// The kernel's: EBUSY where a process is left after a second in which
+    /// nothing could be removed.
     pub fn remove(&self, hierarchy: &Hierarchy, path: &CgroupPath) -> Result<()> {
-        let end = now() + PATIENCE;
+        let end = now() + LONGEST;
+        let mut busy_until = now() + PATIENCE;
         let mut pause = 1;
         loop {
             match hierarchy.lookup(path)? {
@@ -28,11 +34,15 @@ impl Cgroup {
                 _ => return Ok(()), // gone; what has its name now is not ours
             }
             // A descriptor of its own, for its position.
-            let emptied = hierarchy.lookup(path)?.map_or(Ok(()), |top| remove_below(top, end));
+            let mut removed = false;
+            let emptied = hierarchy.lookup(path)?.map_or(Ok(()), |top| remove_below(top, end, &mut removed));
+            if removed {
+                busy_until = now() + PATIENCE;
+            }
             match emptied.and_then(|()| hierarchy.unlink(path)) {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
                 // ENOTEMPTY does not come from this file system, but means the same.
-                Err(Errno::BUSY | Errno::NOTEMPTY) if now() < end => {
+                Err(Errno::BUSY | Errno::NOTEMPTY) if now() < busy_until.min(end) => {
                     let _ = thread::nanosleep(&Timespec { tv_sec: 0, tv_nsec: pause * 1_000_000 });
                     pause = (pause * 2).min(50);
                 }
@@ -45,8 +55,8 @@ impl Cgroup {
 /// Removes the cgroups below `top`, the deepest first.
 ///
 /// Goes down from `top` anew for each, so that however deep they are nested it
-/// takes three descriptors and no stack.
-fn remove_below(top: Cgroup, end: u64) -> Result<(), Errno> {
+/// takes three descriptors and no stack. `removed`: whether any was.
+fn remove_below(top: Cgroup, end: u64, removed: &mut bool) -> Result<(), Errno> {
     let mut name = Name::new();
     let mut below = Name::new();
     loop {
@@ -62,9 +72,11 @@ fn remove_below(top: Cgroup, end: u64) -> Result<(), Errno> {
             };
             if !next_folder(next.as_fd(), &mut below)? {
                 match unlinkat(&folder, name.as_c_str(), AtFlags::REMOVEDIR) {
-                    Ok(()) | Err(Errno::NOENT) => break,
+                    Ok(()) => *removed = true,
+                    Err(Errno::NOENT) => {}
                     Err(errno) => return Err(errno),
                 }
+                break;
             }
             core::mem::swap(&mut name, &mut below);
             folder = next;

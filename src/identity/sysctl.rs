@@ -1,6 +1,9 @@
 //! Setting sysctls (proc(5), /proc/sys).
 
 use core::ffi::CStr;
+use core::fmt::Write;
+
+use heapless::String;
 
 use crate::error::Result;
 use crate::json::Text;
@@ -10,17 +13,23 @@ use crate::spec::semantics::sysctl_path;
 use crate::sys::fs::OFlags;
 use crate::sys::{Errno, Procfs, io};
 
-/// Sets those of the map, whose names `spec::semantics` has passed. The
+/// Sets those of the map, whose names were checked with the document. The
 /// namespaces that they speak of are the caller's.
 ///
 /// # Errors
-/// With the place: the kernel's.
+/// With the place: the kernel's, or a name or a value that is longer than the
+/// limit.
 pub fn set(procfs: &Procfs, sysctls: Map<'_, Text<'static>>) -> Result<()> {
-    let mut name_buffer = [0; limits::SYSCTL];
-    let mut value_buffer = [0; limits::PATH];
+    let mut buffer = [0; limits::PATH];
     for (name, value) in sysctls.iter() {
-        let file = path(name, &mut name_buffer)?;
-        let text = value.c_str(&mut value_buffer)?.to_bytes();
+        let mut file: String<{ limits::SYSCTL }> = String::new();
+        let whole = file.write_str("sys/").is_ok()
+            && sysctl_path(name).all(|character| file.push(character).is_ok())
+            && file.push('\0').is_ok();
+        let Some(file) = CStr::from_bytes_until_nul(file.as_bytes()).ok().filter(|_| whole) else {
+            return Err(name.error(format_args!("longer than the limit of {} bytes", limits::SYSCTL)));
+        };
+        let text = value.c_str(&mut buffer)?.to_bytes();
         // One call: a second would begin a new value.
         let written = procfs.open_file(file, OFlags::WRONLY).and_then(|fd| match io::write(&fd, text)? {
             count if count == text.len() => Ok(()),
@@ -31,19 +40,4 @@ pub fn set(procfs: &Procfs, sysctls: Map<'_, Text<'static>>) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-/// The file below /proc: `sys/net/ipv4/ip_forward`.
-fn path<'b>(name: Text<'_>, buffer: &'b mut [u8; limits::SYSCTL]) -> Result<&'b CStr> {
-    let mut text = heapless::String::<{ limits::SYSCTL }>::new();
-    let whole = "sys/".chars().chain(sysctl_path(name)).chain(['\0']);
-    for character in whole {
-        text.push(character)
-            .map_err(|_| name.error(format_args!("longer than the limit of {} bytes", limits::SYSCTL)))?;
-    }
-    *buffer = [0; limits::SYSCTL];
-    if let Some(place) = buffer.get_mut(..text.len()) {
-        place.copy_from_slice(text.as_bytes());
-    }
-    CStr::from_bytes_until_nul(buffer).map_err(|_| name.error(format_args!("no name")))
 }
