@@ -62,15 +62,16 @@ pub fn main(arguments: sys::Vector, environment: sys::Vector, workspace: &'stati
         // Of two errors the command line's own says more.
         Err(error) => (Log::stderr(), invocation.request().and(Err(error))),
     };
-    let mut failed = FAILED;
+    // Of `exec` engines expect a status of its own, whatever was wrong.
+    let failed = match invocation.command() {
+        Some(command) if command.task == Task::Exec => NOT_EXECUTED,
+        _ => FAILED,
+    };
     let outcome = match request {
         Ok(Request::Help(None)) => print(help::overall),
         Ok(Request::Help(Some(topic))) => print(|out| help::command(out, topic)),
         Ok(Request::Version) => print(help::version),
         Ok(Request::Carry(command)) => {
-            if command.task == Task::Exec {
-                failed = NOT_EXECUTED;
-            }
             carry_out(command, &invocation, Vectors { arguments, environment }, &mut log, workspace)
         }
         Err(error) => Err(error),

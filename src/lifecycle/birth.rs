@@ -15,6 +15,8 @@
 
 use super::container::Process;
 use super::handshake::{Channel, Message};
+use super::process::{MOST_NEEDED, keep_only};
+use super::process_plan::ProcessPlan;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::json::PathBuffer;
@@ -22,7 +24,7 @@ use crate::namespace::{self, Kept, Opened, Plan, flags};
 use crate::spec::linux::Namespace;
 use crate::spec::record::List;
 use crate::sys::process::{Pid, WaitId, WaitIdOptions, waitid};
-use crate::sys::{self, AsFd, Child, CloneFlags, CloneRequest, Procfs};
+use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Procfs};
 use crate::{fail, limits};
 
 /// The namespaces that the configuration asks for, those by path opened.
@@ -70,6 +72,18 @@ impl Namespaces {
         self.joined() & flags::USER != 0 || (self.makes(flags::USER) && !self.by_path.is_empty())
     }
 
+    /// Where there are others in a namespace that is joined, they could look at
+    /// the process: closes what they should not see but for `needed`.
+    pub fn hide_descriptors(&self, plan: &ProcessPlan<'_>, needed: [BorrowedFd<'_>; 2]) -> Result<()> {
+        if self.by_path.is_empty() {
+            return Ok(());
+        }
+        let mut all = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
+        all.extend(needed); // as many as there is room for
+        all.extend(self.by_path.iter().map(|opened| opened.fd.as_fd()));
+        keep_only(plan, &all)
+    }
+
     /// What is left for the process itself, once it is born.
     pub fn finish(&self) -> Result<()> {
         if !self.needs_helper() {
@@ -114,7 +128,7 @@ pub fn birth(namespaces: &Namespaces, cgroup: Option<&Cgroup>, channels: (&Chann
 
 fn by_helper(
     namespaces: &Namespaces,
-    cgroup: Option<sys::BorrowedFd<'_>>,
+    cgroup: Option<BorrowedFd<'_>>,
     (parent, child): (&Channel, &Channel),
 ) -> Result<Born> {
     match clone_process(&CloneRequest { flags: CloneFlags::empty(), cgroup })? {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::fail;
 use crate::sys::io::fcntl_getfd;
 use crate::sys::{AsFd, OwnedFd, borrow_raw};
-use crate::terminal::console_socket;
+use crate::terminal::console_socket::{self, connect};
 
 /// As the command line has it.
 #[derive(Clone, Copy)]
@@ -68,8 +68,8 @@ impl Caller {
         }
         Ok(Caller {
             wishes,
-            console: wishes.console_socket.map(console_socket::connect).transpose()?,
-            pidfd: wishes.pidfd_socket.map(console_socket::connect).transpose()?,
+            console: wishes.console_socket.map(|path| connect("console socket", path)).transpose()?,
+            pidfd: wishes.pidfd_socket.map(|path| connect("pidfd socket", path)).transpose()?,
         })
     }
 

@@ -32,20 +32,10 @@ pub enum Start {
     Parent,
 }
 
-impl Start {
-    /// The number from which on descriptors were opened by the child.
-    fn first_free(&self, channel: &Channel) -> u32 {
-        match self {
-            Start::Gate(gate) => process::first_free(&[channel.fd(), gate.fd()]),
-            Start::Parent => process::first_free(&[channel.fd()]),
-        }
-    }
-}
-
 /// The child's whole life. Never returns: what follows is the user's program.
 pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
     let mut path = [0; limits::PATH];
-    let status = match become_ready(setup, &channel, start.first_free(&channel), &mut path) {
+    let status = match become_ready(setup, &channel, &start, &mut path) {
         Err(error) => tell(&channel, error),
         Ok(program) => match await_start(channel, &start) {
             Ok(starter) => tell(&starter, process::execute(&setup.process, program)),
@@ -69,10 +59,16 @@ pub fn tell(channel: &Channel, error: Error) -> i32 {
 fn become_ready<'b>(
     setup: &mut Setup<'_>,
     channel: &Channel,
-    first_free: u32,
+    start: &Start,
     path: &'b mut PathBuffer,
 ) -> Result<&'b CStr> {
     die_with_parent(channel)?;
+    // The gate's descriptor is the only one besides the channel's to outlive this.
+    let gate = match start {
+        Start::Gate(gate) => gate.fd(),
+        Start::Parent => channel.fd(),
+    };
+    setup.namespaces.hide_descriptors(&setup.process, [channel.fd(), gate])?;
     setup.namespaces.finish()?;
     // In its own mount namespace: one that was joined may have the bundle elsewhere.
     chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
@@ -89,7 +85,7 @@ fn become_ready<'b>(
         deferred.make_read_only()?;
     }
     restrict_root(setup)?;
-    let program = process::prepare(&mut setup.process, channel, first_free, path)?;
+    let program = process::prepare(&mut setup.process, channel, &[channel.fd(), gate], path)?;
     channel.send(Message::Ready)?;
     Ok(program)
 }

@@ -16,7 +16,7 @@ use super::gate::{self, WaitError};
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
 use super::proc::ProcPath;
-use super::process::{self, die_with_parent, first_free};
+use super::process::{self, die_with_parent, keep_only};
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::StateRoot;
@@ -274,6 +274,9 @@ fn child(setup: &mut Setup<'_>, channel: Channel) -> ! {
 
 fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut PathBuffer) -> Result<&'b CStr> {
     die_with_parent(channel)?;
+    // Before anybody in the container can see this process.
+    let root = setup.root.as_ref().map_or(channel.fd(), |root| root.as_fd());
+    keep_only(&setup.process, &[channel.fd(), setup.init.pidfd.as_fd(), root])?;
     namespace::enter_of(setup.init.pidfd.as_fd(), setup.join)?;
     if setup.join & flags::USER != 0 {
         process::become_namespace_root()?;
@@ -287,7 +290,7 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring)?;
     process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
-    let program = process::prepare(&mut setup.process, channel, first_free(&[channel.fd()]), path)?;
+    let program = process::prepare(&mut setup.process, channel, &[channel.fd()], path)?;
     channel.send(Message::Ready)?;
     Ok(program)
 }

@@ -94,19 +94,29 @@ fn give_to(fd: BorrowedFd<'_>, uid: u32) -> Result<()> {
     }
 }
 
-/// The number behind those of all `needed`.
-pub fn first_free(needed: &[BorrowedFd<'_>]) -> u32 {
-    needed.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).max().unwrap_or(2) + 1
+/// Closes every descriptor but those that the user's process gets and the
+/// `needed` ones. For a child whose owners of the others are frames that it never
+/// returns to.
+pub fn keep_only(plan: &ProcessPlan<'_>, needed: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut numbers = [0; MOST_NEEDED];
+    for (number, fd) in numbers.iter_mut().zip(needed) {
+        *number = fd.as_raw_fd().unsigned_abs();
+    }
+    sys::close_all_but(plan.preserve_fds.saturating_add(3), &numbers)
+        .map_err(|errno| fail!(errno => "cannot close what the process does not need"))
 }
+
+/// Descriptors that a child needs: two connections, and one of each namespace.
+pub const MOST_NEEDED: usize = 10;
 
 /// Becomes the user, in the working directory. Gives the path of the program
 /// in `buffer`. What only the kernel can still refuse is left to [`execute`].
 ///
-/// `first_free`: descriptors from this number on are not needed any more.
+/// `needed`: descriptors that are, until the program is executed.
 pub fn prepare<'b>(
     plan: &mut ProcessPlan<'_>,
     channel: &Channel,
-    first_free: u32,
+    needed: &[BorrowedFd<'_>],
     buffer: &'b mut PathBuffer,
 ) -> Result<&'b CStr> {
     // With the right to go anywhere first: the user may lack it, and the engine
@@ -119,7 +129,7 @@ pub fn prepare<'b>(
     }
     // The kernel takes the last right that this could need away with the user.
     // Descriptors are few from here on, whatever their limit becomes.
-    sys::close_range(first_free).map_err(|errno| fail!(errno => "cannot close what is not needed any more"))?;
+    keep_only(plan, needed)?;
     if !plan.limits_from_outside {
         identity::set_rlimits(None, plan.view.rlimits())?;
     }

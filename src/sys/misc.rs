@@ -8,13 +8,25 @@ use rustix::io::Errno;
 use super::clone::CloneFlags;
 use super::raw::syscall;
 
-/// `int close_range(unsigned first, ~0U, 0);` close_range(2): closes all
-/// descriptors from `first` on.
-pub fn close_range(first: u32) -> Result<(), Errno> {
-    // SAFETY: only integers; no owner of such a descriptor is left that would
-    // use or close it: the callers have let go of them on purpose.
-    unsafe { syscall!(__NR_close_range, first, u32::MAX, 0) }?;
-    Ok(())
+/// Closes all descriptors from `first` on but for `kept`, by `int
+/// close_range(unsigned first, unsigned last, 0);` close_range(2).
+///
+/// To be called in a child that never returns to the owners of the others.
+pub fn close_all_but(first: u32, kept: &[u32]) -> Result<(), Errno> {
+    let mut from = first;
+    loop {
+        let stop = kept.iter().copied().filter(|fd| *fd >= from).min();
+        let last = stop.map_or(u32::MAX, |stop| stop.saturating_sub(1));
+        if stop != Some(from) {
+            // SAFETY: only integers; nobody is left who would use or close one
+            // of these numbers, by the function's contract.
+            unsafe { syscall!(__NR_close_range, from, last, 0) }?;
+        }
+        match stop {
+            Some(stop) => from = stop.saturating_add(1),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// `int close_range(unsigned first, ~0U, CLOSE_RANGE_CLOEXEC);` close_range(2):

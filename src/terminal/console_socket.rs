@@ -15,15 +15,15 @@ use crate::sys::net::{
 };
 use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, cmsg_space};
 
-/// Connects to the UNIX stream socket at `path`.
+/// Connects to the UNIX stream socket at `path`; `what` it is, for an error.
 ///
 /// Done before anything is created: an engine that does not listen is an error
 /// of the caller's.
 ///
 /// # Errors
 /// Those of the kernel.
-pub fn connect(path: &CStr) -> Result<OwnedFd> {
-    let failed = |errno: Errno| fail!(errno => "cannot connect to the socket {}", Lossy(path.to_bytes()));
+pub fn connect(what: &str, path: &CStr) -> Result<OwnedFd> {
+    let failed = |errno: Errno| fail!(errno => "cannot connect to the {what} {}", Lossy(path.to_bytes()));
     if path.is_empty() {
         // To the kernel this would be an abstract address.
         return Err(failed(Errno::NOENT));
