@@ -14,8 +14,8 @@ use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{self, FsWord, Mode, OFlags, ResolveFlags};
-use crate::sys::time::{ClockId, Timespec, clock_gettime};
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
+use crate::sys::time::Timespec;
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io, monotonic};
 
 /// The mount of cgroup version 2.
 pub struct Hierarchy {
@@ -307,6 +307,6 @@ fn event_in(file: BorrowedFd<'_>, key: &str) -> Result<bool, Errno> {
 
 /// Milliseconds of a clock that only goes forward.
 pub(super) fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    (time.tv_sec as u64).saturating_mul(1000).saturating_add(time.tv_nsec as u64 / 1_000_000)
+    let (seconds, nanoseconds) = monotonic().unwrap_or((0, 0)); // this clock does not fail
+    (seconds as u64).saturating_mul(1000).saturating_add(u64::from(nanoseconds) / 1_000_000)
 }

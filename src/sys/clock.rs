@@ -12,10 +12,24 @@ use super::raw::syscall;
 /// None that is documented for this clock.
 pub fn realtime() -> Result<(i64, u32), Errno> {
     const CLOCK_REALTIME: usize = 0;
+    clock(CLOCK_REALTIME)
+}
+
+/// `int clock_gettime(CLOCK_MONOTONIC, …);` clock_gettime(2): as [`realtime`],
+/// but since some time in the past, and never set back.
+///
+/// # Errors
+/// None that is documented for this clock.
+pub fn monotonic() -> Result<(i64, u32), Errno> {
+    const CLOCK_MONOTONIC: usize = 1;
+    clock(CLOCK_MONOTONIC)
+}
+
+fn clock(which: usize) -> Result<(i64, u32), Errno> {
     let mut time = [0i64; 2];
     // SAFETY: `struct timespec` is two 64-bit integers on all architectures that
     // we build for.
-    unsafe { syscall!(__NR_clock_gettime, CLOCK_REALTIME, time.as_mut_ptr()) }?;
+    unsafe { syscall!(__NR_clock_gettime, which, time.as_mut_ptr()) }?;
     let [seconds, nanoseconds] = time;
     Ok((seconds, nanoseconds.clamp(0, 999_999_999) as u32))
 }

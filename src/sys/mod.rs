@@ -22,7 +22,7 @@ mod standard;
 mod terminal;
 
 pub use bpf::{bpf_cgroup_device_attach, bpf_cgroup_device_load};
-pub use clock::realtime;
+pub use clock::{monotonic, realtime};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use descriptor::duplicate;
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
