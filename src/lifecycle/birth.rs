@@ -1,28 +1,28 @@
-//! How a container's first process comes into its namespaces.
+//! How a process of a container comes into its namespaces.
 //!
-//! One clone3 makes it in all new ones. Joining existing ones by path needs more
-//! where the order matters to the kernel:
+//! One clone3 makes it in all new ones. Where existing ones are to be joined, a
+//! helper, born in the cgroup, goes ahead: it closes what it does not need, enters
+//! them, and makes the process in its own place (CLONE_PARENT). Why not the parent
+//! or the process itself:
 //!
-//! - a pid or time namespace only ever takes children, so the parent enters it,
-//!   and comes back before it makes any other child;
+//! - a pid or time namespace only ever takes children; and whoever lives there
+//!   could look at the process from its first moment, and into its descriptors;
 //! - a user namespace must be entered before the clone, or what the clone makes
-//!   would not belong to it; and from inside a new one the host's namespaces
-//!   cannot be entered. The parent never changes its own (it would lose the
-//!   cgroup and the state directory): a helper, born in the cgroup, goes ahead
-//!   and makes the process in its own place (CLONE_PARENT);
-//! - a cgroup namespace shows the cgroup that its maker was in when it was made:
-//!   clone3 would take the parent's, so the process makes it itself.
+//!   would not belong to it; from inside a new one the host's namespaces cannot
+//!   be entered; and the parent would lose the cgroup and the state directory.
+//!
+//! A cgroup namespace shows the cgroup that its maker was in when it was made:
+//! clone3 would take the parent's, so the process makes it itself.
 
 use super::container::Process;
 use super::handshake::{Channel, Message};
-use super::process::{MOST_NEEDED, keep_only};
+use super::process::{MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::json::PathBuffer;
-use crate::namespace::{self, Kept, Opened, Plan, flags};
-use crate::spec::linux::Namespace;
-use crate::spec::record::List;
+use crate::namespace::{self, Opened, Plan, flags};
+use crate::spec::config::Config;
 use crate::sys::process::{Pid, WaitId, WaitIdOptions, waitid};
 use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Procfs};
 use crate::{fail, limits};
@@ -30,36 +30,43 @@ use crate::{fail, limits};
 /// The namespaces that the configuration asks for, those by path opened.
 pub struct Namespaces {
     /// Flags of those to make.
-    pub new: u64,
+    new: u64,
     by_path: heapless::Vec<Opened, 8>,
 }
 
 impl Namespaces {
     /// # Errors
-    /// With the place: a path that is none of its type.
-    pub fn open(list: List<'_, Namespace<'static>>) -> Result<Namespaces> {
-        let plan = Plan::read(list)?;
-        let mut by_path = heapless::Vec::new();
+    /// With the place: a path that is none of its type; or one that is the host's,
+    /// of which something is to be changed (security rule R15).
+    pub fn open(config: &Config<'_>) -> Result<Namespaces> {
+        let mut namespaces = Namespaces { new: 0, by_path: heapless::Vec::new() };
+        let Some(linux) = config.linux() else { return Ok(namespaces) };
+        let plan = Plan::read(linux.namespaces())?;
+        namespaces.new = plan.new;
+        let has_sysctls = linux.sysctl().iter().next().is_some();
+        let has_names = config.hostname().is_some() || config.domainname().is_some();
         let mut buffer: PathBuffer = [0; limits::PATH];
         for (flag, path) in &plan.by_path {
-            let _ = by_path.push(namespace::open(*path, *flag, &mut buffer)?); // one of each type at most
+            let opened = namespace::open(*path, *flag, &mut buffer)?;
+            let is_changed = match *flag {
+                flags::NETWORK | flags::IPC => has_sysctls,
+                flags::UTS => has_sysctls || has_names,
+                _ => false,
+            };
+            if is_changed && namespace::is_own(&opened)? {
+                return Err(path.error(format_args!(
+                    "this is the host's own namespace, which \"hostname\", \"domainname\" or \"sysctl\" would change"
+                )));
+            }
+            let _ = namespaces.by_path.push(opened); // one of each type at most
         }
-        Ok(Namespaces { new: plan.new, by_path })
-    }
-
-    /// For a configuration without any.
-    pub fn none() -> Namespaces {
-        Namespaces { new: 0, by_path: heapless::Vec::new() }
-    }
-
-    fn joined(&self) -> u64 {
-        self.by_path.iter().fold(0, |flags, opened| flags | opened.flag)
+        Ok(namespaces)
     }
 
     /// Whether the container has a namespace of this type of its own: made for
     /// it or joined.
     pub fn has(&self, flag: u64) -> bool {
-        (self.new | self.joined()) & flag != 0
+        self.makes(flag) || self.by_path.iter().any(|opened| opened.flag == flag)
     }
 
     /// Whether one of this type is made.
@@ -67,73 +74,64 @@ impl Namespaces {
         self.new & flag != 0
     }
 
-    /// Whether a helper has to go ahead.
-    fn needs_helper(&self) -> bool {
-        self.joined() & flags::USER != 0 || (self.makes(flags::USER) && !self.by_path.is_empty())
-    }
-
-    /// Where there are others in a namespace that is joined, they could look at
-    /// the process: closes what they should not see but for `needed`.
-    pub fn hide_descriptors(&self, plan: &ProcessPlan<'_>, needed: [BorrowedFd<'_>; 2]) -> Result<()> {
-        if self.by_path.is_empty() {
-            return Ok(());
-        }
-        let mut all = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
-        all.extend(needed); // as many as there is room for
-        all.extend(self.by_path.iter().map(|opened| opened.fd.as_fd()));
-        keep_only(plan, &all)
-    }
-
     /// What is left for the process itself, once it is born.
     pub fn finish(&self) -> Result<()> {
-        if !self.needs_helper() {
-            namespace::enter(&self.by_path, !(flags::PID | flags::TIME))?;
+        if !self.makes(flags::CGROUP) {
+            return Ok(());
         }
-        if self.makes(flags::CGROUP) {
-            sys::unshare(CloneFlags::NEWCGROUP).map_err(|errno| fail!(errno => "cannot make a cgroup namespace"))?;
-        }
-        Ok(())
-    }
-
-    fn clone_flags(&self) -> CloneFlags {
-        CloneFlags::from_bits_truncate(self.new & !flags::CGROUP)
+        sys::unshare(CloneFlags::NEWCGROUP).map_err(|errno| fail!(errno => "cannot make a cgroup namespace"))
     }
 }
 
-/// Who returned from [`birth`].
+/// Who returned from a birth.
 pub enum Born {
     Myself,
     Child(Process),
 }
 
-/// Makes the process, in `cgroup`. Returns twice. `channel` is the parent's end
-/// of the pair whose other end the child has.
-pub fn birth(namespaces: &Namespaces, cgroup: Option<&Cgroup>, channels: (&Channel, &Channel)) -> Result<Born> {
-    let cgroup = cgroup.map(|cgroup| cgroup.fd());
-    if namespaces.needs_helper() {
-        return by_helper(namespaces, cgroup, channels);
-    }
-    let children = namespaces.joined() & (flags::PID | flags::TIME);
-    let kept = match children {
-        0 => None,
-        _ => Some(Kept::open()?),
-    };
-    namespace::enter(&namespaces.by_path, flags::PID | flags::TIME)?;
-    let result = clone_process(&CloneRequest { flags: namespaces.clone_flags(), cgroup });
-    if let (Some(kept), Ok(Born::Child(_)) | Err(_)) = (kept, &result) {
-        kept.restore(children)?;
-    }
-    result
+/// A birth's circumstances.
+#[derive(Clone, Copy)]
+pub struct Cradle<'a> {
+    /// Where to be born.
+    pub cgroup: Option<&'a Cgroup>,
+    /// The parent's end of the handshake, and the child's.
+    pub channels: (&'a Channel, &'a Channel),
+    /// Also needed by the child.
+    pub needed: Option<BorrowedFd<'a>>,
 }
 
-fn by_helper(
-    namespaces: &Namespaces,
-    cgroup: Option<BorrowedFd<'_>>,
-    (parent, child): (&Channel, &Channel),
-) -> Result<Born> {
-    match clone_process(&CloneRequest { flags: CloneFlags::empty(), cgroup })? {
-        Born::Child(helper) => receive_child(helper, parent),
-        Born::Myself => match go_ahead(namespaces, child) {
+/// Makes a container's first process. Returns twice.
+pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
+    let flags = CloneFlags::from_bits_truncate(namespaces.new & !flags::CGROUP);
+    if namespaces.by_path.is_empty() {
+        return clone_process(flags, cradle.cgroup);
+    }
+    by_helper(flags, cradle, &|| {
+        let mut needed = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
+        // As many as there is room for.
+        needed.extend([cradle.channels.1.fd()].into_iter().chain(cradle.needed));
+        needed.extend(namespaces.by_path.iter().map(|opened| opened.fd.as_fd()));
+        keep_only(plan, &needed)?;
+        namespace::enter(&namespaces.by_path)
+    })
+}
+
+/// Makes a process in the namespaces of another, those whose flags are in
+/// `which`. Returns twice.
+pub fn birth_beside(init: &Process, which: u64, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
+    by_helper(CloneFlags::empty(), cradle, &|| {
+        let init = init.pidfd.as_fd();
+        keep_only(plan, &[cradle.channels.1.fd(), init, cradle.needed.unwrap_or(init)])?;
+        if which == 0 { Ok(()) } else { namespace::enter_of(init, which) }
+    })
+}
+
+/// The parent's part with a helper, and the start of the helper's.
+fn by_helper(new: CloneFlags, cradle: Cradle<'_>, enter: &dyn Fn() -> Result<()>) -> Result<Born> {
+    let (parent, child) = cradle.channels;
+    match clone_process(CloneFlags::empty(), cradle.cgroup)? {
+        Born::Child(helper) => receive_child(&helper, parent),
+        Born::Myself => match go_ahead(new, child, enter) {
             Ok(Born::Myself) => Ok(Born::Myself),
             Ok(Born::Child(_)) => sys::exit(0),
             Err(error) => sys::exit(super::container_init::tell(child, error)),
@@ -143,22 +141,21 @@ fn by_helper(
 
 /// The helper: enters what is to be entered, and makes the process as its
 /// parent's child.
-fn go_ahead(namespaces: &Namespaces, channel: &Channel) -> Result<Born> {
-    super::process::die_with_parent(channel)?;
-    namespace::enter(&namespaces.by_path, !0)?;
-    let request = CloneRequest { flags: namespaces.clone_flags() | CloneFlags::PARENT, cgroup: None };
-    let born = clone_process(&request)?;
+fn go_ahead(new: CloneFlags, channel: &Channel, enter: &dyn Fn() -> Result<()>) -> Result<Born> {
+    die_with_parent(channel)?;
+    enter()?;
+    let born = clone_process(new | CloneFlags::PARENT, None)?;
     if let Born::Child(process) = &born {
         let mut text = heapless::String::<16>::new();
         let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{}", process.pid.as_raw_nonzero()));
-        // By descriptor: the pid may mean something else where we have gone.
+        // By descriptor too: a number alone could come to mean somebody else.
         channel.send_with(Message::Pid, text.as_bytes(), Some(process.pidfd.as_fd()))?;
     }
     Ok(born)
 }
 
-/// The parent of a helper: hears of the process, and reaps the helper.
-fn receive_child(helper: Process, channel: &Channel) -> Result<Born> {
+/// The parent: hears of the process, and reaps the helper.
+fn receive_child(helper: &Process, channel: &Channel) -> Result<Born> {
     let mut buffer = [0; 1 + limits::MESSAGE];
     let received = channel.receive(&mut buffer);
     let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
@@ -166,8 +163,7 @@ fn receive_child(helper: Process, channel: &Channel) -> Result<Born> {
         Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
         Some(received) if received.message == Message::Pid => {
             let pid = core::str::from_utf8(received.text).ok().and_then(|text| text.parse().ok());
-            let pid = pid.and_then(Pid::from_raw);
-            match (pid, received.descriptor) {
+            match (pid.and_then(Pid::from_raw), received.descriptor) {
                 (Some(pid), Some(pidfd)) => Ok(Born::Child(Process { pid, pidfd })),
                 _ => Err(fail!("the helper that joins namespaces did not say what it has made")),
             }
@@ -176,14 +172,8 @@ fn receive_child(helper: Process, channel: &Channel) -> Result<Born> {
     }
 }
 
-/// Makes a process in `cgroup`, in the namespaces that this one's children are
-/// born in. Returns twice.
-pub fn clone_into(cgroup: Option<&Cgroup>) -> Result<Born> {
-    clone_process(&CloneRequest { flags: CloneFlags::empty(), cgroup: cgroup.map(|cgroup| cgroup.fd()) })
-}
-
-fn clone_process(request: &CloneRequest<'_>) -> Result<Born> {
-    match sys::clone3(request) {
+fn clone_process(flags: CloneFlags, cgroup: Option<&Cgroup>) -> Result<Born> {
+    match sys::clone3(&CloneRequest { flags, cgroup: cgroup.map(|cgroup| cgroup.fd()) }) {
         Ok(Child::Myself) => Ok(Born::Myself),
         Ok(Child::Created { pid, pidfd }) => Ok(Born::Child(Process { pid, pidfd })),
         Err(errno) => Err(fail!(errno => "cannot create the container's process in its namespaces")),

@@ -19,9 +19,9 @@ use crate::json::{PathBuffer, Text};
 use crate::namespace::flags;
 use crate::rootfs::{self, Deferred, HostDevices, MountContext, NullDevice};
 use crate::spec::record::List;
-use crate::sys;
 use crate::sys::fs::CWD;
 use crate::sys::process::{chdir, setsid};
+use crate::sys::{self, BorrowedFd};
 use crate::{fail, identity, limits, network};
 
 /// Where the word to go comes from.
@@ -30,6 +30,16 @@ pub enum Start {
     Gate(Gate),
     /// `run`: from the parent.
     Parent,
+}
+
+impl Start {
+    /// What the wait needs besides the parent's connection.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Start::Gate(gate) => Some(gate.fd()),
+            Start::Parent => None,
+        }
+    }
 }
 
 /// The child's whole life. Never returns: what follows is the user's program.
@@ -63,12 +73,6 @@ fn become_ready<'b>(
     path: &'b mut PathBuffer,
 ) -> Result<&'b CStr> {
     die_with_parent(channel)?;
-    // The gate's descriptor is the only one besides the channel's to outlive this.
-    let gate = match start {
-        Start::Gate(gate) => gate.fd(),
-        Start::Parent => channel.fd(),
-    };
-    setup.namespaces.hide_descriptors(&setup.process, [channel.fd(), gate])?;
     setup.namespaces.finish()?;
     // In its own mount namespace: one that was joined may have the bundle elsewhere.
     chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
@@ -85,7 +89,8 @@ fn become_ready<'b>(
         deferred.make_read_only()?;
     }
     restrict_root(setup)?;
-    let program = process::prepare(&mut setup.process, channel, &[channel.fd(), gate], path)?;
+    let program =
+        process::prepare(&mut setup.process, channel, &[channel.fd(), start.fd().unwrap_or(channel.fd())], path)?;
     channel.send(Message::Ready)?;
     Ok(program)
 }

@@ -9,7 +9,7 @@
 use core::ffi::CStr;
 
 use super::arena::Arena;
-use super::birth::{self, Born, Namespaces, open_procfs};
+use super::birth::{self, Born, Cradle, Namespaces, open_procfs};
 use super::bundle::{Bundle, RootPath};
 use super::caller::{Caller, Wishes};
 use super::container::{self, Process};
@@ -146,7 +146,6 @@ fn decide<'a>(
         true => None,
         false => Some(buffers.arena.join(&[b"_ses.", request.id.to_bytes()])?),
     };
-    let linux = config.linux();
     let cgroup = match request.no_cgroup {
         true => None,
         false => {
@@ -155,14 +154,11 @@ fn decide<'a>(
             Some((path, text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))?))
         }
     };
-    let namespaces = match linux {
-        Some(linux) => Namespaces::open(linux.namespaces())?,
-        None => Namespaces::none(),
-    };
+    let namespaces = Namespaces::open(&config)?;
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, buffers, hardened)?;
     process.pass_descriptors(&request.wishes)?;
-    process.limits_from_outside = namespaces.has(flags::USER);
+    process.in_user_namespace = namespaces.has(flags::USER);
     process.settle_environment();
     Ok(Setup { config, bundle: bundle.path, root, namespaces, process, keyring, no_pivot: request.no_pivot, cgroup })
 }
@@ -263,7 +259,8 @@ impl Making<'_> {
         self.folder.write_config(self.config)?;
         let (channel, theirs) = Channel::pair()?;
         let start = if self.run { Start::Parent } else { Start::Gate(Gate::open(self.folder.fd())?) };
-        let process = match birth::birth(&setup.namespaces, cgroup.as_ref(), (&channel, &theirs))? {
+        let cradle = Cradle { cgroup: cgroup.as_ref(), channels: (&channel, &theirs), needed: start.fd() };
+        let process = match birth::birth(&setup.namespaces, &setup.process, cradle)? {
             Born::Child(process) => process,
             Born::Myself => {
                 // What is the parent's alone; its lock above all.

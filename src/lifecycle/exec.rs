@@ -8,7 +8,7 @@
 use core::ffi::CStr;
 
 use super::arena::Arena;
-use super::birth::{self, Born, open_procfs};
+use super::birth::{self, Born, Cradle, open_procfs};
 use super::caller::{Caller, Wishes};
 use super::container::{self, Process, Status};
 use super::container_init::tell;
@@ -16,7 +16,7 @@ use super::gate::{self, WaitError};
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
 use super::proc::ProcPath;
-use super::process::{self, die_with_parent, keep_only};
+use super::process::{self, die_with_parent};
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::StateRoot;
@@ -25,7 +25,7 @@ use super::{bundle, delete, ready};
 use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::json::{Document, PathBuffer};
-use crate::namespace::{self, Kept, Plan, flags};
+use crate::namespace::{Plan, flags};
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::sys::fs::{CWD, Mode, OFlags, open};
@@ -65,7 +65,7 @@ pub struct Overrides<'r> {
 /// What the child needs.
 struct Setup<'a> {
     init: &'a Process,
-    /// Flags of the namespaces to join, but for pid.
+    /// Flags of the namespaces to join.
     join: u64,
     /// The root of the container's first process, where no mount namespace
     /// brings it along.
@@ -122,11 +122,10 @@ pub fn exec(
     process.warn_of_unknown(warn);
     let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()))?;
     let of_container = namespaces.new | namespaces.joined();
-    process.limits_from_outside = of_container & flags::USER != 0;
-    let mut setup =
-        Setup { root: root_of(&init, of_container)?, init: &init, join: of_container & !flags::PID, keyring, process };
+    process.in_user_namespace = of_container & flags::USER != 0;
+    let mut setup = Setup { root: root_of(&init, of_container)?, init: &init, join: of_container, keyring, process };
     let cgroup = cgroup_of(&record, &init, request.cgroup)?;
-    make(&mut setup, of_container, cgroup.as_ref(), &caller, warn)
+    make(&mut setup, cgroup.as_ref(), &caller, warn)
 }
 
 /// Applies the command line to the process.
@@ -204,33 +203,20 @@ fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> 
 /// The process, from its birth until it is ready.
 fn make(
     setup: &mut Setup<'_>,
-    of_container: u64,
     cgroup: Option<&Cgroup>,
     caller: &Caller,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Waiting> {
     let (channel, theirs) = Channel::pair()?;
-    let kept = match of_container & flags::PID {
-        0 => None,
-        _ => {
-            let kept = Kept::open()?;
-            namespace::enter_of(setup.init.pidfd.as_fd(), flags::PID)?;
-            Some(kept)
-        }
-    };
-    let born = birth::clone_into(cgroup);
-    let process = match born {
-        Ok(Born::Myself) => {
+    let needed = setup.root.as_ref().map(|root| root.as_fd());
+    let cradle = Cradle { cgroup, channels: (&channel, &theirs), needed };
+    let process = match birth::birth_beside(setup.init, setup.join, &setup.process, cradle)? {
+        Born::Child(process) => process,
+        Born::Myself => {
             drop(channel);
             child(setup, theirs)
         }
-        Ok(Born::Child(process)) => Ok(process),
-        Err(error) => Err(error),
     };
-    if let Some(kept) = kept {
-        kept.restore(flags::PID)?;
-    }
-    let process = process?;
     drop(theirs);
     match bring_up(setup, &process, &channel, caller, warn) {
         Ok(terminal) => Ok(Waiting { process, channel, terminal }),
@@ -274,10 +260,6 @@ fn child(setup: &mut Setup<'_>, channel: Channel) -> ! {
 
 fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut PathBuffer) -> Result<&'b CStr> {
     die_with_parent(channel)?;
-    // Before anybody in the container can see this process.
-    let root = setup.root.as_ref().map_or(channel.fd(), |root| root.as_fd());
-    keep_only(&setup.process, &[channel.fd(), setup.init.pidfd.as_fd(), root])?;
-    namespace::enter_of(setup.init.pidfd.as_fd(), setup.join)?;
     if setup.join & flags::USER != 0 {
         process::become_namespace_root()?;
         die_with_parent(channel)?;

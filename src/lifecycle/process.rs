@@ -7,6 +7,7 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
+use super::birth::open_procfs;
 use super::handshake::{Channel, Message};
 use super::process_plan::{ProcessPlan, shown};
 use crate::error::{Error, Result};
@@ -130,11 +131,11 @@ pub fn prepare<'b>(
     // The kernel takes the last right that this could need away with the user.
     // Descriptors are few from here on, whatever their limit becomes.
     keep_only(plan, needed)?;
-    if !plan.limits_from_outside {
+    if !plan.in_user_namespace {
         identity::set_rlimits(None, plan.view.rlimits())?;
     }
     identity::drop_bounding(&plan.capabilities)?;
-    identity::set_user(plan.uid, plan.gid, plan.buffers.groups, false)?;
+    identity::set_user(plan.uid, plan.gid, plan.buffers.groups, setgroups_denied(plan)?)?;
     die_with_parent(channel)?;
     warn_of(identity::set_capabilities(&plan.capabilities)?, channel)?;
     match entered {
@@ -143,6 +144,12 @@ pub fn prepare<'b>(
         Err(errno) => return Err(cwd_failed(plan, errno)),
     }
     identity::find_executable(plan.program()?, plan.variable("PATH"), &[plan.own], buffer)
+}
+
+/// Whether the groups may be set: not in a user namespace that an ordinary user
+/// has made.
+fn setgroups_denied(plan: &ProcessPlan<'_>) -> Result<bool> {
+    if plan.in_user_namespace { identity::setgroups_denied(&open_procfs()?) } else { Ok(false) }
 }
 
 /// HOME, where the environment lacks it: engines expect it of a runtime.
@@ -158,14 +165,12 @@ fn add_home(plan: &mut ProcessPlan<'_>, buffer: &mut PathBuffer) -> Result<()> {
 /// Capabilities that could not be granted are a warning (config.md, "Linux
 /// Process").
 fn warn_of(refused: Sets, channel: &Channel) -> Result<()> {
-    let refused = refused.effective | refused.permitted | refused.inheritable | refused.ambient;
-    for number in (0..u64::BITS).filter(|number| refused & 1 << number != 0) {
-        let mut text = heapless::String::<96>::new();
-        let name = identity::capability_name(number).unwrap_or("unknown capability");
-        let _ = write!(text, "{name} cannot be granted"); // fits
-        channel.send_with(Message::Warning, text.as_bytes(), None)?;
+    if refused.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut text = heapless::String::<{ limits::MESSAGE }>::new();
+    let _ = write!(text, "cannot be granted: {refused}"); // all names of one set fit
+    channel.send_with(Message::Warning, text.as_bytes(), None)
 }
 
 fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {

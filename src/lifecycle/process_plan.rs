@@ -45,8 +45,8 @@ pub struct ProcessPlan<'a> {
     pub preserve_fds: u32,
     /// Signals that whoever called us ignores.
     pub ignored_signals: SignalSet,
-    /// The process is in a user namespace, from where it cannot raise its limits.
-    pub limits_from_outside: bool,
+    /// Where its rights end at the namespace's border.
+    pub in_user_namespace: bool,
     /// The file that we run from, which nobody may execute.
     pub own: FileIdentity,
     pub buffers: Buffers,
@@ -70,7 +70,7 @@ impl<'a> ProcessPlan<'a> {
             terminal: view.terminal() == Some(true),
             preserve_fds: 0,
             ignored_signals: hardened.ignored_signals,
-            limits_from_outside: false,
+            in_user_namespace: false,
             own: hardened.own,
             buffers,
         };

@@ -72,7 +72,7 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
     if let Some(score) = plan.view.oom_score_adj() {
         identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
     }
-    match plan.limits_from_outside {
+    match plan.in_user_namespace {
         true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
         false => Ok(()),
     }

@@ -1,6 +1,8 @@
 //! The types of namespaces: the specification's words, the kernel's flags, and
 //! what a list of them asks for.
 
+use core::ffi::CStr;
+
 use heapless::Vec;
 
 use crate::error::Result;
@@ -23,18 +25,20 @@ pub struct Type {
     pub flag: u64,
     /// The specification's name of it.
     pub word: &'static str,
+    /// Its file for the calling process (namespaces(7)).
+    pub file: &'static CStr,
 }
 
 /// All of them.
 pub const TYPES: [Type; 8] = [
-    Type { flag: MOUNT, word: "mount" },
-    Type { flag: PID, word: "pid" },
-    Type { flag: NETWORK, word: "network" },
-    Type { flag: UTS, word: "uts" },
-    Type { flag: IPC, word: "ipc" },
-    Type { flag: USER, word: "user" },
-    Type { flag: CGROUP, word: "cgroup" },
-    Type { flag: TIME, word: "time" },
+    Type { flag: MOUNT, word: "mount", file: c"/proc/self/ns/mnt" },
+    Type { flag: PID, word: "pid", file: c"/proc/self/ns/pid" },
+    Type { flag: NETWORK, word: "network", file: c"/proc/self/ns/net" },
+    Type { flag: UTS, word: "uts", file: c"/proc/self/ns/uts" },
+    Type { flag: IPC, word: "ipc", file: c"/proc/self/ns/ipc" },
+    Type { flag: USER, word: "user", file: c"/proc/self/ns/user" },
+    Type { flag: CGROUP, word: "cgroup", file: c"/proc/self/ns/cgroup" },
+    Type { flag: TIME, word: "time", file: c"/proc/self/ns/time" },
 ];
 
 /// The word for one flag.

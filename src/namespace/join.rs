@@ -1,14 +1,12 @@
 //! Entering namespaces that exist already (setns(2)).
 
-use core::ffi::CStr;
-
 use heapless::Vec;
 
-use super::flags;
+use super::flags::{self, TYPES};
 use crate::error::Result;
 use crate::fail;
 use crate::json::{PathBuffer, Text};
-use crate::sys::fs::{Mode, OFlags, open as open_path};
+use crate::sys::fs::{Mode, OFlags, fstat, open as open_path, stat};
 use crate::sys::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use crate::sys::{AsFd, BorrowedFd, CloneFlags, Errno, OwnedFd, namespace_type};
 
@@ -52,7 +50,20 @@ pub fn open(path: Text<'_>, flag: u64, buffer: &mut PathBuffer) -> Result<Opened
     }
 }
 
-/// Enters those of `namespaces` whose flag is in `which`.
+/// Whether an opened namespace is the one that the caller is in.
+///
+/// # Errors
+/// The kernel's.
+pub fn is_own(namespace: &Opened) -> Result<bool> {
+    let Some(kind) = TYPES.iter().find(|kind| kind.flag == namespace.flag) else { return Ok(false) };
+    let failed = |errno: Errno| fail!(errno => "cannot look at the own {} namespace", kind.word);
+    let own = stat(kind.file).map_err(failed)?;
+    let other = fstat(&namespace.fd).map_err(failed)?;
+    Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
+}
+
+/// Enters all of `namespaces`; pid and time namespaces for the caller's children
+/// alone, as they are.
 ///
 /// A user namespace is entered between the others: first those that the
 /// caller's own privileges reach (a network namespace that belongs to the
@@ -61,10 +72,10 @@ pub fn open(path: Text<'_>, flag: u64, buffer: &mut PathBuffer) -> Result<Opened
 ///
 /// # Errors
 /// The kernel's, with the type.
-pub fn enter(namespaces: &[Opened], which: u64) -> Result<()> {
-    let user = namespaces.iter().find(|namespace| namespace.flag & which == flags::USER);
+pub fn enter(namespaces: &[Opened]) -> Result<()> {
+    let user = namespaces.iter().find(|namespace| namespace.flag == flags::USER);
     let mut later: Vec<&Opened, 8> = Vec::new();
-    for namespace in namespaces.iter().filter(|namespace| namespace.flag & which & !flags::USER != 0) {
+    for namespace in namespaces.iter().filter(|namespace| namespace.flag != flags::USER) {
         match enter_one(namespace.fd.as_fd(), namespace.flag) {
             Ok(()) => {}
             Err(Errno::PERM) if user.is_some() && later.push(namespace).is_ok() => {}
@@ -94,47 +105,4 @@ fn enter_one(fd: BorrowedFd<'_>, flags: u64) -> Result<(), Errno> {
 #[cold]
 fn cannot(errno: Errno, flag: u64) -> crate::error::Error {
     fail!(errno => "cannot enter the {} namespace", flags::word(flag))
-}
-
-/// The caller's own pid and time namespaces, to come back to.
-///
-/// Entering one of these two (or unsharing a time namespace) changes where the
-/// caller's children will be. Before another child is made that does not
-/// belong there, a hook for instance, it is taken back.
-pub struct Kept {
-    pid: OwnedFd,
-    /// Absent on a kernel without time namespaces.
-    time: Option<OwnedFd>,
-}
-
-impl Kept {
-    /// Opens them, before anything was entered.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn open() -> Result<Kept> {
-        let own = |path: &CStr| open_path(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let failed = |errno: Errno| fail!(errno => "cannot open the own namespaces");
-        let pid = own(c"/proc/self/ns/pid").map_err(failed)?;
-        let time = match own(c"/proc/self/ns/time") {
-            Ok(time) => Some(time),
-            Err(Errno::NOENT) => None,
-            Err(errno) => return Err(failed(errno)),
-        };
-        Ok(Kept { pid, time })
-    }
-
-    /// Takes back those whose flags are in `which`.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn restore(&self, which: u64) -> Result<()> {
-        if which & flags::PID != 0 {
-            enter_one(self.pid.as_fd(), flags::PID).map_err(|errno| cannot(errno, flags::PID))?;
-        }
-        if let Some(time) = self.time.as_ref().filter(|_| which & flags::TIME != 0) {
-            enter_one(time.as_fd(), flags::TIME).map_err(|errno| cannot(errno, flags::TIME))?;
-        }
-        Ok(())
-    }
 }

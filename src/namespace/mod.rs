@@ -10,5 +10,5 @@ mod write_maps;
 
 pub use flags::Plan;
 pub use id_maps::IdMap;
-pub use join::{Kept, Opened, enter, enter_of, open};
+pub use join::{Opened, enter, enter_of, is_own, open};
 pub use write_maps::{Setgroups, write_maps};

@@ -7,6 +7,7 @@ use crate::limits;
 use crate::spec::config::{Config, Mount};
 use crate::spec::linux::Device;
 
+use super::devices::DEFAULT;
 use super::options::Options;
 
 /// Checks the parts of `config` that speak of the root file system: mounts,
@@ -152,6 +153,20 @@ fn check_device(device: &Device<'_>) -> Result<()> {
     let mut buffer = path_buffer();
     if normalize(path.c_str(&mut buffer)?.to_bytes(), &mut path_buffer()).is_empty() {
         return Err(path.error(format_args!("not the path of a file")));
+    }
+    if let Some((name, _, major, minor)) =
+        DEFAULT.iter().find(|(name, ..)| name.to_str().is_ok_and(|name| path.is(name)))
+    {
+        let same = device.kind().is_some_and(|kind| kind.is("c") || kind.is("u"))
+            && device.major() == Some(i64::from(*major))
+            && device.minor() == Some(i64::from(*minor));
+        if !same {
+            // Programs, and the masking of files, rely on them being what they are.
+            return Err(path.error(format_args!(
+                "{} is a default device: it cannot be another one",
+                crate::error::Lossy(name.to_bytes())
+            )));
+        }
     }
     if device.file_mode().is_some_and(|mode| mode > 0o177_777) {
         return Err(device.value().error(format_args!("\"fileMode\" is not a file's mode")));

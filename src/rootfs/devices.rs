@@ -20,7 +20,7 @@ use super::resolve::{self, Links};
 
 /// What every container has in /dev (config-linux.md, "Default Devices"), all
 /// of them character devices with mode 0666.
-const DEFAULT: [(&CStr, &CStr, u32, u32); 6] = [
+pub(super) const DEFAULT: [(&CStr, &CStr, u32, u32); 6] = [
     (c"/dev/null", c"null", 1, 3),
     (c"/dev/zero", c"zero", 1, 5),
     (c"/dev/full", c"full", 1, 7),

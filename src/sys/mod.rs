@@ -27,7 +27,9 @@ pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use descriptor::duplicate;
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use interface::set_interface_up;
-pub use misc::{close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type};
+pub use misc::{
+    close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
+};
 pub use mount::{Attributes, mount_setattr};
 pub use procfs::Procfs;
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
