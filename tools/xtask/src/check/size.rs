@@ -15,8 +15,8 @@ const HISTORY: &str = "tools/xtask/size.txt";
 
 pub fn check(subject: &Subject) -> Outcome {
     let size = subject.size;
-    ensure!(size <= BUDGET, "{size} bytes are more than the budget of {BUDGET}");
     let change = record(size)?;
+    ensure!(size <= BUDGET, "{size} bytes are more than the budget of {BUDGET}{change}");
     passed(format!("{size} bytes of {BUDGET} ({} %){change}", size * 100 / BUDGET))
 }
 
