@@ -82,7 +82,9 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 impl Capture {
     pub fn new(folder: &Path) -> Capture {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // The harness captures a case as a whole in the folder where the case,
+        // another process, captures its commands.
+        let number = format!("{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Capture { stdout: folder.join(format!("out.{number}")), stderr: folder.join(format!("err.{number}")) }
     }
 

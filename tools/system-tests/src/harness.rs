@@ -47,6 +47,9 @@ pub struct Options {
     /// Do not boot the guest with an old kernel
     #[arg(long)]
     no_guest: bool,
+    /// Names are whole names, not parts of them
+    #[arg(long)]
+    exact: bool,
     /// Print how long each case took
     #[arg(long)]
     times: bool,
@@ -133,7 +136,8 @@ impl Count {
 }
 
 pub fn wanted(options: &Options, name: &str) -> bool {
-    options.filter.is_empty() || options.filter.iter().any(|part| name.contains(part.as_str()))
+    let fits = |part: &String| if options.exact { name == part } else { name.contains(part.as_str()) };
+    options.filter.is_empty() || options.filter.iter().any(fits)
 }
 
 /// The runtime under test, as an absolute path: cases change their folder.

@@ -71,6 +71,7 @@ const KNOWN: &[Known] = &[
         "signals 32 and 33 are ignored by this harness's caller, which only ocinit resets; PIPE is the probe's own",
     ),
     Known("crun", "status.Seccomp", "the filter under which crun is run here, for want of CAP_SYS_RESOURCE"),
+    Known("crun", "status.NoNewPrivs", "as above: the filter needs it"),
     Known("crun", "mounts./.propagation", "crun makes the root private by default, runc a slave as here"),
     Known(
         "",
@@ -83,7 +84,8 @@ const KNOWN: &[Known] = &[
     Known(
         "crun",
         "mounts./proc/*.options",
-        "crun masks with the host's null device, on its devtmpfs; here it is the container's own, verified, on its /dev",
+        "crun masks with the host's null device, on its devtmpfs, here it is the container's own, verified, on its /dev; and its read-only paths lose \
+         /proc's other flags",
     ),
     Known("crun", "mounts./proc/*.source", "as above"),
     Known("crun", "mounts./proc/*.type", "as above"),
@@ -125,8 +127,8 @@ fn normal(seen: &Value, id: &str) -> BTreeMap<String, String> {
     }
     // The files of this harness's that take the output are numbered.
     if let Some(list) = all.get_mut("descriptors") {
-        *list = list.split("out.").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit())).collect();
-        *list = list.split("err.").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit())).collect();
+        *list = list.split("out.").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')).collect();
+        *list = list.split("err.").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')).collect();
     }
     all
 }
