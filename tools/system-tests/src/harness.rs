@@ -125,11 +125,12 @@ impl Count {
             }
             Outcome::Failed(why) => {
                 self.failed += 1;
-                println!("FAILED {name}: {why}");
+                // One line a case, whatever it has to say.
+                println!("FAILED {name}: {}", why.replace('\n', " | "));
             }
             Outcome::Skipped(why) => {
                 self.skipped += 1;
-                println!("skipped {name}: {why}");
+                println!("skipped {name}: {}", why.replace('\n', " | "));
             }
         }
     }
