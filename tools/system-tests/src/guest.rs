@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::bundle::copy_tree;
 use crate::cases;
 use crate::harness::{Count, Outcome};
 use crate::kernel;

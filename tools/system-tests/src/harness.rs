@@ -66,6 +66,10 @@ pub struct Count {
 /// A case as a whole may take no longer than this.
 const CASE_LIMIT: Duration = Duration::from_secs(120);
 
+/// The variable with the number of a process that still has the machine's own
+/// mount namespace.
+pub const HOST_PROCESS: &str = "SYSTEM_TESTS_HOST_PROCESS";
+
 /// What a case's process ends with.
 const PASSED: u8 = 0;
 const FAILED: u8 = 1;
@@ -184,6 +188,10 @@ fn supervise(case: &Case, tag: &str, dir: &Path, program: &Path, root: &Path, ke
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--one").arg(case.name).arg(dir).arg(tag).arg(program).arg(root);
     command.stdin(Stdio::null()).env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS");
+    // Who started us has the machine's own mount namespace.
+    if let Some(parent) = rustix::process::getppid() {
+        command.env(HOST_PROCESS, parent.as_raw_nonzero().to_string());
+    }
     let ended = Running::start(command, dir)?.finish_within(CASE_LIMIT);
     let left = before.left(tag, &dir.join("state"));
     let mut outcome = match ended {

@@ -64,7 +64,11 @@ const KNOWN: &[Known] = &[
         "in the foreground runc copies between the caller's streams and pipes of its own; here the process has the \
          streams themselves, as under crun",
     ),
-    Known("runc", "devices./dev/core", "runc makes this link only where it saw /proc/kcore before; crun always"),
+    Known("", "devices./dev/core", "a link to what is masked: crun makes it always, runc where it can read /proc/kcore"),
+    Known("crun", "devices./dev/null", "crun gives the host's null device, as standard input, to the user"),
+    Known("", "mounts./run.super", "tmpcopyup: the mode of the folder copied is given at the mount, not set later"),
+    Known("", "mounts./srv/data.super", "as above"),
+    Known("", "mounts./var/tmp.super", "as above"),
     Known(
         "",
         "status.SigIgn",

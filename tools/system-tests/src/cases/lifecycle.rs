@@ -755,7 +755,9 @@ fn spec_writes_a_bundle_that_runs(c: &Context) -> Result<()> {
     ensure!(config["process"]["terminal"] == true, "a terminal is asked for");
     config["process"]["terminal"] = json!(false);
     config["process"]["args"] = json!(["/probe", "names", "status"]);
-    let seen = c.run(&Config(config))?.ok()?.json()?;
+    let output = c.run(&Config(config))?.ok()?;
+    same!(output.stderr, "", "warnings about the bundle that it wrote itself");
+    let seen = output.json()?;
     ensure!(seen["status"]["NoNewPrivs"] == "1", "{seen}");
     let other = c.folder("other")?;
     c.call(&["spec", "--bundle", &other.to_string_lossy()])?.ok()?;

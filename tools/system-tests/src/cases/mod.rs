@@ -12,6 +12,7 @@ mod comparison;
 mod devices;
 mod escapes;
 mod exec;
+mod hybrid;
 mod lifecycle;
 mod mounts;
 mod namespaces;
@@ -32,6 +33,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         escapes::CASES,
         bad_input::CASES,
         comparison::CASES,
+        hybrid::CASES,
         walkthrough::CASES,
     ];
     groups.into_iter().flatten()

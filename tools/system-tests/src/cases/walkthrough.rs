@@ -87,6 +87,7 @@ fn introduction_in_two_terminals(c: &Context) -> Result<()> {
         screen.lines().any(|line| line.starts_with(&id) && line.contains("running"))
     })?;
     tmux.type_line("one", "exit")?;
+    tmux.until("one", "the host's prompt", |screen| screen.trim_end().ends_with("\n$"))?;
     tmux.type_line("one", "echo back with $?")?;
     tmux.until("one", "the host's shell", |screen| screen.contains("back with 0"))?;
     tmux.type_line("two", "clear; ocinit list")?;
