@@ -50,6 +50,7 @@ const CHOSEN: &[&str] = &[
     "escapes/cve_2025",
     "escapes/cve_2026",
     "bad_input/errors_of",
+    "races/killed",
     "comparison/",
 ];
 

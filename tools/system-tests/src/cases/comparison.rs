@@ -65,6 +65,7 @@ const KNOWN: &[Known] = &[
          streams themselves, as under crun",
     ),
     Known("", "devices./dev/core", "a link to what is masked: crun makes it always, runc where it can read /proc/kcore"),
+    Known("runc", "limits.Max open files", "Go raises its own soft limit to the hard one, and runc passes that on"),
     Known("crun", "devices./dev/null", "crun gives the host's null device, as standard input, to the user"),
     Known("", "mounts./run.super", "tmpcopyup: the mode of the folder copied is given at the mount, not set later"),
     Known("", "mounts./srv/data.super", "as above"),

@@ -17,6 +17,7 @@ mod lifecycle;
 mod mounts;
 mod namespaces;
 mod process;
+mod races;
 mod terminals;
 mod walkthrough;
 
@@ -34,6 +35,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         bad_input::CASES,
         comparison::CASES,
         hybrid::CASES,
+        races::CASES,
         walkthrough::CASES,
     ];
     groups.into_iter().flatten()
