@@ -13,6 +13,5 @@ mod walk;
 
 pub use device::attach as attach_device_program;
 pub use device_program::Program as DeviceProgram;
-pub use path::CgroupPath;
-pub use processes::{cgroup_of, own_cgroup};
+pub use path::{CgroupPath, in_proc_file};
 pub use tree::{Cgroup, Created, Hierarchy};

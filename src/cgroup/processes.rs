@@ -1,16 +1,12 @@
-//! Which processes are in a cgroup, and in which cgroup a process is.
+//! Which processes are in a cgroup.
 
-use core::ffi::CStr;
-use core::fmt::Write;
+use heapless::Vec;
 
-use heapless::{String, Vec};
-
-use super::path::{self, CgroupPath};
 use super::tree::{Cgroup, open_folder};
 use super::walk::{Name, next_folder};
 use crate::error::Result;
 use crate::sys::fs::{Mode, OFlags, openat};
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, Procfs, io};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
 use crate::{fail, limits};
 
 /// Told of each pid.
@@ -81,43 +77,4 @@ fn pids_in(folder: BorrowedFd<'_>, each: &mut Each<'_>) -> Result<()> {
             }
         }
     }
-}
-
-/// The cgroup of process `pid`, as a path below the mount.
-///
-/// # Errors
-/// The process is gone (ESRCH), or in the root cgroup.
-pub fn cgroup_of(procfs: &Procfs, pid: u32) -> Result<CgroupPath> {
-    let mut file: String<32> = String::new();
-    let _ = write!(file, "{pid}/cgroup\0");
-    let file = CStr::from_bytes_until_nul(file.as_bytes()).unwrap_or(c"");
-    let mut buffer = [0; 2 * limits::PATH];
-    let path =
-        read(procfs, file, &mut buffer).map_err(|errno| fail!(errno => "cannot tell the cgroup of process {pid}"))?;
-    CgroupPath::from_bytes(path.strip_prefix(b"/").unwrap_or(path))
-        .map_err(|error| error.context(format_args!("cgroup of process {pid}")))
-}
-
-/// The caller's own cgroup, as [`CgroupPath::choose`] takes it; `buffer` has
-/// room for the whole of /proc/self/cgroup.
-pub fn own_cgroup<'b>(procfs: &Procfs, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
-    read(procfs, c"self/cgroup", buffer).map_err(|errno| fail!(errno => "cannot tell the own cgroup"))
-}
-
-fn read<'b>(procfs: &Procfs, file: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
-    let fd = procfs.open_file(file, OFlags::RDONLY)?;
-    let mut length = 0;
-    loop {
-        let room = buffer.get_mut(length..).unwrap_or(&mut []);
-        if room.is_empty() {
-            return Err(Errno::TOOBIG);
-        }
-        match io::read(&fd, room) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    path::in_proc_file(buffer.get(..length).unwrap_or(&[])).ok_or(Errno::NOENT)
 }

@@ -137,8 +137,11 @@ impl Hierarchy {
         }
     }
 
-    /// Removes the one folder, which must be empty.
-    pub(super) fn unlink(&self, path: &CgroupPath) -> Result<(), Errno> {
+    /// Removes the one folder (rmdir(2)).
+    ///
+    /// # Errors
+    /// EBUSY: processes or cgroups are in it.
+    pub fn unlink(&self, path: &CgroupPath) -> Result<(), Errno> {
         let (parent, name) = path.split();
         let name = name_buffer(name)?;
         let name = CStr::from_bytes_with_nul(&name).map_err(|_| Errno::INVAL)?;

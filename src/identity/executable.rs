@@ -5,13 +5,13 @@
 
 use core::ffi::CStr;
 
-use super::image::{self, HEAD};
+use super::image;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::json::PathBuffer;
 use crate::limits;
-use crate::sys::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, open, stat};
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
+use crate::sys::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, open, stat};
+use crate::sys::{BorrowedFd, Errno, OwnedFd, io};
 
 /// Which file it is, under whatever name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,15 +113,15 @@ fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
     // The kernel follows five scripts (BINPRM_MAX_RECURSION) and then a
     // program's interpreter.
     for _ in 0..7 {
-        match stat(file) {
-            Ok(stat) if own.contains(&FileIdentity { device: stat.st_dev, inode: stat.st_ino }) => return true,
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
-            _ => return false, // nothing that execve(2) would take
-        }
-        let mut next = [0; limits::PATH];
         // What may be executed but not read is not looked into: the kernel
         // gives us no way to. It still runs from a sealed copy only.
-        let Some(length) = interpreter(file, &mut next) else { return false };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let Ok(opened) = open(file, flags, Mode::empty()) else { return is_one_of(stat(file), own) };
+        if is_one_of(fstat(&opened), own) {
+            return true;
+        }
+        let mut next = [0; limits::PATH];
+        let Some(length) = interpreter(&opened, &mut next) else { return false };
         path = next;
         file = match path.get(..=length).map(CStr::from_bytes_until_nul) {
             Some(Ok(next)) => next,
@@ -131,30 +131,39 @@ fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
     false
 }
 
+fn is_one_of(stat: Result<Stat, Errno>, own: &[FileIdentity]) -> bool {
+    stat.is_ok_and(|stat| own.contains(&FileIdentity { device: stat.st_dev, inode: stat.st_ino }))
+}
+
 /// Puts the path of what executes `file` into `buffer`, and gives its length.
-fn interpreter(file: &CStr, buffer: &mut PathBuffer) -> Option<usize> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = open(file, flags, Mode::empty()).ok()?;
-    let mut head = [0; HEAD];
-    let length = io::pread(&file, &mut head[..], 0).ok()?;
+fn interpreter(file: &OwnedFd, buffer: &mut PathBuffer) -> Option<usize> {
+    let mut head = [0; image::HEAD];
+    let length = io::pread(file, &mut head[..], 0).ok()?;
     let head = head.get(..length)?;
     if let Some(path) = image::script_interpreter(head) {
         buffer.get_mut(..path.len())?.copy_from_slice(path);
         return Some(path.len());
     }
-    program_interpreter(&file, head, buffer)
-}
-
-fn program_interpreter(file: &OwnedFd, head: &[u8], buffer: &mut PathBuffer) -> Option<usize> {
     let headers = image::program_headers(head)?;
     let mut header = [0; 64];
     for index in 0..u64::from(headers.count) {
         let at = headers.offset.checked_add(index.checked_mul(u64::from(headers.size))?)?;
-        let length = io::pread(file.as_fd(), &mut header[..], at).ok()?;
-        let Some((at, size)) = headers.interpreter(header.get(..length)?) else { continue };
+        let header = read_at(file, head, at, &mut header)?;
+        let Some((at, size)) = headers.interpreter(header) else { continue };
         let room = buffer.get_mut(..usize::try_from(size).ok()?.min(limits::PATH - 1))?;
-        let length = io::pread(file.as_fd(), room, at).ok()?;
+        let length = io::pread(file, room, at).ok()?;
         return buffer.get(..length)?.iter().position(|byte| *byte == 0);
     }
     None
+}
+
+/// As many bytes as `buffer` has, from the place `at` of a file whose start is
+/// `head`.
+fn read_at<'b>(file: &OwnedFd, head: &'b [u8], at: u64, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let start = usize::try_from(at).ok()?;
+    if let Some(known) = head.get(start..start.checked_add(buffer.len())?) {
+        return Some(known);
+    }
+    let length = io::pread(file, &mut *buffer, at).ok()?;
+    buffer.get(..length)
 }

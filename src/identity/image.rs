@@ -1,8 +1,11 @@
 //! What another file the kernel opens to execute a file: a script's
 //! interpreter (execve(2), "Interpreter scripts") or a program's (elf(5)).
 
-/// Bytes of a file that show what it is: the kernel's BINPRM_BUF_SIZE.
-pub const HEAD: usize = 256;
+/// Bytes of a file that are looked at: the kernel's own BINPRM_BUF_SIZE and, of a
+/// program, room for as many headers as any linker was seen to write.
+pub const HEAD: usize = 1024;
+/// As many of them can name a script's interpreter.
+const SCRIPT_HEAD: usize = 256;
 
 /// Where a program's interpreter is named.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub struct ProgramHeaders {
 
 /// The path behind `#!`, as the kernel takes it from the first bytes.
 pub fn script_interpreter(head: &[u8]) -> Option<&[u8]> {
-    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = head.get(..SCRIPT_HEAD).unwrap_or(head).strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = line.iter().position(|byte| !blank(byte))?;
     let path = line.get(start..)?.split(|byte| blank(byte) || *byte == 0).next()?;

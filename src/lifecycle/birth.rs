@@ -132,7 +132,8 @@ fn by_helper(new: CloneFlags, cradle: Cradle<'_>, enter: &dyn Fn() -> Result<()>
     match clone_process(CloneFlags::empty(), cradle.cgroup)? {
         Born::Child(helper) => receive_child(&helper, parent),
         Born::Myself => match go_ahead(new, child, enter) {
-            Ok(Born::Myself) => Ok(Born::Myself),
+            // Nothing of ours may overtake the helper's word of us.
+            Ok(Born::Myself) => child.await_parent(Message::Known).map(|()| Born::Myself),
             Ok(Born::Child(_)) => sys::exit(0),
             Err(error) => sys::exit(super::container_init::tell(child, error)),
         },
@@ -164,7 +165,10 @@ fn receive_child(helper: &Process, channel: &Channel) -> Result<Born> {
         Some(received) if received.message == Message::Pid => {
             let pid = core::str::from_utf8(received.text).ok().and_then(|text| text.parse().ok());
             match (pid.and_then(Pid::from_raw), received.descriptor) {
-                (Some(pid), Some(pidfd)) => Ok(Born::Child(Process { pid, pidfd })),
+                (Some(pid), Some(pidfd)) => {
+                    channel.send(Message::Known)?;
+                    Ok(Born::Child(Process { pid, pidfd }))
+                }
                 _ => Err(fail!("the helper that joins namespaces did not say what it has made")),
             }
         }

@@ -8,7 +8,7 @@ use super::arena::Arena;
 use super::proc::read_all;
 use crate::error::{Lossy, Result};
 use crate::spec::config::Config;
-use crate::sys::fs::{self, Mode, OFlags, openat};
+use crate::sys::fs::{self, AtFlags, FileType, Mode, OFlags, openat};
 use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd};
 use crate::{fail, limits};
 
@@ -57,10 +57,13 @@ impl Bundle {
             return Err(config.value().error(format_args!("\"root\" is missing")));
         };
         let relative = arena.text(path)?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(&self.folder, relative, flags, Mode::empty()).map_err(|errno| {
+        let failed = |errno: Errno| {
             path.value().os_error(errno.raw_os_error(), format_args!("cannot open the root file system \"{path}\""))
-        })?;
+        };
+        let status = fs::statat(&self.folder, relative, AtFlags::empty()).map_err(failed)?;
+        if FileType::from_raw_mode(status.st_mode) != FileType::Directory {
+            return Err(failed(Errno::NOTDIR));
+        }
         let absolute = match relative.to_bytes().first() {
             Some(b'/') => relative,
             _ => arena.join(&[self.path.to_bytes(), b"/", relative.to_bytes()])?,

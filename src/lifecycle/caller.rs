@@ -9,7 +9,7 @@ use super::pid_file;
 use super::ready::Terminal;
 use crate::error::Result;
 use crate::fail;
-use crate::sys::io::fcntl_getfd;
+use crate::sys::io::{FdFlags, fcntl_getfd};
 use crate::sys::{AsFd, OwnedFd, borrow_raw};
 use crate::terminal::console_socket::{self, connect};
 
@@ -63,8 +63,11 @@ impl Caller {
             _ => {}
         }
         for number in 3..wishes.all_fds().saturating_add(3) {
-            fcntl_getfd(borrow_raw(number))
-                .map_err(|errno| fail!(errno => "cannot pass on descriptor {number} (--preserve-fds)"))?;
+            // Ours are close-on-exec; one that was passed to us is not.
+            match fcntl_getfd(borrow_raw(number)) {
+                Ok(flags) if !flags.contains(FdFlags::CLOEXEC) => {}
+                _ => return Err(fail!("cannot pass on descriptor {number}: it is not open (--preserve-fds, LISTEN_FDS)")),
+            }
         }
         Ok(Caller {
             wishes,

@@ -37,7 +37,7 @@ pub fn open<'a>(root: Option<&'a StateRoot>, id: &CStr) -> Result<Folder<'a>> {
 
 /// The process that `pid` and `start_time` name, if it lives (a zombie does
 /// not). `pidfd_inode` says the same more strongly where the kernel has pidfs
-/// (6.9); 0 where it was not known.
+/// (6.9); 0 where it is not known.
 pub fn living(pid: i32, start_time: u64, pidfd_inode: u64) -> Result<Option<Process>> {
     let failed = |errno: Errno| fail!(errno => "cannot look for process {pid}");
     let Some(number) = Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().get() > 0) else {
@@ -50,14 +50,10 @@ pub fn living(pid: i32, start_time: u64, pidfd_inode: u64) -> Result<Option<Proc
     };
     // The descriptor is open: if the start time read now is the recorded one,
     // the process lived all the while, and it is the one that the descriptor names.
-    let same = if pidfd_inode != 0 {
-        self::pidfd_inode(pidfd.as_fd()) == pidfd_inode
-    } else {
-        match proc::start_time(pid) {
-            Ok(found) => found == start_time,
-            Err(Errno::SRCH | Errno::NOENT) => false,
-            Err(errno) => return Err(failed(errno)),
-        }
+    let same = match proc::start_time(pid) {
+        Ok(found) => found == start_time && (pidfd_inode == 0 || self::pidfd_inode(pidfd.as_fd()) == pidfd_inode),
+        Err(Errno::SRCH | Errno::NOENT) => false,
+        Err(errno) => return Err(failed(errno)),
     };
     Ok((same && !has_ended(pidfd.as_fd())?).then_some(Process { pid: number, pidfd }))
 }
@@ -81,20 +77,18 @@ pub fn wait_end(pidfd: BorrowedFd<'_>, milliseconds: i64) -> Result<bool> {
 }
 
 /// What names a process for as long as the system runs, where pidfds have
-/// inodes of their own (pidfs, since 6.9); otherwise 0.
+/// inodes of their own (pidfs, since 6.9); before, the same for all.
 pub fn pidfd_inode(pidfd: BorrowedFd<'_>) -> u64 {
-    const PID_FS_MAGIC: u64 = 0x5049_4446;
-    match (fs::fstatfs(pidfd), fs::fstat(pidfd)) {
-        (Ok(system), Ok(status)) if system.f_type as u64 == PID_FS_MAGIC => status.st_ino,
-        _ => 0,
-    }
+    fs::fstat(pidfd).map_or(0, |status| status.st_ino)
 }
 
 /// The container's first process, if it lives.
 pub fn init(record: &StateRecord<'_>) -> Result<Option<Process>> {
-    if !of_this_boot(record)? {
-        return Ok(None);
-    }
+    if of_this_boot(record)? { living_init(record) } else { Ok(None) }
+}
+
+/// As [`init`], of a record that is of this boot.
+pub fn living_init(record: &StateRecord<'_>) -> Result<Option<Process>> {
     living(record.pid, record.start_time, record.pidfd_inode)
 }
 

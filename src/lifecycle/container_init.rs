@@ -10,7 +10,7 @@ use core::fmt::Write;
 
 use super::birth::open_procfs;
 use super::create::Setup;
-use super::gate::{self, Gate, WaitError};
+use super::gate::{Gate, WaitError};
 use super::handshake::{Channel, Message};
 use super::process::{self, die_with_parent};
 use crate::cgroup::{Cgroup, Hierarchy};
@@ -185,14 +185,12 @@ fn restrict_root(setup: &Setup<'_>) -> Result<()> {
 /// The wait, first for the hand-over and then for the word to go. Gives the
 /// connection over which to say how execve went.
 fn await_start(parent: Channel, start: &Start) -> Result<Channel, WaitError> {
-    hand_over(&parent).map_err(|_| WaitError::Failed)?;
     match start {
         Start::Gate(gate) => {
-            // What closes it is the parent's end, soon.
-            drop(parent);
+            hand_over(&parent).map_err(|_| WaitError::Failed)?;
             gate.wait()
         }
-        Start::Parent => gate::wait_for_parent(&parent).map(|()| parent),
+        Start::Parent => process::await_go(&parent).map(|()| parent).map_err(|_| WaitError::Failed),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::spec::config::Config;
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::spec::time::rfc3339;
+use crate::sys::fs::CWD;
 use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
 use crate::{fail, limits, rootfs, spec};
@@ -171,7 +172,9 @@ fn choose_cgroup(config: &Config<'_>, id: &CStr) -> Result<CgroupPath> {
         return CgroupPath::choose(asked, id, b"/");
     }
     let mut buffer = [0; 2 * limits::PATH];
-    CgroupPath::choose(asked, id, cgroup::own_cgroup(&open_procfs()?, &mut buffer)?)
+    let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
+    let text = proc::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
+    CgroupPath::choose(asked, id, cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?)
 }
 
 /// What the record says from the start.
@@ -181,6 +184,7 @@ struct Facts {
     rootfs: &'static str,
     created: &'static str,
     boot_id: &'static str,
+    creator_pid: i32,
     creator_start_time: u64,
 }
 
@@ -191,13 +195,15 @@ impl Facts {
         let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
         let mut created = heapless::String::new();
         rfc3339(seconds, nanoseconds, &mut created);
+        let creator_pid = sys::process::getpid().as_raw_nonzero().get();
         Ok(Facts {
             id: text(request.id)?,
             bundle: text(bundle.path)?,
             rootfs: text(root.absolute)?,
             created: text(arena.join(&[created.as_bytes()])?)?,
             boot_id: text(arena.join(&[proc::boot_id()?.as_bytes()])?)?,
-            creator_start_time: proc::start_time(own_pid())
+            creator_pid,
+            creator_start_time: proc::start_time(creator_pid)
                 .map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))?,
         })
     }
@@ -215,7 +221,7 @@ impl Facts {
             start_time: 0,
             boot_id: self.boot_id,
             pidfd_inode: 0,
-            creator_pid: own_pid(),
+            creator_pid: self.creator_pid,
             creator_start_time: self.creator_start_time,
             status: "creating",
             cgroup: "",
@@ -227,10 +233,6 @@ impl Facts {
             terminal: setup.process.terminal,
         }
     }
-}
-
-fn own_pid() -> i32 {
-    sys::process::getpid().as_raw_nonzero().get()
 }
 
 /// Who made the container, as `list` shows it: no name is ever looked up
@@ -263,8 +265,9 @@ impl Making<'_> {
         let process = match birth::birth(&setup.namespaces, &setup.process, cradle)? {
             Born::Child(process) => process,
             Born::Myself => {
-                // What is the parent's alone; its lock above all.
-                drop((channel, cgroup));
+                // What only the parent may have: its end of the handshake, so that
+                // its death is seen, and its lock.
+                drop(channel);
                 self.folder.close_copy();
                 container_init::main(setup, theirs, start)
             }
@@ -337,6 +340,9 @@ impl Making<'_> {
         self.record.started = self.run;
         self.folder.write_record(&self.record, self.scratch)?;
         self.caller.tell(process, console_socket::PIDFD_OF_INIT)?;
+        if self.run {
+            return Ok(terminal); // `Go` follows, which says as much
+        }
         channel.send(Message::Created)?;
         ready::await_message(channel, process, Message::Disarmed, warn)?;
         Ok(terminal)

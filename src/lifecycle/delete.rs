@@ -57,8 +57,10 @@ pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut 
 }
 
 /// Undoes a container whose making has failed; we hold its lock.
+///
+/// Its first process has been reaped.
 pub fn undo(folder: Folder<'_>, id: &CStr, record: &StateRecord<'_>) -> Result<()> {
-    clear(&folder, record)?;
+    clear_cgroup(&folder, Some(record))?;
     folder.remove(id)
 }
 
@@ -112,7 +114,7 @@ fn clear(folder: &Folder<'_>, record: &StateRecord<'_>) -> Result<()> {
     if !container::of_this_boot(record)? {
         return Ok(()); // all of it went with the boot
     }
-    if let Some(init) = container::init(record)? {
+    if let Some(init) = container::living_init(record)? {
         end(&init)?;
     }
     clear_cgroup(folder, Some(record))
@@ -127,9 +129,12 @@ fn clear_cgroup(folder: &Folder<'_>, record: Option<&StateRecord<'_>>) -> Result
     let hierarchy = Hierarchy::open()?;
     let path = CgroupPath::from_bytes(path)?;
     match hierarchy.lookup(&path)? {
+        // The kernel removes no cgroup that is in use: mostly this is all.
         Some(cgroup) if cgroup.inode() == inode => {
-            cgroup.kill_all_and_wait(PATIENCE as u32)?;
-            cgroup.remove(&hierarchy, &path)?;
+            if hierarchy.unlink(&path).is_err() {
+                cgroup.kill_all_and_wait(PATIENCE as u32)?;
+                cgroup.remove(&hierarchy, &path)?;
+            }
         }
         Some(_) => return Ok(()), // somebody else's by now
         None => {}

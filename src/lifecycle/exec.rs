@@ -8,14 +8,13 @@
 use core::ffi::CStr;
 
 use super::arena::Arena;
-use super::birth::{self, Born, Cradle, open_procfs};
+use super::birth::{self, Born, Cradle};
 use super::caller::{Caller, Wishes};
 use super::container::{self, Process, Status};
 use super::container_init::tell;
-use super::gate::{self, WaitError};
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
-use super::proc::ProcPath;
+use super::proc::{ProcPath, read_file};
 use super::process::{self, die_with_parent};
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
@@ -30,7 +29,7 @@ use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::sys::fs::{CWD, Mode, OFlags, open};
 use crate::sys::process::{chroot, fchdir, setsid};
-use crate::sys::{self, AsFd, OwnedFd};
+use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
 use crate::{fail, identity, limits, spec};
 
@@ -189,7 +188,7 @@ fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> 
     let own = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
     let path = match below {
         Some(below) => own.join(below.to_bytes())?,
-        None => cgroup::cgroup_of(&open_procfs()?, init.pid.as_raw_nonzero().get().unsigned_abs())?,
+        None => current_cgroup(init)?,
     };
     if !path.is_within(&own) {
         return Err(fail!("the container's process is in cgroup {}, outside of its own", Lossy(path.as_bytes())));
@@ -198,6 +197,16 @@ fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> 
         Some(cgroup) => Ok(Some(cgroup)),
         None => Err(fail!("cgroup {} does not exist", Lossy(path.as_bytes()))),
     }
+}
+
+/// The cgroup that a process is in.
+fn current_cgroup(process: &Process) -> Result<CgroupPath> {
+    let path = ProcPath::new(process.pid.as_raw_nonzero().get(), "cgroup");
+    let failed = |errno: Errno| fail!(errno => "cannot tell the cgroup of the container's process");
+    let mut buffer = [0; 2 * limits::PATH];
+    let text = read_file(CWD, path.as_c_str(), &mut buffer).map_err(failed)?;
+    let path = cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
+    CgroupPath::from_bytes(path.strip_prefix(b"/").unwrap_or(path))
 }
 
 /// The process, from its birth until it is ready.
@@ -246,13 +255,9 @@ fn child(setup: &mut Setup<'_>, channel: Channel) -> ! {
     let mut path = [0; limits::PATH];
     let status = match become_ready(setup, &channel, &mut path) {
         Err(error) => tell(&channel, error),
-        Ok(program) => match gate::wait_for_parent(&channel) {
-            Ok(()) => match process::outlive_parent() {
-                Ok(()) => tell(&channel, process::execute(&setup.process, program)),
-                Err(error) => tell(&channel, error),
-            },
-            Err(WaitError::Signal(signal)) => 128 + signal as i32,
-            Err(WaitError::Failed) => 1, // nobody is left to be told
+        Ok(program) => match process::await_go(&channel) {
+            Ok(()) => tell(&channel, process::execute(&setup.process, program)),
+            Err(_) => 1, // nobody is left to be told
         },
     };
     sys::exit(status)

@@ -46,17 +46,38 @@ impl Gate {
     /// itself when a signal comes whose default is to terminate. The status to
     /// end with is the error of the result.
     pub fn wait(&self) -> Result<Channel, WaitError> {
-        wait_for(self.0.as_fd(), || {
-            let connection = match accept_with(&self.0, SocketFlags::CLOEXEC) {
-                Ok(connection) => Channel::over(connection),
-                Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
-                Err(errno) => return Err(fail!(errno => "cannot open the start gate")),
-            };
-            let mut buffer = [0; 1 + limits::MESSAGE];
-            // One that connects and dies is not a start.
-            let received = connection.receive(&mut buffer)?;
-            Ok(received.is_some_and(|received| received.message == Message::Go).then_some(connection))
-        })
+        let failed = |_: Errno| WaitError::Failed;
+        let signals = sys::signalfd(SignalSet::ALL).map_err(failed)?;
+        loop {
+            let mut both = [&self.0, &signals].map(|fd| PollFd::new(fd, PollFlags::IN));
+            match poll(&mut both, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+            let [gate, signal] = both.map(|fd| !fd.revents().is_empty());
+            if signal
+                && let Some(signal) = sys::read_signal(signals.as_fd()).map_err(failed)?
+                && terminates(signal)
+            {
+                return Err(WaitError::Signal(signal));
+            }
+            if gate && let Some(connection) = self.admit().map_err(|_| WaitError::Failed)? {
+                return Ok(connection);
+            }
+        }
+    }
+
+    /// Who has come to the gate, if it is a `start`: one that connects and dies
+    /// is not.
+    fn admit(&self) -> Result<Option<Channel>> {
+        let connection = match accept_with(&self.0, SocketFlags::CLOEXEC) {
+            Ok(connection) => Channel::over(connection),
+            Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
+            Err(errno) => return Err(fail!(errno => "cannot open the start gate")),
+        };
+        let mut buffer = [0; 1 + limits::MESSAGE];
+        let received = connection.receive(&mut buffer)?;
+        Ok(received.is_some_and(|received| received.message == Message::Go).then_some(connection))
     }
 }
 
@@ -67,37 +88,6 @@ pub enum WaitError {
     /// The other side is gone, or the kernel refuses: nobody is left to be told
     /// which.
     Failed,
-}
-
-/// As [`Gate::wait`], for `run` and `exec`, where `Go` comes from the parent.
-pub fn wait_for_parent(parent: &Channel) -> Result<(), WaitError> {
-    wait_for(parent.fd(), || parent.await_parent(Message::Go).map(Some))
-}
-
-/// Waits until `event` becomes readable and `take` finds in it what was waited
-/// for, or a signal comes.
-fn wait_for<T>(event: BorrowedFd<'_>, mut take: impl FnMut() -> Result<Option<T>>) -> Result<T, WaitError> {
-    let failed = |_: Errno| WaitError::Failed;
-    let signals = sys::signalfd(SignalSet::ALL).map_err(failed)?;
-    loop {
-        let mut both =
-            [PollFd::from_borrowed_fd(event, PollFlags::IN), PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
-        match poll(&mut both, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        if !both[1].revents().is_empty()
-            && let Some(signal) = sys::read_signal(signals.as_fd()).map_err(failed)?
-            && terminates(signal)
-        {
-            return Err(WaitError::Signal(signal));
-        }
-        if !both[0].revents().is_empty()
-            && let Some(found) = take().map_err(|_| WaitError::Failed)?
-        {
-            return Ok(found);
-        }
-    }
 }
 
 /// Whether the default action of a signal ends the process (signal(7)).

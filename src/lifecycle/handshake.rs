@@ -8,9 +8,9 @@
 //!                     ←  HooksDone
 //!   Console + pty     →                    to the console socket, or kept
 //!   Ready             →                    rlimits; state.json says "created"
-//!                     ←  Created
+//!                     ←  Created           `create`: from now on the word to go comes through the gate
 //!   Disarmed          →                    the child no longer dies with the parent
-//!                     ←  Go                `run` and `exec`; after `create` it comes through the gate
+//!                     ←  Go                `run` and `exec`: the child is disarmed and executes
 //!   (execve closes the child's end: success)
 //!   Warning(text)     →                    at any point
 //!   Failed(text)      →                    at any point: the last word
@@ -51,9 +51,11 @@ pub enum Message {
     /// The text is the pid, in the helper's pid namespace, of the process that
     /// it made in its place.
     Pid,
+    /// The parent has heard of that process.
+    Known,
 }
 
-const ALL: [Message; 11] = [
+const ALL: [Message; 12] = [
     Message::IdsMapped,
     Message::RootBuilt,
     Message::HooksDone,
@@ -65,6 +67,7 @@ const ALL: [Message; 11] = [
     Message::Warning,
     Message::Failed,
     Message::Pid,
+    Message::Known,
 ];
 
 /// One end.

@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::fail;
-use crate::sys::fs::{CWD, Mode, OFlags, openat};
+use crate::sys::fs::CWD;
 use crate::sys::process::{DumpableBehavior, set_dumpable_behavior};
 use crate::sys::{self, Errno, SignalSet, Vector};
 
-use super::proc::read_all;
+use super::proc::read_file;
 use super::sealed;
 use crate::identity::FileIdentity;
 
@@ -19,6 +19,9 @@ pub struct Hardened {
     pub own: FileIdentity,
 }
 
+/// SIGCHLD, as a set.
+const CHLD: u64 = 1 << 16;
+
 /// Makes this process and its children impossible to trace or to look into
 /// (security rule R6), and blocks all signals: from here on they are waited for
 /// where there is something to do about them. All of it from a sealed copy of
@@ -28,10 +31,12 @@ pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
     let failed = |errno: Errno| fail!(errno => "cannot harden the runtime's own process");
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
     sys::signal_mask(SignalSet::ALL).map_err(failed)?;
-    let status = openat(CWD, c"/proc/self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
     let mut buffer = [0; 4096];
-    let status = read_all(&status, &mut buffer).map_err(failed)?;
-    Ok(Hardened { ignored_signals: SignalSet(ignored(status)), own })
+    let status = read_file(CWD, c"/proc/self/status", &mut buffer).map_err(failed)?;
+    let ignored_signals = SignalSet(ignored(status));
+    // Ignored, it would keep the ends of our children from us.
+    sys::ignored_to_default(SignalSet(ignored_signals.0 & CHLD)).map_err(failed)?;
+    Ok(Hardened { ignored_signals, own })
 }
 
 /// The mask behind `SigIgn:` (proc_pid_status(5)), in hexadecimal.

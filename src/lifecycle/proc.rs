@@ -28,10 +28,12 @@ impl ProcPath {
     }
 }
 
-/// Reads a file from its start into `buffer`, as much as there is room for.
+/// Reads a file of the kernel's from its start into `buffer`, as much as there is
+/// room for: one read gives all that fits.
 pub fn read_file<'b>(folder: BorrowedFd<'_>, path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     let file = openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    read_all(&file, buffer)
+    let length = io::read(&file, &mut *buffer)?;
+    Ok(buffer.get(..length).unwrap_or(&[]))
 }
 
 /// Reads what is left of a file, as much as there is room for.

@@ -30,6 +30,12 @@ pub fn die_with_parent(channel: &Channel) -> Result<()> {
     if channel.is_hung_up() { Err(fail!("the runtime has died")) } else { Ok(()) }
 }
 
+/// Waits for the parent's word to go, which also says that all is written down.
+pub fn await_go(parent: &Channel) -> Result<()> {
+    parent.await_parent(Message::Go)?;
+    outlive_parent()
+}
+
 /// From here on the process lives without its parent.
 pub fn outlive_parent() -> Result<()> {
     process::set_parent_process_death_signal(None)

@@ -19,7 +19,9 @@ pub fn ensure(arguments: Vector, environment: Vector) -> Result<FileIdentity> {
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     // Seals exist on memory files only: on any other file the question fails.
     if fcntl_get_seals(&own).is_ok_and(|found| found.contains(seals)) {
-        return FileIdentity::of(own.as_fd()).map_err(failed);
+        let identity = FileIdentity::of(own.as_fd()).map_err(failed);
+        sys::leave_open(own);
+        return identity;
     }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Since 6.3 an executable one has to be asked for; before, the flag is unknown.

@@ -21,12 +21,14 @@ pub fn supervise(process: &Process, mut relay: Option<&mut Relay<'_>>, warn: &mu
     if let Some(relay) = &relay {
         relay.resize();
     }
+    // A child that has ended before this has left its SIGCHLD, which is blocked.
     let status = loop {
-        if let Some(status) = reap(process.pid)? {
+        wait_for_something(&signals, relay.as_deref_mut())?;
+        if pass_signals(&signals, process, relay.as_deref())?
+            && let Some(status) = reap(process.pid)?
+        {
             break status;
         }
-        wait_for_something(&signals, relay.as_deref_mut())?;
-        pass_signals(&signals, process, relay.as_deref())?;
     };
     if let Some(relay) = relay
         && let Err(error) = relay.drain()
@@ -59,36 +61,36 @@ fn wait_for_something(signals: &OwnedFd, relay: Option<&mut Relay<'_>>) -> Resul
     Ok(())
 }
 
-/// Sends on what signals have come.
-fn pass_signals(signals: &OwnedFd, process: &Process, relay: Option<&Relay<'_>>) -> Result<()> {
+/// Sends on what signals have come. Whether a child has ended is among them.
+fn pass_signals(signals: &OwnedFd, process: &Process, relay: Option<&Relay<'_>>) -> Result<bool> {
+    let mut has_ended = false;
     while let Some(signal) =
         sys::read_signal(signals.as_fd()).map_err(|errno| fail!(errno => "cannot read a signal"))?
     {
         match (signal, relay) {
-            (CHLD | PIPE, _) => {}
+            (CHLD, _) => has_ended = true,
+            (PIPE, _) => {}
             (WINCH, Some(relay)) => relay.resize(),
             // A failure means that it has just ended: the next turn reaps it.
             _ => drop(sys::pidfd_send_signal(process.pidfd.as_fd(), signal)),
         }
     }
-    Ok(())
+    Ok(has_ended)
 }
 
-/// Reaps every child that has ended: ours, and orphans where we are their
+/// Reaps children that have ended: ours, and orphans where we are their
 /// subreaper. The status of `pid` once it is among them.
 fn reap(pid: Pid) -> Result<Option<i32>> {
-    let mut found = None;
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((child, status))) if child == pid => {
-                found = match (status.exit_status(), status.terminating_signal()) {
-                    (Some(status), _) => Some(status),
-                    (None, Some(signal)) => Some(128 + signal),
-                    (None, None) => found, // stopped or continued: not asked for
-                };
+                let status = status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal));
+                if status.is_some() {
+                    return Ok(status); // without, it was only stopped or continued
+                }
             }
             Ok(Some(_)) | Err(Errno::INTR) => {}
-            Ok(None) | Err(Errno::CHILD) => return Ok(found),
+            Ok(None) | Err(Errno::CHILD) => return Ok(None),
             Err(errno) => return Err(fail!(errno => "cannot wait for the process")),
         }
     }

@@ -34,7 +34,7 @@ pub use mount::{Attributes, mount_setattr};
 pub use procfs::Procfs;
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
 pub use standard::{
-    borrow_raw, close_copy, fill as fill_standard_descriptors, one_descriptor_space, stderr, stdin, stdout,
+    borrow_raw, close_copy, fill as fill_standard_descriptors, leave_open, one_descriptor_space, stderr, stdin, stdout,
 };
 pub use terminal::pty_number;
 

@@ -48,6 +48,12 @@ pub fn borrow_raw(number: u32) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(i32::try_from(number).unwrap_or(i32::MAX)) }
 }
 
+/// Leaves a descriptor to the kernel to close, with the process: for one of a
+/// process that lives for milliseconds. It is close-on-exec.
+pub fn leave_open(fd: rustix::fd::OwnedFd) {
+    core::mem::forget(fd);
+}
+
 /// `int close(int fd);` close(2): in the child of clone3, of a descriptor whose
 /// owner is in a frame of the parent's.
 pub fn close_copy(fd: BorrowedFd<'_>) {

@@ -59,7 +59,13 @@ impl Caller {
     fn start(&self, arguments: &[&str]) -> Result<Running> {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(&self.state).args(arguments).current_dir(&self.bundle).stdin(Stdio::null());
-        Running::start({ command.env("SYSTEM_TESTS_TAG", &self.tag); command }, &self.dir)
+        Running::start(
+            {
+                command.env("SYSTEM_TESTS_TAG", &self.tag);
+                command
+            },
+            &self.dir,
+        )
     }
 
     fn call(&self, arguments: &[&str]) -> Result<Output> {
