@@ -79,6 +79,8 @@ limits! {
     /// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
     /// most seven.
     DEVICE_PROGRAM = 4096, "instructions of a device program";
+    /// Bytes of a time namespace's offsets: two lines of a word and two numbers.
+    TIME_OFFSETS = 128, "size of the offsets of a time namespace in bytes";
     /// Bytes of a uid_map or gid_map: the kernel takes one write of less than
     /// a page (user_namespaces(7)).
     ID_MAP_TEXT = 4095, "size of a user or group id map in bytes";

@@ -11,6 +11,9 @@
 //!   would not belong to it; from inside a new one the host's namespaces cannot
 //!   be entered; and the parent would lose the cgroup and the state directory.
 //!
+//! A time namespace with offsets is made by the helper too: they are set between
+//! its making and the birth of its first process.
+//!
 //! A cgroup namespace shows the cgroup that its maker was in when it was made:
 //! clone3 would take the parent's, so the process makes it itself.
 
@@ -32,6 +35,8 @@ pub struct Namespaces {
     /// Flags of those to make.
     new: u64,
     by_path: heapless::Vec<Opened, 8>,
+    /// What /proc/PID/timens_offsets is to hold of a new time namespace.
+    time_offsets: heapless::String<{ limits::TIME_OFFSETS }>,
 }
 
 impl Namespaces {
@@ -39,7 +44,8 @@ impl Namespaces {
     /// With the place: a path that is none of its type; or one that is the host's,
     /// of which something is to be changed (security rule R15).
     pub fn open(config: &Config<'_>) -> Result<Namespaces> {
-        let mut namespaces = Namespaces { new: 0, by_path: heapless::Vec::new() };
+        let mut namespaces =
+            Namespaces { new: 0, by_path: heapless::Vec::new(), time_offsets: heapless::String::new() };
         let Some(linux) = config.linux() else { return Ok(namespaces) };
         let plan = Plan::read(linux.namespaces())?;
         namespaces.new = plan.new;
@@ -59,6 +65,12 @@ impl Namespaces {
                 )));
             }
             let _ = namespaces.by_path.push(opened); // one of each type at most
+        }
+        if let Some(offsets) = linux.time_offsets() {
+            if !namespaces.makes(flags::TIME) {
+                return Err(offsets.value().error(format_args!("needs a new time namespace in \"linux.namespaces\"")));
+            }
+            namespaces.time_offsets = namespace::time_offsets(&offsets);
         }
         Ok(namespaces)
     }
@@ -102,9 +114,13 @@ pub struct Cradle<'a> {
 
 /// Makes a container's first process. Returns twice.
 pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
-    let flags = CloneFlags::from_bits_truncate(namespaces.new & !flags::CGROUP);
-    if namespaces.by_path.is_empty() {
+    let mut flags = CloneFlags::from_bits_truncate(namespaces.new & !flags::CGROUP);
+    let has_offsets = !namespaces.time_offsets.is_empty();
+    if namespaces.by_path.is_empty() && !has_offsets {
         return clone_process(flags, cradle.cgroup);
+    }
+    if has_offsets {
+        flags.remove(CloneFlags::NEWTIME); // the helper makes it
     }
     by_helper(flags, cradle, &|| {
         let mut needed = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
@@ -112,6 +128,12 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
         needed.extend([cradle.channels.1.fd()].into_iter().chain(cradle.needed));
         needed.extend(namespaces.by_path.iter().map(|opened| opened.fd.as_fd()));
         keep_only(plan, &needed)?;
+        if has_offsets {
+            // They can be set as long as no process lives in the namespace, which
+            // takes the maker's children only.
+            sys::unshare(CloneFlags::NEWTIME).map_err(|errno| fail!(errno => "cannot make a time namespace"))?;
+            namespace::set_time_offsets(&open_procfs()?, &namespaces.time_offsets)?;
+        }
         namespace::enter(&namespaces.by_path)
     })
 }

@@ -6,9 +6,11 @@
 pub mod flags;
 mod id_maps;
 mod join;
+mod time_offsets;
 mod write_maps;
 
 pub use flags::Plan;
 pub use id_maps::IdMap;
 pub use join::{Opened, enter, enter_of, is_own, open};
-pub use write_maps::{Setgroups, write_maps};
+pub use time_offsets::time_offsets;
+pub use write_maps::{Setgroups, set_time_offsets, write_maps};

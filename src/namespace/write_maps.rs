@@ -1,4 +1,5 @@
-//! Writing a new user namespace's id maps, from outside of it.
+//! Writing a new user namespace's id maps and a new time namespace's offsets, from
+//! outside.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -52,6 +53,18 @@ fn write(procfs: &Procfs, pid: u32, file: &str, text: &[u8]) -> Result<(), Errno
     let fd = procfs.open_file(path, OFlags::WRONLY)?;
     // The kernel takes the whole or nothing.
     if io::write(&fd, text)? == text.len() { Ok(()) } else { Err(Errno::IO) }
+}
+
+/// Sets the offsets of the time namespace that the caller's children will be in.
+///
+/// # Errors
+/// The kernel's: ERANGE where a clock would become negative or too large.
+pub fn set_time_offsets(procfs: &Procfs, text: &str) -> Result<()> {
+    let file = procfs.open_file(c"self/timens_offsets", OFlags::WRONLY);
+    match file.and_then(|file| io::write(&file, text.as_bytes())) {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(fail!(errno => "cannot set the offsets of the new time namespace")),
+    }
 }
 
 #[cold]

@@ -28,7 +28,7 @@ record! {
         intel_rdt "intelRdt": IntelRdt<'static>, Later;
         memory_policy "memoryPolicy": MemoryPolicy<'static>, Later;
         personality "personality": Personality<'static>, Later;
-        time_offsets "timeOffsets": TimeOffsets<'static>, Later;
+        time_offsets "timeOffsets": TimeOffsets<'static>;
     }
 }
 
