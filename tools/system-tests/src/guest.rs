@@ -110,7 +110,8 @@ fn found() -> Result<Boot> {
         download(&folder).context("no 6.1 kernel")?;
     }
     let first = |place: &str, start: &str| -> Result<PathBuf> {
-        let entries = fs::read_dir(folder.join(place)).with_context(|| format!("no {place} in the kernel's package"))?;
+        let entries =
+            fs::read_dir(folder.join(place)).with_context(|| format!("no {place} in the kernel's package"))?;
         let mut paths = entries.flatten().map(|entry| entry.path());
         let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
         paths.find(named).with_context(|| format!("no {start}* in {}", folder.display()))
@@ -121,7 +122,8 @@ fn found() -> Result<Boot> {
 /// Fetches the package and unpacks it. The tests' own archive settings are the
 /// machine's.
 fn download(folder: &Path) -> Result<()> {
-    let output = Command::new("apt-cache").args(["depends", "--important", PACKAGE]).output().context("no apt-cache")?;
+    let output =
+        Command::new("apt-cache").args(["depends", "--important", PACKAGE]).output().context("no apt-cache")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let name = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).find(|name| name.contains("6.1."));
     let name = name.with_context(|| format!("{PACKAGE} is not a 6.1 kernel here"))?;
@@ -136,7 +138,8 @@ fn download(folder: &Path) -> Result<()> {
         .stdout(Stdio::null())
         .status()?;
     ensure!(status.success(), "apt-get download {name} failed");
-    let package = fs::read_dir(work.path())?.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "deb"));
+    let package =
+        fs::read_dir(work.path())?.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "deb"));
     let package = package.context("apt-get downloaded nothing")?;
     let tree = work.path().join("tree");
     let status = Command::new("dpkg").arg("-x").arg(&package).arg(&tree).status()?;

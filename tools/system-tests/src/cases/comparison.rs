@@ -64,7 +64,11 @@ const KNOWN: &[Known] = &[
         "in the foreground runc copies between the caller's streams and pipes of its own; here the process has the \
          streams themselves, as under crun",
     ),
-    Known("", "devices./dev/core", "a link to what is masked: crun makes it always, runc where it can read /proc/kcore"),
+    Known(
+        "",
+        "devices./dev/core",
+        "a link to what is masked: crun makes it always, runc where it can read /proc/kcore",
+    ),
     Known("runc", "limits.Max open files", "Go raises its own soft limit to the hard one, and runc passes that on"),
     Known("crun", "devices./dev/null", "crun gives the host's null device, as standard input, to the user"),
     Known("", "mounts./run.super", "tmpcopyup: the mode of the folder copied is given at the mount, not set later"),
@@ -132,8 +136,10 @@ fn normal(seen: &Value, id: &str) -> BTreeMap<String, String> {
     }
     // The files of this harness's that take the output are numbered.
     if let Some(list) = all.get_mut("descriptors") {
-        *list = list.split("out.").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')).collect();
-        *list = list.split("err.").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')).collect();
+        *list =
+            list.split("out.").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')).collect();
+        *list =
+            list.split("err.").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')).collect();
     }
     all
 }
