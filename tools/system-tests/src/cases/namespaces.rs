@@ -330,7 +330,7 @@ fn sysctls_of_the_host_are_refused(c: &Context) -> Result<()> {
         c.run(&config)?.error(1, &[name]).context("without a namespace")?;
         let path = format!("/proc/{}/ns/{file}", std::process::id());
         let config = Config::plain().namespace(namespace, Some(&path)).set("/linux/sysctl", sysctl);
-        c.run(&config)?.error(1, &[name]).context("with the host's namespace by its path")?;
+        c.run(&config)?.error(1, &["namespace", "sysctl"]).context("with the host's namespace by its path")?;
     }
     // A value that the kernel does not take.
     let config = Config::plain().set("/linux/sysctl", json!({"net.ipv4.ip_forward": "many"}));
