@@ -76,8 +76,9 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
     // read /proc/self/auxv and panic where /proc is not mounted.
     // SAFETY: `envp` is the kernel's, with the auxiliary vector behind it.
     unsafe { sys::param::init(stack.add(1 + *stack + 1).cast::<*mut u8>().cast_mut()) };
+    let workspace = &raw mut WORKSPACE;
     // SAFETY: `start` runs once and nothing else names WORKSPACE.
-    let workspace = unsafe { &mut *(&raw mut WORKSPACE) };
+    let workspace = unsafe { &mut *workspace };
     // SAFETY: as for `init` above.
     if unsafe { is_set_user_id(stack.add(1 + *stack + 1)) } {
         sys::exit(cli::refuse_set_user_id())

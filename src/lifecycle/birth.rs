@@ -97,17 +97,19 @@ impl Namespaces {
 
 /// Who returned from a birth.
 pub enum Born {
-    Myself,
+    /// The new process, and its end of the handshake.
+    Myself(Channel),
     Child(Process),
 }
 
 /// A birth's circumstances.
-#[derive(Clone, Copy)]
 pub struct Cradle<'a> {
     /// Where to be born.
     pub cgroup: Option<&'a Cgroup>,
-    /// The parent's end of the handshake, and the child's.
-    pub channels: (&'a Channel, &'a Channel),
+    /// The parent's end of the handshake.
+    pub parent: &'a Channel,
+    /// The child's, which the parent must not keep: its end is the child's end.
+    pub child: Channel,
     /// Also needed by the child.
     pub needed: Option<BorrowedFd<'a>>,
 }
@@ -117,17 +119,18 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
     let mut flags = CloneFlags::from_bits_truncate(namespaces.new & !flags::CGROUP);
     let has_offsets = !namespaces.time_offsets.is_empty();
     if namespaces.by_path.is_empty() && !has_offsets {
-        return clone_process(flags, cradle.cgroup);
+        return Ok(match clone_process(flags, cradle.cgroup)? {
+            Some(process) => Born::Child(process),
+            None => Born::Myself(cradle.child),
+        });
     }
     if has_offsets {
         flags.remove(CloneFlags::NEWTIME); // the helper makes it
     }
-    by_helper(flags, cradle, &|| {
-        let mut needed = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
-        // As many as there is room for.
-        needed.extend([cradle.channels.1.fd()].into_iter().chain(cradle.needed));
-        needed.extend(namespaces.by_path.iter().map(|opened| opened.fd.as_fd()));
-        keep_only(plan, &needed)?;
+    by_helper(flags, cradle, &|needed| {
+        let mut all = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
+        all.extend(needed.iter().copied().chain(namespaces.by_path.iter().map(|opened| opened.fd.as_fd()))); // they fit
+        keep_only(plan, &all)?;
         if has_offsets {
             // They can be set as long as no process lives in the namespace, which
             // takes the maker's children only.
@@ -141,40 +144,44 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
 /// Makes a process in the namespaces of another, those whose flags are in
 /// `which`. Returns twice.
 pub fn birth_beside(init: &Process, which: u64, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
-    by_helper(CloneFlags::empty(), cradle, &|| {
+    by_helper(CloneFlags::empty(), cradle, &|[channel, needed]| {
         let init = init.pidfd.as_fd();
-        keep_only(plan, &[cradle.channels.1.fd(), init, cradle.needed.unwrap_or(init)])?;
+        keep_only(plan, &[*channel, *needed, init])?;
         if which == 0 { Ok(()) } else { namespace::enter_of(init, which) }
     })
 }
 
+/// What a helper does before it makes the process; the descriptors are needed.
+type Enter<'a> = dyn Fn(&[BorrowedFd<'_>; 2]) -> Result<()> + 'a;
+
 /// The parent's part with a helper, and the start of the helper's.
-fn by_helper(new: CloneFlags, cradle: Cradle<'_>, enter: &dyn Fn() -> Result<()>) -> Result<Born> {
-    let (parent, child) = cradle.channels;
-    match clone_process(CloneFlags::empty(), cradle.cgroup)? {
-        Born::Child(helper) => receive_child(&helper, parent),
-        Born::Myself => match go_ahead(new, child, enter) {
-            // Nothing of ours may overtake the helper's word of us.
-            Ok(Born::Myself) => child.await_parent(Message::Known).map(|()| Born::Myself),
-            Ok(Born::Child(_)) => sys::exit(0),
-            Err(error) => sys::exit(super::container_init::tell(child, error)),
-        },
+fn by_helper(new: CloneFlags, cradle: Cradle<'_>, enter: &Enter<'_>) -> Result<Born> {
+    let Cradle { cgroup, parent, child, needed } = cradle;
+    if let Some(helper) = clone_process(CloneFlags::empty(), cgroup)? {
+        drop(child);
+        return receive_child(&helper, parent);
+    }
+    match go_ahead(new, &child, needed.unwrap_or(child.fd()), enter) {
+        Ok(true) => sys::exit(0),
+        Ok(false) => Ok(Born::Myself(child)),
+        Err(error) => sys::exit(super::container_init::tell(&child, error)),
     }
 }
 
 /// The helper: enters what is to be entered, and makes the process as its
-/// parent's child.
-fn go_ahead(new: CloneFlags, channel: &Channel, enter: &dyn Fn() -> Result<()>) -> Result<Born> {
+/// parent's child. Whether it is the helper that returns.
+fn go_ahead(new: CloneFlags, channel: &Channel, needed: BorrowedFd<'_>, enter: &Enter<'_>) -> Result<bool> {
     die_with_parent(channel)?;
-    enter()?;
-    let born = clone_process(new | CloneFlags::PARENT, None)?;
-    if let Born::Child(process) = &born {
-        let mut text = heapless::String::<16>::new();
-        let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{}", process.pid.as_raw_nonzero()));
-        // By descriptor too: a number alone could come to mean somebody else.
-        channel.send_with(Message::Pid, text.as_bytes(), Some(process.pidfd.as_fd()))?;
-    }
-    Ok(born)
+    enter(&[channel.fd(), needed])?;
+    let Some(process) = clone_process(new | CloneFlags::PARENT, None)? else {
+        // Nothing of the process's may overtake the helper's word of it.
+        return channel.await_parent(Message::Known).map(|()| false);
+    };
+    let mut text = heapless::String::<16>::new();
+    let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{}", process.pid.as_raw_nonzero()));
+    // By descriptor too: a number alone could come to mean somebody else.
+    channel.send_with(Message::Pid, text.as_bytes(), Some(process.pidfd.as_fd()))?;
+    Ok(true)
 }
 
 /// The parent: hears of the process, and reaps the helper.
@@ -198,10 +205,11 @@ fn receive_child(helper: &Process, channel: &Channel) -> Result<Born> {
     }
 }
 
-fn clone_process(flags: CloneFlags, cgroup: Option<&Cgroup>) -> Result<Born> {
+/// The new process; `None` in itself.
+fn clone_process(flags: CloneFlags, cgroup: Option<&Cgroup>) -> Result<Option<Process>> {
     match sys::clone3(&CloneRequest { flags, cgroup: cgroup.map(|cgroup| cgroup.fd()) }) {
-        Ok(Child::Myself) => Ok(Born::Myself),
-        Ok(Child::Created { pid, pidfd }) => Ok(Born::Child(Process { pid, pidfd })),
+        Ok(Child::Myself) => Ok(None),
+        Ok(Child::Created { pid, pidfd }) => Ok(Some(Process { pid, pidfd })),
         Err(errno) => Err(fail!(errno => "cannot create the container's process in its namespaces")),
     }
 }

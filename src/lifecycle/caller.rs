@@ -66,7 +66,11 @@ impl Caller {
             // Ours are close-on-exec; one that was passed to us is not.
             match fcntl_getfd(borrow_raw(number)) {
                 Ok(flags) if !flags.contains(FdFlags::CLOEXEC) => {}
-                _ => return Err(fail!("cannot pass on descriptor {number}: it is not open (--preserve-fds, LISTEN_FDS)")),
+                _ => {
+                    return Err(fail!(
+                        "cannot pass on descriptor {number}: it is not open (--preserve-fds, LISTEN_FDS)"
+                    ));
+                }
             }
         }
         Ok(Caller {

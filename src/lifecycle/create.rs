@@ -259,20 +259,20 @@ impl Making<'_> {
     fn make(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Waiting> {
         let cgroup = self.make_cgroup(setup, warn)?;
         self.folder.write_config(self.config)?;
-        let (channel, theirs) = Channel::pair()?;
+        let (channel, child) = Channel::pair()?;
         let start = if self.run { Start::Parent } else { Start::Gate(Gate::open(self.folder.fd())?) };
-        let cradle = Cradle { cgroup: cgroup.as_ref(), channels: (&channel, &theirs), needed: start.fd() };
+        let cradle = Cradle { cgroup: cgroup.as_ref(), parent: &channel, child, needed: start.fd() };
         let process = match birth::birth(&setup.namespaces, &setup.process, cradle)? {
             Born::Child(process) => process,
-            Born::Myself => {
+            Born::Myself(child) => {
                 // What only the parent may have: its end of the handshake, so that
                 // its death is seen, and its lock.
                 drop(channel);
                 self.folder.close_copy();
-                container_init::main(setup, theirs, start)
+                container_init::main(setup, child, start)
             }
         };
-        drop((theirs, start));
+        drop(start);
         let terminal = match self.bring_up(setup, &process, &channel, warn) {
             Ok(terminal) => terminal,
             Err(error) => {

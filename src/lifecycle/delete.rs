@@ -129,15 +129,13 @@ fn clear_cgroup(folder: &Folder<'_>, record: Option<&StateRecord<'_>>) -> Result
     let hierarchy = Hierarchy::open()?;
     let path = CgroupPath::from_bytes(path)?;
     match hierarchy.lookup(&path)? {
-        // The kernel removes no cgroup that is in use: mostly this is all.
-        Some(cgroup) if cgroup.inode() == inode => {
-            if hierarchy.unlink(&path).is_err() {
-                cgroup.kill_all_and_wait(PATIENCE as u32)?;
-                cgroup.remove(&hierarchy, &path)?;
-            }
+        // The kernel removes no cgroup that is in use: mostly trying is all.
+        Some(cgroup) if cgroup.inode() != inode => return Ok(()), // somebody else's by now
+        Some(cgroup) if hierarchy.unlink(&path).is_err() => {
+            cgroup.kill_all_and_wait(PATIENCE as u32)?;
+            cgroup.remove(&hierarchy, &path)?;
         }
-        Some(_) => return Ok(()), // somebody else's by now
-        None => {}
+        Some(_) | None => {}
     }
     hierarchy.remove_parents(&path, existing as usize);
     Ok(())

@@ -216,17 +216,16 @@ fn make(
     caller: &Caller,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Waiting> {
-    let (channel, theirs) = Channel::pair()?;
+    let (channel, end) = Channel::pair()?;
     let needed = setup.root.as_ref().map(|root| root.as_fd());
-    let cradle = Cradle { cgroup, channels: (&channel, &theirs), needed };
+    let cradle = Cradle { cgroup, parent: &channel, child: end, needed };
     let process = match birth::birth_beside(setup.init, setup.join, &setup.process, cradle)? {
         Born::Child(process) => process,
-        Born::Myself => {
+        Born::Myself(end) => {
             drop(channel);
-            child(setup, theirs)
+            child(setup, end)
         }
     };
-    drop(theirs);
     match bring_up(setup, &process, &channel, caller, warn) {
         Ok(terminal) => Ok(Waiting { process, channel, terminal }),
         Err(error) => {
