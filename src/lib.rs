@@ -29,7 +29,7 @@
 //!     terminal network                         one facility each
 //! 2   spec                                     the OCI documents as typed views
 //! 1   json         sys                         text | kernel
-//! 0   error  limits
+//! 0   error  limits  bytes
 //! ```
 //!
 //! The way of the data: config.json's bytes in a static buffer → one validating
@@ -39,6 +39,7 @@
 //! `lifecycle` knows what a container is.
 #![cfg_attr(not(test), no_std)]
 
+pub mod bytes;
 pub mod cgroup;
 pub mod cli;
 pub mod error;

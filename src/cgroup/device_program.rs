@@ -214,12 +214,12 @@ fn check(rule: &DeviceRule<'_>) -> Result<Rule> {
         // runc refuses it too: it could be meant as nothing or as everything.
         Some(letters) if letters.is_empty() => return Err(letters.error(format_args!("names no access (r, w, m)"))),
         Some(letters) => {
-            for letter in letters.chars() {
+            for letter in letters.bytes() {
                 access |= match letter {
-                    'r' => READ,
-                    'w' => WRITE,
-                    'm' => MKNOD,
-                    _ => return Err(letters.error(format_args!("\"{letter}\" is not an access (r, w, m)"))),
+                    b'r' => READ,
+                    b'w' => WRITE,
+                    b'm' => MKNOD,
+                    _ => return Err(letters.error(format_args!("\"{letters}\" is not an access (r, w, m)"))),
                 };
             }
         }

@@ -9,18 +9,18 @@ use crate::rootfs::MOUNT_OPTIONS;
 use crate::spec::features::Supported;
 use crate::spec::linux::NamespaceTypes;
 use crate::spec::record::WordSet;
+use crate::spec::write::Json;
 use crate::sys;
 
 /// Prints the document. Nothing goes to standard error: CRI-O reads both.
 pub fn print(workspace: &mut Workspace) -> Result<i32> {
     let supported = Supported {
-        hooks: &[],
         mount_options: MOUNT_OPTIONS,
         namespaces: NamespaceTypes::WORDS,
         capabilities: capability_names(),
         annotations: &[
-            ("io.github.ocinit.version", env!("CARGO_PKG_VERSION")),
-            ("io.github.ocinit.commit", env!("OCINIT_COMMIT")),
+            ("io.github.ocinit.version", Json::Text(env!("CARGO_PKG_VERSION"))),
+            ("io.github.ocinit.commit", Json::Text(env!("OCINIT_COMMIT"))),
         ],
     };
     let length = supported.write(&mut workspace.output)?;

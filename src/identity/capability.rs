@@ -2,54 +2,19 @@
 
 use core::fmt;
 
+use crate::bytes;
 use crate::json::Text;
 use crate::spec::config::Capabilities;
 use crate::spec::record::List;
 
 /// The names; the index is the kernel's number (linux/capability.h).
-const NAMES: &[&str] = &[
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
+const NAMES: &str = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID \
+    CAP_SETUID CAP_SETPCAP CAP_LINUX_IMMUTABLE CAP_NET_BIND_SERVICE CAP_NET_BROADCAST \
+    CAP_NET_ADMIN CAP_NET_RAW CAP_IPC_LOCK CAP_IPC_OWNER CAP_SYS_MODULE CAP_SYS_RAWIO \
+    CAP_SYS_CHROOT CAP_SYS_PTRACE CAP_SYS_PACCT CAP_SYS_ADMIN CAP_SYS_BOOT CAP_SYS_NICE \
+    CAP_SYS_RESOURCE CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_MKNOD CAP_LEASE CAP_AUDIT_WRITE \
+    CAP_AUDIT_CONTROL CAP_SETFCAP CAP_MAC_OVERRIDE CAP_MAC_ADMIN CAP_SYSLOG CAP_WAKE_ALARM \
+    CAP_BLOCK_SUSPEND CAP_AUDIT_READ CAP_PERFMON CAP_BPF CAP_CHECKPOINT_RESTORE";
 
 /// The five sets: bit n is capability number n.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -63,16 +28,16 @@ pub struct Sets {
 
 /// The bit of the capability called so, exactly as the kernel's headers write it.
 pub fn bit(name: &str) -> Option<u64> {
-    NAMES.iter().position(|known| *known == name).map(|number| 1 << number)
+    bytes::index_of(NAMES, name.as_bytes()).map(|number| 1 << number)
 }
 
 /// The name of capability `number`.
 pub fn name(number: u32) -> Option<&'static str> {
-    NAMES.get(number as usize).copied()
+    bytes::word(NAMES, number as usize)
 }
 
-/// All names, in the order of the kernel's numbers.
-pub fn names() -> &'static [&'static str] {
+/// All names, in the order of the kernel's numbers, with a blank between each other.
+pub fn names() -> &'static str {
     NAMES
 }
 
@@ -140,7 +105,7 @@ impl Sets {
 }
 
 fn bit_of(text: Text<'_>) -> Option<u64> {
-    NAMES.iter().position(|known| text.is(known)).map(|number| 1 << number)
+    text.place_in(NAMES).map(|number| 1 << number)
 }
 
 /// For a warning: `effective CAP_CHOWN CAP_KILL, ambient CAP_KILL`.
@@ -190,7 +155,7 @@ mod tests {
             assert_eq!(bit(name), Some(1 << number), "{name}");
             assert_eq!(super::name(number), Some(name));
         }
-        assert_eq!(NAMES.len(), 41);
+        assert_eq!(bytes::words(NAMES).count(), 41);
         for unknown in ["", "CHOWN", "cap_chown", "CAP_CHOWN ", "CAP_BOGUS"] {
             assert_eq!(bit(unknown), None, "{unknown}");
         }

@@ -25,8 +25,6 @@ const RESOURCES: [Resource; 16] = [
     Resource::Rttime,
 ];
 
-const _: () = assert!(RlimitTypes::WORDS.len() == RESOURCES.len());
-
 /// Sets the limits of process `pid`, or of the caller. Raising one takes the
 /// caller's rights, not the process's.
 ///
@@ -36,9 +34,7 @@ const _: () = assert!(RlimitTypes::WORDS.len() == RESOURCES.len());
 pub fn set(pid: Option<Pid>, limits: List<'_, Rlimit<'static>>) -> Result<()> {
     for limit in limits.iter() {
         let Some(kind) = limit.kind() else { continue };
-        let Some(resource) =
-            RlimitTypes::WORDS.iter().position(|word| kind.is(word)).and_then(|number| RESOURCES.get(number))
-        else {
+        let Some(resource) = kind.place_in(RlimitTypes::WORDS).and_then(|number| RESOURCES.get(number)) else {
             return Err(kind.error(format_args!("\"{kind}\" is not a resource limit")));
         };
         // The kernel's RLIM_INFINITY is the largest number too.

@@ -1,9 +1,8 @@
 //! Setting sysctls (proc(5), /proc/sys).
 
 use core::ffi::CStr;
-use core::fmt::Write;
 
-use heapless::String;
+use heapless::Vec;
 
 use crate::error::Result;
 use crate::json::Text;
@@ -22,11 +21,9 @@ use crate::sys::{Errno, Procfs, io};
 pub fn set(procfs: &Procfs, sysctls: Map<'_, Text<'static>>) -> Result<()> {
     let mut buffer = [0; limits::PATH];
     for (name, value) in sysctls.iter() {
-        let mut file: String<{ limits::SYSCTL }> = String::new();
-        let whole = file.write_str("sys/").is_ok()
-            && sysctl_path(name).all(|character| file.push(character).is_ok())
-            && file.push('\0').is_ok();
-        let Some(file) = CStr::from_bytes_until_nul(file.as_bytes()).ok().filter(|_| whole) else {
+        let mut file = Vec::<u8, { limits::SYSCTL }>::new();
+        let whole = b"sys/".iter().copied().chain(sysctl_path(name)).chain([0]).all(|byte| file.push(byte).is_ok());
+        let Some(file) = CStr::from_bytes_until_nul(&file).ok().filter(|_| whole) else {
             return Err(name.error(format_args!("longer than the limit of {} bytes", limits::SYSCTL)));
         };
         let text = value.c_str(&mut buffer)?.to_bytes();

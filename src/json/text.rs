@@ -4,68 +4,61 @@ use core::ffi::CStr;
 use core::fmt::{self, Write};
 
 use super::value::Value;
+use crate::bytes;
 use crate::error::{Error, Result};
 use crate::limits;
 
-/// A string: its escapes are decoded as it is read.
+/// A string, which stands at that place: its escapes are decoded as it is read.
 #[derive(Clone, Copy)]
-pub struct Text<'a> {
-    value: Value<'a>,
-    /// The bytes between the quotes, escapes as written.
-    raw: &'a [u8],
-}
+pub struct Text<'a>(pub(super) Value<'a>);
 
 /// Room for one path, with its NUL.
 pub type PathBuffer = [u8; limits::PATH];
 
 impl<'a> Text<'a> {
-    /// The string at `value`, behind whose closing quote stands `end`.
-    pub(super) fn behind(value: Value<'a>, end: usize) -> Text<'a> {
-        let raw = value.document_text().get(value.offset() + 1..end.saturating_sub(1)).unwrap_or(&[]);
-        Text { value, raw }
-    }
-
-    /// The bytes, if they stand for themselves. Most strings have no escape, and
-    /// are compared at once.
-    fn plain(&self) -> Option<&'a [u8]> {
-        (!self.raw.contains(&b'\\')).then_some(self.raw)
-    }
-
-    /// The characters.
-    pub fn chars(&self) -> impl Iterator<Item = char> + Clone + use<'a> {
-        Characters { rest: core::str::from_utf8(self.raw).unwrap_or("") }
+    /// The bytes in UTF-8, escapes decoded.
+    pub fn bytes(&self) -> Bytes<'a> {
+        Bytes { rest: self.0.rest(), pending: 0 }
     }
 
     /// Bytes that the string takes once its escapes are decoded, in UTF-8.
     pub fn length(&self) -> usize {
-        self.chars().map(char::len_utf8).sum()
+        self.bytes().count()
     }
 
     /// Whether the string has no character.
     pub fn is_empty(&self) -> bool {
-        self.raw.is_empty()
+        self.bytes().next().is_none()
     }
 
     /// Whether it says exactly this.
     pub fn is(&self, other: &str) -> bool {
-        match self.plain() {
-            Some(bytes) => bytes == other.as_bytes(),
-            None => self.chars().eq(other.chars()),
-        }
+        self.is_bytes(other.as_bytes())
+    }
+
+    #[inline(never)]
+    fn is_bytes(&self, other: &[u8]) -> bool {
+        self.bytes().eq(other.iter().copied())
+    }
+
+    /// Where it stands in `list`, whose words have one blank between each other
+    /// (see [`bytes::words`]).
+    #[inline(never)]
+    pub fn place_in(&self, list: &str) -> Option<usize> {
+        bytes::split(list.as_bytes(), b' ').position(|word| self.is_bytes(word))
     }
 
     /// Whether it says the same as another string of a document.
+    #[inline(never)]
     pub fn same_as(&self, other: Text<'_>) -> bool {
-        match (self.plain(), other.plain()) {
-            (Some(one), Some(two)) => one == two,
-            _ => self.chars().eq(other.chars()),
-        }
+        self.bytes().eq(other.bytes())
     }
 
     /// Whether it begins so.
+    #[inline(never)]
     pub fn starts_with(&self, prefix: &str) -> bool {
-        let mut characters = self.chars();
-        prefix.chars().all(|expected| characters.next() == Some(expected))
+        let mut bytes = self.bytes();
+        prefix.bytes().all(|expected| bytes.next() == Some(expected))
     }
 
     /// Writes the decoded bytes and a NUL into `buffer`, for the kernel.
@@ -74,21 +67,14 @@ impl<'a> Text<'a> {
     /// Does not fit: names the limit and the place. (A NUL inside a string
     /// does not get past validation.)
     pub fn c_str<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b CStr> {
-        let room = buffer.len();
+        let most = buffer.len().saturating_sub(1);
         let mut length = 0;
-        for character in self.chars() {
-            let mut utf8 = [0; 4];
-            for byte in character.encode_utf8(&mut utf8).bytes() {
-                match buffer.get_mut(length) {
-                    Some(place) if length + 1 < room => *place = byte,
-                    _ => {
-                        return Err(
-                            self.error(format_args!("longer than the limit of {} bytes", room.saturating_sub(1)))
-                        );
-                    }
-                }
-                length += 1;
+        for byte in self.bytes() {
+            match buffer.get_mut(length) {
+                Some(place) if length < most => *place = byte,
+                _ => return Err(self.error(format_args!("longer than the limit of {most} bytes"))),
             }
+            length += 1;
         }
         if let Some(place) = buffer.get_mut(length) {
             *place = 0;
@@ -107,67 +93,97 @@ impl<'a> Text<'a> {
 
     /// The place, as a value.
     pub fn value(&self) -> Value<'a> {
-        self.value
+        self.0
     }
 
     /// An error about this place.
     #[cold]
     pub fn error(&self, message: fmt::Arguments<'_>) -> Error {
-        self.value.error(message)
+        self.0.error(message)
     }
 }
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.chars().try_for_each(|character| f.write_char(character))
-    }
-}
-
-/// The characters of a raw string, escapes decoded.
-#[derive(Clone)]
-struct Characters<'a> {
-    rest: &'a str,
-}
-
-impl Characters<'_> {
-    fn hex4(&mut self) -> Option<u32> {
-        let (digits, rest) = self.rest.split_at_checked(4)?;
-        self.rest = rest;
-        u32::from_str_radix(digits, 16).ok()
-    }
-}
-
-impl Iterator for Characters<'_> {
-    type Item = char;
-
-    fn next(&mut self) -> Option<char> {
-        let mut characters = self.rest.chars();
-        let first = characters.next()?;
-        self.rest = characters.as_str();
-        if first != '\\' {
-            return Some(first);
+        let mut rest = self.0.rest();
+        loop {
+            let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(rest.len());
+            let (plain, behind) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            f.write_str(core::str::from_utf8(plain).unwrap_or(""))?;
+            let Some((character, behind)) = bytes::after(behind, "\\").and_then(escape) else { return Ok(()) };
+            f.write_char(character)?;
+            rest = behind;
         }
-        let escape = characters.next()?;
-        self.rest = characters.as_str();
-        Some(match escape {
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'u' => {
-                let unit = self.hex4()?;
-                let code = if (0xd800..0xdc00).contains(&unit) {
-                    self.rest = self.rest.get(2..)?; // the second half's "\u"
-                    (0x10000 + ((unit - 0xd800) << 10)).wrapping_add(self.hex4()?.wrapping_sub(0xdc00))
-                } else {
-                    unit
-                };
-                char::from_u32(code)?
-            }
-            other => other, // `"`, `\` and `/` stand for themselves
-        })
     }
+}
+
+/// The bytes of a string, escapes decoded.
+#[derive(Clone)]
+pub struct Bytes<'a> {
+    /// The document from here on: the string ends at the first quote.
+    rest: &'a [u8],
+    /// What is left of an escape, the next byte lowest. A string holds no NUL, so
+    /// that zero is nothing.
+    pending: u32,
+}
+
+impl Iterator for Bytes<'_> {
+    type Item = u8;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<u8> {
+        if self.pending == 0 {
+            let (first, rest) = self.rest.split_first()?;
+            if *first == b'"' {
+                return None;
+            }
+            self.rest = rest;
+            if *first != b'\\' {
+                return Some(*first);
+            }
+            let (character, rest) = escape(rest)?;
+            self.rest = rest;
+            let mut utf8 = [0; 4];
+            character.encode_utf8(&mut utf8);
+            self.pending = u32::from_le_bytes(utf8);
+        }
+        let byte = self.pending as u8;
+        self.pending >>= 8;
+        Some(byte)
+    }
+}
+
+/// The character of an escape, and what stands behind it; `text` begins behind
+/// the backslash.
+fn escape(text: &[u8]) -> Option<(char, &[u8])> {
+    let (letter, rest) = text.split_first()?;
+    let character = match letter {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return unicode(rest),
+        other => char::from(*other), // `"`, `\` and `/` stand for themselves
+    };
+    Some((character, rest))
+}
+
+/// The same for `\u`, with the escape of the second half where it is one half.
+fn unicode(text: &[u8]) -> Option<(char, &[u8])> {
+    let (unit, rest) = hex4(text)?;
+    if !(0xd800..0xdc00).contains(&unit) {
+        return Some((char::from_u32(unit)?, rest));
+    }
+    let (second, rest) = hex4(rest.get(2..)?)?;
+    let code = (0x10000 + ((unit - 0xd800) << 10)).wrapping_add(second.wrapping_sub(0xdc00));
+    Some((char::from_u32(code)?, rest))
+}
+
+fn hex4(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    let unit = digits.iter().fold(0, |unit, digit| unit << 4 | char::from(*digit).to_digit(16).unwrap_or(0));
+    Some((unit, rest))
 }
 
 #[cfg(test)]

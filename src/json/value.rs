@@ -8,6 +8,7 @@ use core::fmt;
 use super::position::Place;
 use super::text::Text;
 use super::validate;
+use crate::bytes;
 use crate::error::{Error, Result};
 use crate::fail;
 
@@ -111,42 +112,48 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The number, if it is an integer of up to 64 bits. `1.0` and `1e3` are
-    /// numbers but not integers; Go, in which the schema's types are written,
-    /// does not take them for one either.
-    pub fn as_integer(&self) -> Option<i128> {
+    /// The number, if it is an integer of up to 64 bits: whether it is below
+    /// zero, and its magnitude. `1.0` and `1e3` are numbers but not integers; Go,
+    /// in which the schema's types are written, does not take them for one either.
+    pub fn as_integer(&self) -> Option<(bool, u64)> {
         let token = self.token();
-        let (negative, digits) = match token.strip_prefix(b"-") {
-            Some(digits) => (true, digits),
-            None => (false, token),
-        };
-        // By hand: the library's parsing of 128 bits is longer than its use.
-        let magnitude = digits.iter().try_fold(0u64, |number, byte| {
-            let digit = u64::from(byte.checked_sub(b'0').filter(|digit| *digit < 10)?);
-            number.checked_mul(10)?.checked_add(digit)
-        })?;
-        if digits.is_empty() || (negative && magnitude > i64::MIN.unsigned_abs()) {
-            return None;
+        let digits = bytes::after(token, "-");
+        let magnitude = bytes::decimal(digits.unwrap_or(token))?;
+        let negative = digits.is_some() && magnitude > 0;
+        (!negative || magnitude <= i64::MIN.unsigned_abs()).then_some((negative, magnitude))
+    }
+
+    /// The number, if it is an integer from 0 to 2⁶⁴-1.
+    pub fn as_u64(&self) -> Option<u64> {
+        self.as_integer().filter(|(negative, _)| !negative).map(|(_, magnitude)| magnitude)
+    }
+
+    /// The number, if it is an integer from -2⁶³ to 2⁶³-1.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self.as_integer()? {
+            (true, magnitude) => Some(0i64.wrapping_sub_unsigned(magnitude)),
+            (false, magnitude) => i64::try_from(magnitude).ok(),
         }
-        Some(if negative { -i128::from(magnitude) } else { i128::from(magnitude) })
     }
 
     /// The string, if it is one.
     pub fn as_text(&self) -> Option<Text<'a>> {
-        if self.kind() != Kind::String {
-            return None;
-        }
-        Some(Text::behind(*self, skip_string(self.document.text, self.at)))
+        (self.kind() == Kind::String).then_some(Text(*self))
     }
 
     /// The elements of an array; of anything else, none.
     pub fn items(&self) -> Items<'a> {
-        Items { document: self.document, at: self.inside(Kind::Array) }
+        Items::of(Some(*self))
     }
 
     /// The members of an object, in the order of the text; of anything else, none.
     pub fn members(&self) -> Members<'a> {
-        Members { document: self.document, at: self.inside(Kind::Object) }
+        Members::of(Some(*self))
+    }
+
+    /// The value that begins `offset` bytes into the same document.
+    pub fn elsewhere(&self, offset: usize) -> Value<'a> {
+        Value { document: self.document, at: offset }
     }
 
     /// The member called `name`.
@@ -177,39 +184,57 @@ impl<'a> Value<'a> {
         Error::os(errno, format_args!("{}{message}", self.document.place(self.at)))
     }
 
-    pub(super) fn document_text(&self) -> &'a [u8] {
-        self.document.text
+    /// The text from behind its first byte on.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.document.text.get(self.at + 1..).unwrap_or(&[])
     }
 
     fn byte(&self) -> u8 {
         self.document.text.get(self.at).copied().unwrap_or(b'n')
     }
 
-    /// Where the first element or member begins, if it is such a container.
-    fn inside(&self, kind: Kind) -> usize {
+    /// The first element or member, if it is such a container and has one.
+    fn first(self, kind: Kind) -> Option<Value<'a>> {
+        if self.kind() == kind { self.elsewhere(self.at + 1).or_none() } else { None }
+    }
+
+    /// The next element or member of the container that it is in.
+    fn next(self) -> Option<Value<'a>> {
         let text = self.document.text;
-        if self.kind() == kind { skip_space(text, self.at + 1) } else { text.len() }
+        let at = skip_space(text, skip_value(text, self.at));
+        if text.get(at) == Some(&b',') { self.elsewhere(at + 1).or_none() } else { None }
+    }
+
+    /// The value from here on, unless the container ends here.
+    fn or_none(self) -> Option<Value<'a>> {
+        let at = skip_space(self.document.text, self.at);
+        match self.document.text.get(at) {
+            None | Some(b']' | b'}') => None,
+            Some(_) => Some(self.elsewhere(at)),
+        }
     }
 }
 
 /// The elements of an array.
 #[derive(Clone)]
 pub struct Items<'a> {
-    document: &'a Document<'a>,
-    at: usize,
+    next: Option<Value<'a>>,
+}
+
+impl<'a> Items<'a> {
+    /// Those of `array`, where there is one.
+    pub fn of(array: Option<Value<'a>>) -> Items<'a> {
+        Items { next: array.and_then(|array| array.first(Kind::Array)) }
+    }
 }
 
 impl<'a> Iterator for Items<'a> {
     type Item = Value<'a>;
 
+    #[inline(never)]
     fn next(&mut self) -> Option<Value<'a>> {
-        let text = self.document.text;
-        if matches!(text.get(self.at), None | Some(b']')) {
-            self.at = text.len();
-            return None;
-        }
-        let value = Value { document: self.document, at: self.at };
-        self.at = skip_separator(text, skip_value(text, self.at));
+        let value = self.next?;
+        self.next = value.next();
         Some(value)
     }
 }
@@ -217,24 +242,27 @@ impl<'a> Iterator for Items<'a> {
 /// The members of an object.
 #[derive(Clone)]
 pub struct Members<'a> {
-    document: &'a Document<'a>,
-    at: usize,
+    next: Option<Value<'a>>,
+}
+
+impl<'a> Members<'a> {
+    /// Those of `object`, where there is one.
+    pub fn of(object: Option<Value<'a>>) -> Members<'a> {
+        Members { next: object.and_then(|object| object.first(Kind::Object)) }
+    }
 }
 
 impl<'a> Iterator for Members<'a> {
     type Item = (Text<'a>, Value<'a>);
 
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
-        let text = self.document.text;
-        if matches!(text.get(self.at), None | Some(b'}')) {
-            self.at = text.len();
-            return None;
-        }
-        let name_end = skip_string(text, self.at);
-        let name = Text::behind(Value { document: self.document, at: self.at }, name_end);
-        let value = Value { document: self.document, at: skip_space(text, skip_space(text, name_end) + 1) };
-        self.at = skip_separator(text, skip_value(text, value.at));
-        Some((name, value))
+        let name = self.next?;
+        let text = name.document.text;
+        let colon = skip_space(text, skip_string(text, name.at));
+        let value = name.elsewhere(skip_space(text, colon + 1));
+        self.next = value.next();
+        Some((Text(name), value))
     }
 }
 
@@ -243,12 +271,6 @@ fn skip_space(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
-}
-
-/// From behind a value to the next one, or to what closes the container.
-fn skip_separator(text: &[u8], at: usize) -> usize {
-    let at = skip_space(text, at);
-    if text.get(at) == Some(&b',') { skip_space(text, at + 1) } else { at }
 }
 
 /// From the opening quote to behind the closing one.
@@ -307,7 +329,7 @@ mod tests {
         let root = document.root();
         let items: Vec<_> = root.get("a").unwrap().items().collect();
         assert_eq!(items.len(), 4);
-        assert_eq!(items[0].as_integer(), Some(1));
+        assert_eq!(items[0].as_u64(), Some(1));
         assert!(items[1].as_text().unwrap().is("x,]"));
         assert_eq!(items[2].get("b").unwrap().items().count(), 0);
         assert!(items[3].is_null());
@@ -318,12 +340,12 @@ mod tests {
     #[test]
     fn integers_only_where_they_are_whole_and_fit() {
         for (text, expected) in [
-            ("0", Some(0)),
-            ("-9223372036854775808", Some(i64::MIN as i128)),
-            ("18446744073709551615", Some(u64::MAX as i128)),
+            ("0", Some((false, 0))),
+            ("-9223372036854775808", Some((true, i64::MIN.unsigned_abs()))),
+            ("18446744073709551615", Some((false, u64::MAX))),
             ("-9223372036854775809", None),
             ("18446744073709551616", None),
-            ("-0", Some(0)),
+            ("-0", Some((false, 0))),
             ("true", None),
             ("[]", None),
             ("1.0", None),
@@ -332,7 +354,11 @@ mod tests {
             ("184467440737095516150", None),
         ] {
             let document = Document::parse("t", text.as_bytes()).unwrap();
-            assert_eq!(document.root().as_integer(), expected, "{text}");
+            let number = document.root();
+            assert_eq!(number.as_integer(), expected, "{text}");
+            let wide = expected.map(|(negative, magnitude)| i128::from(magnitude) * if negative { -1 } else { 1 });
+            assert_eq!(number.as_u64().map(i128::from), wide.filter(|wide| *wide >= 0), "{text}");
+            assert_eq!(number.as_i64(), wide.and_then(|wide| wide.try_into().ok()), "{text}");
         }
     }
 

@@ -12,7 +12,6 @@ use crate::error::{Lossy, Result};
 use crate::json::Document;
 use crate::spec::config::Config;
 use crate::spec::state::StateDocument;
-use crate::spec::write::Annotations;
 use crate::{fail, limits};
 
 /// Is given the state of a container, and room to write it out.
@@ -106,7 +105,7 @@ fn look_at(folder: &Folder<'_>, workspace: &mut Workspace, each: &mut Each<'_>) 
         bundle: record.bundle,
         rootfs: record.rootfs,
         created: record.created,
-        annotations: Annotations(annotations),
+        annotations,
         owner: record.owner,
     };
     each(&state, output).map(|()| true)

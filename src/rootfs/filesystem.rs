@@ -241,7 +241,7 @@ fn names(setting: Super) -> (&'static CStr, &'static CStr) {
 }
 
 fn bytes(text: Text<'_>) -> usize {
-    text.chars().map(char::len_utf8).sum()
+    text.length()
 }
 
 /// `number` ends in NUL.

@@ -176,68 +176,12 @@ const WORDS: &[(&str, Effect)] = &[
 ];
 
 /// The options that mean the same for every mount, for `features`.
-pub const MOUNT_OPTIONS: &[&str] = &[
-    "async",
-    "atime",
-    "bind",
-    "defaults",
-    "dev",
-    "diratime",
-    "dirsync",
-    "exec",
-    "iversion",
-    "lazytime",
-    "loud",
-    "mand",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "noiversion",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnorelatime",
-    "rnostrictatime",
-    "rnosuid",
-    "rnosymfollow",
-    "ro",
-    "rprivate",
-    "rrelatime",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "rsymfollow",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "strictatime",
-    "suid",
-    "symfollow",
-    "sync",
-    "tmpcopyup",
-    "unbindable",
-];
+pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime \
+    nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid \
+    nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev \
+    rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime \
+    rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave \
+    strictatime suid symfollow sync tmpcopyup unbindable";
 
 /// What `text` means and whether in its recursive form; `None`: the file
 /// system's own.
@@ -245,9 +189,9 @@ fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
     if let Some((_, effect)) = WORDS.iter().find(|(word, _)| text.is(word)) {
         return Some((*effect, false));
     }
-    let mut rest = text.chars();
-    if rest.next() == Some('r')
-        && let Some((_, effect)) = WORDS.iter().find(|(word, _)| rest.clone().eq(word.chars()))
+    let mut rest = text.bytes();
+    if rest.next() == Some(b'r')
+        && let Some((_, effect)) = WORDS.iter().find(|(word, _)| rest.clone().eq(word.bytes()))
         && matches!(effect, Effect::Attributes(_) | Effect::Both(..) | Effect::Propagation(_) | Effect::Bind)
     {
         return Some((*effect, true));

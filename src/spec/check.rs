@@ -1,6 +1,7 @@
 //! Whether a document has the form that its tables describe.
 
-use super::record::{Field, Form, Rule};
+use super::record::{Form, Rule, Table};
+use crate::bytes;
 use crate::error::{Error, Result};
 use crate::json::{Kind, Value};
 use crate::limits::MAP_MEMBERS;
@@ -33,12 +34,18 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
     }
     match form {
         Form::Bool | Form::Text | Form::Anything => Ok(()),
-        Form::Integer(range) => match value.as_integer() {
-            Some(number) if number >= range.least.into() && number <= range.most.into() => Ok(()),
-            _ => Err(not_between(value, range.least, range.most)),
-        },
+        Form::Integer(range) => {
+            let inside = match value.as_integer() {
+                Some((false, number)) => {
+                    number <= range.most && i64::try_from(number).unwrap_or(i64::MAX) >= range.least
+                }
+                Some((true, magnitude)) => 0i64.wrapping_sub_unsigned(magnitude) >= range.least,
+                None => false,
+            };
+            if inside { Ok(()) } else { Err(not_between(value, range.least, range.most)) }
+        }
         Form::Word(words) => match value.as_text() {
-            Some(text) if !words.iter().any(|word| text.is(word)) => {
+            Some(text) if text.place_in(words).is_none() => {
                 Err(value.error(format_args!("expected one of {}, found \"{text}\"", OrList(words))))
             }
             _ => Ok(()),
@@ -54,7 +61,7 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
         }
         Form::List(form) | Form::Filled(form) => value.items().try_for_each(|item| check(item, form, strictness)),
         Form::Map(form) => check_map(value, form, strictness),
-        Form::Object(fields) => check_object(value, fields, strictness),
+        Form::Object(table) => check_object(value, table, strictness),
     }
 }
 
@@ -82,7 +89,7 @@ fn check_names(map: Value<'_>) -> Result<()> {
         if index == MAP_MEMBERS {
             return Err(name.error(format_args!("more than the limit of {MAP_MEMBERS} members")));
         }
-        let hash = name.chars().fold(0u32, |hash, character| (hash ^ character as u32).wrapping_mul(0x9e37_79b1));
+        let hash = name.bytes().fold(0u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x9e37_79b1));
         let bit = 1 << (hash >> 27);
         let Some(word) = filter.get_mut(hash as usize / 64 % (MAP_MEMBERS / 2)) else { continue };
         if *word & bit != 0 && map.members().take(index).any(|(earlier, _)| earlier.same_as(name)) {
@@ -94,35 +101,34 @@ fn check_names(map: Value<'_>) -> Result<()> {
 }
 
 /// A list of words for a message.
-struct OrList<'a>(&'a [&'a str]);
+struct OrList(&'static str);
 
-impl core::fmt::Display for OrList<'_> {
+impl core::fmt::Display for OrList {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(index, word)| {
+        bytes::words(self.0).enumerate().try_for_each(|(index, word)| {
             f.write_str(if index > 0 { ", " } else { "" })?;
             f.write_str(word)
         })
     }
 }
 
-fn check_object(object: Value<'_>, fields: &[Field], strictness: Strictness) -> Result<()> {
+fn check_object(object: Value<'_>, table: &Table, strictness: Strictness) -> Result<()> {
     let mut seen = 0u64; // one bit a field; no table has more than 64
 
     for (name, value) in object.members() {
-        let Some(index) = fields.iter().position(|field| name.is(field.name)) else { continue };
-        let Some(field) = fields.get(index) else { continue };
+        let Some((index, form, rule)) = table.find(name) else { continue };
         if seen & 1 << index != 0 {
             return Err(name.error(format_args!("stands here a second time")));
         }
         seen |= 1 << index;
         if value.is_null() {
-            if field.rule == Rule::Required {
+            if rule == Rule::Required {
                 seen &= !(1 << index);
             }
             continue;
         }
-        check(value, &field.form, strictness)?;
-        let refusal = match field.rule {
+        check(value, form, strictness)?;
+        let refusal = match rule {
             Rule::Later => "not supported by this version of ocinit",
             Rule::Foreign => "for another platform than Linux",
             Rule::Optional | Rule::Required => continue,
@@ -131,10 +137,13 @@ fn check_object(object: Value<'_>, fields: &[Field], strictness: Strictness) -> 
             return Err(value.error(format_args!("{refusal}")));
         }
     }
-    match fields.iter().enumerate().find(|(index, field)| field.rule == Rule::Required && seen & 1 << index == 0) {
-        Some((_, field)) => Err(object.error(format_args!("\"{}\" is missing", field.name))),
-        None => Ok(()),
+    for (index, rule) in table.rules.iter().enumerate() {
+        if *rule == Rule::Required && seen & 1 << index == 0 {
+            let name = bytes::word(table.names, index).unwrap_or("");
+            return Err(object.error(format_args!("\"{name}\" is missing")));
+        }
     }
+    Ok(())
 }
 
 /// Whether a value says no more than its absence would: engines write out
@@ -143,7 +152,7 @@ fn asks_for_nothing(value: Value<'_>) -> bool {
     match value.kind() {
         Kind::Null => true,
         Kind::Bool => value.as_bool() == Some(false),
-        Kind::Number => value.as_integer() == Some(0),
+        Kind::Number => value.as_u64() == Some(0),
         Kind::String => value.as_text().is_some_and(|text| text.is_empty()),
         Kind::Array => value.items().next().is_none(),
         Kind::Object => value.members().all(|(_, member)| asks_for_nothing(member)),

@@ -122,24 +122,9 @@ record! {
 pub struct RlimitTypes;
 
 impl WordSet for RlimitTypes {
-    const WORDS: &'static [&'static str] = &[
-        "RLIMIT_CPU",
-        "RLIMIT_FSIZE",
-        "RLIMIT_DATA",
-        "RLIMIT_STACK",
-        "RLIMIT_CORE",
-        "RLIMIT_RSS",
-        "RLIMIT_NPROC",
-        "RLIMIT_NOFILE",
-        "RLIMIT_MEMLOCK",
-        "RLIMIT_AS",
-        "RLIMIT_LOCKS",
-        "RLIMIT_SIGPENDING",
-        "RLIMIT_MSGQUEUE",
-        "RLIMIT_NICE",
-        "RLIMIT_RTPRIO",
-        "RLIMIT_RTTIME",
-    ];
+    const WORDS: &'static str = "RLIMIT_CPU RLIMIT_FSIZE RLIMIT_DATA RLIMIT_STACK RLIMIT_CORE RLIMIT_RSS \
+                               RLIMIT_NPROC RLIMIT_NOFILE RLIMIT_MEMLOCK RLIMIT_AS RLIMIT_LOCKS \
+                               RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME";
 }
 
 record! {
@@ -159,23 +144,16 @@ record! {
 pub struct SchedulerPolicies;
 
 impl WordSet for SchedulerPolicies {
-    const WORDS: &'static [&'static str] =
-        &["SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE"];
+    const WORDS: &'static str = "SCHED_OTHER SCHED_FIFO SCHED_RR SCHED_BATCH SCHED_ISO SCHED_IDLE SCHED_DEADLINE";
 }
 
 /// The flags of sched_setattr(2).
 pub struct SchedulerFlags;
 
 impl WordSet for SchedulerFlags {
-    const WORDS: &'static [&'static str] = &[
-        "SCHED_FLAG_RESET_ON_FORK",
-        "SCHED_FLAG_RECLAIM",
-        "SCHED_FLAG_DL_OVERRUN",
-        "SCHED_FLAG_KEEP_POLICY",
-        "SCHED_FLAG_KEEP_PARAMS",
-        "SCHED_FLAG_UTIL_CLAMP_MIN",
-        "SCHED_FLAG_UTIL_CLAMP_MAX",
-    ];
+    const WORDS: &'static str = "SCHED_FLAG_RESET_ON_FORK SCHED_FLAG_RECLAIM SCHED_FLAG_DL_OVERRUN \
+                               SCHED_FLAG_KEEP_POLICY SCHED_FLAG_KEEP_PARAMS SCHED_FLAG_UTIL_CLAMP_MIN \
+                               SCHED_FLAG_UTIL_CLAMP_MAX";
 }
 
 record! {
@@ -190,7 +168,7 @@ record! {
 pub struct IoPriorityClasses;
 
 impl WordSet for IoPriorityClasses {
-    const WORDS: &'static [&'static str] = &["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"];
+    const WORDS: &'static str = "IOPRIO_CLASS_RT IOPRIO_CLASS_BE IOPRIO_CLASS_IDLE";
 }
 
 record! {
@@ -207,6 +185,6 @@ pub struct CpuList;
 impl Pattern for CpuList {
     const SAYS: &'static str = "a list of CPUs such as \"0-3,7\"";
     fn holds(text: Str<'_>) -> bool {
-        text.chars().all(|character| matches!(character, '0'..='9' | ',' | ' ' | '-'))
+        text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b',' | b' ' | b'-'))
     }
 }

@@ -2,32 +2,29 @@
 //!
 //! What works is said by whoever makes it work: the lists come in from above.
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-
 use super::linux::NamespaceTypes;
 use super::record::{List, Map, Matching, OneOf, Pattern};
 use super::seccomp::{Actions, Architectures, Flags, Operators};
-use super::{version, write};
+use super::version;
+use super::write::Json;
 use crate::error::Result;
 use crate::json::Text as Str;
 use crate::record;
 
 type Text = Str<'static>;
 
-/// What differs between versions of this program.
+/// What differs between versions of this program; lists have one blank between
+/// their words.
 #[derive(Clone, Copy)]
 pub struct Supported<'a> {
-    /// Names of the hooks that are run.
-    pub hooks: &'a [&'a str],
     /// Mount options, but for those of file systems.
-    pub mount_options: &'a [&'a str],
+    pub mount_options: &'static str,
     /// By the specification's names.
-    pub namespaces: &'a [&'a str],
+    pub namespaces: &'static str,
     /// `CAP_…` names.
-    pub capabilities: &'a [&'a str],
+    pub capabilities: &'static str,
     /// Names and values.
-    pub annotations: &'a [(&'a str, &'a str)],
+    pub annotations: &'a [(&'a str, Json<'a>)],
 }
 
 impl Supported<'_> {
@@ -36,86 +33,37 @@ impl Supported<'_> {
     /// # Errors
     /// Longer than the buffer.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
-        const NO: Enabled = Enabled { enabled: false };
-        let document = FeaturesDocument {
-            oci_version_min: version::LEAST,
-            oci_version_max: version::MOST,
-            hooks: self.hooks,
-            mount_options: self.mount_options,
-            linux: LinuxFeatures {
-                namespaces: self.namespaces,
-                capabilities: self.capabilities,
-                cgroup: CgroupFeatures { v1: false, v2: true, systemd: false, systemd_user: false, rdma: false },
-                seccomp: NO,
-                apparmor: NO,
-                selinux: NO,
-                intel_rdt: NO,
-                mount_extensions: MountExtensions { idmap: NO },
-                net_devices: NO,
-            },
-            annotations: Pairs(self.annotations),
+        const NO: Json = Json::Object(&[("enabled", Json::Bool(false))]);
+        const CGROUP: Json = Json::Object(&[
+            ("v1", Json::Bool(false)),
+            ("v2", Json::Bool(true)),
+            ("systemd", Json::Bool(false)),
+            ("systemdUser", Json::Bool(false)),
+            ("rdma", Json::Bool(false)),
+        ]);
+        let linux = [
+            ("namespaces", Json::Words(self.namespaces)),
+            ("capabilities", Json::Words(self.capabilities)),
+            ("cgroup", CGROUP),
+            ("seccomp", NO),
+            ("apparmor", NO),
+            ("selinux", NO),
+            ("intelRdt", NO),
+            ("mountExtensions", Json::Object(&[("idmap", NO)])),
+            ("netDevices", NO),
+        ];
+        Json::Object(&[
+            ("ociVersionMin", Json::Text(version::LEAST)),
+            ("ociVersionMax", Json::Text(version::MOST)),
+            // None is run yet.
+            ("hooks", Json::NoWords),
+            ("mountOptions", Json::Words(self.mount_options)),
+            ("linux", Json::Object(&linux)),
+            ("annotations", Json::Object(self.annotations)),
             // No annotation changes what this program does.
-            potentially_unsafe_config_annotations: &[],
-        };
-        write::to_slice("the features document", &document, buffer)
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FeaturesDocument<'a> {
-    oci_version_min: &'a str,
-    oci_version_max: &'a str,
-    hooks: &'a [&'a str],
-    mount_options: &'a [&'a str],
-    linux: LinuxFeatures<'a>,
-    annotations: Pairs<'a>,
-    potentially_unsafe_config_annotations: &'a [&'a str],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LinuxFeatures<'a> {
-    namespaces: &'a [&'a str],
-    capabilities: &'a [&'a str],
-    cgroup: CgroupFeatures,
-    seccomp: Enabled,
-    apparmor: Enabled,
-    selinux: Enabled,
-    intel_rdt: Enabled,
-    mount_extensions: MountExtensions,
-    net_devices: Enabled,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CgroupFeatures {
-    v1: bool,
-    v2: bool,
-    systemd: bool,
-    systemd_user: bool,
-    rdma: bool,
-}
-
-#[derive(Serialize)]
-struct Enabled {
-    enabled: bool,
-}
-
-#[derive(Serialize)]
-struct MountExtensions {
-    idmap: Enabled,
-}
-
-struct Pairs<'a>(&'a [(&'a str, &'a str)]);
-
-impl Serialize for Pairs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
+            ("potentiallyUnsafeConfigAnnotations", Json::NoWords),
+        ])
+        .write("the features document", buffer)
     }
 }
 
@@ -191,7 +139,7 @@ impl Pattern for CapabilityName {
     const SAYS: &'static str = "the name of a capability such as \"CAP_KILL\"";
     fn holds(text: Str<'_>) -> bool {
         text.starts_with("CAP_")
-            && text.chars().nth(4).is_some()
-            && text.chars().skip(4).all(|character| matches!(character, 'A'..='Z' | '_'))
+            && text.bytes().nth(4).is_some()
+            && text.bytes().skip(4).all(|byte| matches!(byte, b'A'..=b'Z' | b'_'))
     }
 }

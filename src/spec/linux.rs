@@ -46,7 +46,7 @@ record! {
 pub struct NamespaceTypes;
 
 impl WordSet for NamespaceTypes {
-    const WORDS: &'static [&'static str] = &["mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time"];
+    const WORDS: &'static str = "mount pid network uts ipc user cgroup time";
 }
 
 record! {
@@ -77,7 +77,7 @@ record! {
 pub struct DeviceTypes;
 
 impl WordSet for DeviceTypes {
-    const WORDS: &'static [&'static str] = &["c", "b", "u", "p"];
+    const WORDS: &'static str = "c b u p";
 }
 
 record! {
@@ -92,8 +92,7 @@ record! {
 pub struct Propagations;
 
 impl WordSet for Propagations {
-    const WORDS: &'static [&'static str] =
-        &["shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable", ""];
+    const WORDS: &'static str = "shared slave private unbindable rshared rslave rprivate runbindable ";
 }
 
 record! {
@@ -113,7 +112,7 @@ pub struct MemBwSchema;
 impl Pattern for MemBwSchema {
     const SAYS: &'static str = "one line that begins with \"MB:\"";
     fn holds(text: Str<'_>) -> bool {
-        text.starts_with("MB:") && text.chars().all(|character| character != '\n')
+        text.starts_with("MB:") && text.bytes().all(|byte| byte != b'\n')
     }
 }
 
@@ -130,22 +129,15 @@ record! {
 pub struct MemoryPolicyModes;
 
 impl WordSet for MemoryPolicyModes {
-    const WORDS: &'static [&'static str] = &[
-        "MPOL_DEFAULT",
-        "MPOL_PREFERRED",
-        "MPOL_BIND",
-        "MPOL_INTERLEAVE",
-        "MPOL_LOCAL",
-        "MPOL_PREFERRED_MANY",
-        "MPOL_WEIGHTED_INTERLEAVE",
-    ];
+    const WORDS: &'static str = "MPOL_DEFAULT MPOL_PREFERRED MPOL_BIND MPOL_INTERLEAVE MPOL_LOCAL \
+                               MPOL_PREFERRED_MANY MPOL_WEIGHTED_INTERLEAVE";
 }
 
 /// The mode flags of set_mempolicy(2).
 pub struct MemoryPolicyFlags;
 
 impl WordSet for MemoryPolicyFlags {
-    const WORDS: &'static [&'static str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+    const WORDS: &'static str = "MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES";
 }
 
 record! {
@@ -160,7 +152,7 @@ record! {
 pub struct PersonalityDomains;
 
 impl WordSet for PersonalityDomains {
-    const WORDS: &'static [&'static str] = &["LINUX", "LINUX32"];
+    const WORDS: &'static str = "LINUX LINUX32";
 }
 
 record! {

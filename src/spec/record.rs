@@ -12,11 +12,21 @@ use crate::json::{Items, Members, Text, Value};
 
 pub use super::check::{Strictness, check};
 
-/// A field of an object.
-pub struct Field {
-    pub name: &'static str,
-    pub form: Form,
-    pub rule: Rule,
+/// The fields of an object. Three short rows instead of one of structures: there
+/// are some 250 fields, and a name of its own would cost each sixteen bytes more.
+pub struct Table {
+    /// Their names, each with a blank behind it.
+    pub names: &'static str,
+    pub forms: &'static [&'static Form],
+    pub rules: &'static [Rule],
+}
+
+impl Table {
+    /// The field called `name`: its index, its form and its rule.
+    pub fn find(&self, name: Text<'_>) -> Option<(usize, &'static Form, Rule)> {
+        let index = name.place_in(self.names)?;
+        Some((index, self.forms.get(index)?, *self.rules.get(index)?))
+    }
 }
 
 /// What the specification demands of a field, beyond its form.
@@ -32,14 +42,13 @@ pub enum Rule {
     Foreign,
 }
 
-/// The form of a value. Behind a reference, however small: there are some 250
-/// of these in the tables.
+/// The form of a value.
 pub enum Form {
     Bool,
     Text,
     Integer(&'static Range),
-    /// One of these words.
-    Word(&'static &'static [&'static str]),
+    /// One of these words, as [`WordSet`] has them.
+    Word(&'static &'static str),
     /// A string for which a test holds.
     Pattern(&'static Test),
     List(&'static Form),
@@ -47,7 +56,7 @@ pub enum Form {
     Filled(&'static Form),
     /// An object with names of its own.
     Map(&'static Form),
-    Object(&'static &'static [Field]),
+    Object(&'static Table),
     /// An object that is not looked into.
     Anything,
 }
@@ -79,35 +88,46 @@ pub trait Shape {
     fn field(value: Option<Value<'_>>) -> Self::Field<'_>;
 }
 
-/// The index of the field called `name`, for the getters of `record!`.
-pub const fn index_of(fields: &[Field], name: &str) -> usize {
-    let mut index = 0;
-    while index < fields.len() {
-        if same(fields[index].name.as_bytes(), name.as_bytes()) {
-            return index;
+/// The index of the word `name` in `names`, for the getters of `record!`.
+pub const fn index_of(names: &str, name: &str) -> usize {
+    let (names, name) = (names.as_bytes(), name.as_bytes());
+    let (mut index, mut start, mut at) = (0, 0, 0);
+    while at < names.len() {
+        if names[at] == b' ' {
+            if at - start == name.len() && same(names, start, name) {
+                return index;
+            }
+            index += 1;
+            start = at + 1;
         }
-        index += 1;
+        at += 1;
     }
     panic!("no such field"); // at compile time only
 }
 
-const fn same(a: &[u8], b: &[u8]) -> bool {
+const fn same(names: &[u8], start: usize, name: &[u8]) -> bool {
     let mut index = 0;
-    while index < a.len() && index < b.len() && a[index] == b[index] {
+    while index < name.len() && names[start + index] == name[index] {
         index += 1;
     }
-    a.len() == b.len() && index == a.len()
+    index == name.len()
 }
 
-/// Finds the members that `fields` names, `null` counting as absent.
-pub fn collect<'a>(object: Value<'a>, fields: &[Field], members: &mut [Option<Value<'a>>]) {
+/// Finds the members that `table` names, by their offsets in the document; 0 is
+/// absent, and so is `null`.
+pub fn collect(object: Value<'_>, table: &Table, members: &mut [u32]) {
     for (name, value) in object.members() {
-        if let Some(index) = fields.iter().position(|field| name.is(field.name))
-            && let Some(place) = members.get_mut(index)
-        {
-            *place = (!value.is_null()).then_some(value);
+        if let Some(place) = name.place_in(table.names).and_then(|index| members.get_mut(index)) {
+            // A document's size fits.
+            *place = if value.is_null() { 0 } else { value.offset() as u32 };
         }
     }
+}
+
+/// The member number `index` of those that [`collect`] found.
+#[inline(never)]
+pub fn member<'a>(object: Value<'a>, members: &[u32], index: usize) -> Option<Value<'a>> {
+    members.get(index).filter(|offset| **offset != 0).map(|offset| object.elsewhere(*offset as usize))
 }
 
 /// Declares an object of a document:
@@ -122,7 +142,7 @@ pub fn collect<'a>(object: Value<'a>, fields: &[Field], members: &mut [Option<Va
 /// }
 /// ```
 ///
-/// gives `Mount<'a>` with a getter for each field, `Mount::FIELDS`, and the
+/// gives `Mount<'a>` with a getter for each field, `Mount::TABLE`, and the
 /// object's [`Shape`].
 #[macro_export]
 macro_rules! record {
@@ -131,21 +151,21 @@ macro_rules! record {
         #[derive(Clone, Copy)]
         pub struct $name<'a> {
             value: $crate::json::Value<'a>,
-            members: [Option<$crate::json::Value<'a>>; $crate::record!(@count $($json)*)],
+            members: [u32; $crate::record!(@count $($json)*)],
         }
 
         impl<'a> $name<'a> {
             /// The object's fields, as the specification has them.
-            pub const FIELDS: &'static [$crate::spec::record::Field] = &[$($crate::spec::record::Field {
-                name: $json,
-                form: <$shape as $crate::spec::record::Shape>::FORM,
-                rule: $crate::record!(@rule $($rule)?),
-            }),*];
+            pub const TABLE: &'static $crate::spec::record::Table = &$crate::spec::record::Table {
+                names: concat!($($json, " "),*),
+                forms: &[$(&<$shape as $crate::spec::record::Shape>::FORM),*],
+                rules: &[$($crate::record!(@rule $($rule)?)),*],
+            };
 
             /// The object that stands at `value`, which was checked.
             pub fn view(value: $crate::json::Value<'a>) -> Self {
-                let mut members = [None; $crate::record!(@count $($json)*)];
-                $crate::spec::record::collect(value, Self::FIELDS, &mut members);
+                let mut members = [0; $crate::record!(@count $($json)*)];
+                $crate::spec::record::collect(value, Self::TABLE, &mut members);
                 $name { value, members }
             }
 
@@ -157,13 +177,13 @@ macro_rules! record {
             $($(#[$field_doc])*
             #[allow(dead_code, reason = "the whole specification is declared")]
             pub fn $field(&self) -> <$shape as $crate::spec::record::Shape>::Field<'a> {
-                const INDEX: usize = $crate::spec::record::index_of($name::FIELDS, $json);
-                <$shape as $crate::spec::record::Shape>::field(self.members.get(INDEX).copied().flatten())
+                const INDEX: usize = $crate::spec::record::index_of($name::TABLE.names, $json);
+                <$shape as $crate::spec::record::Shape>::field($crate::spec::record::member(self.value, &self.members, INDEX))
             })*
         }
 
         impl $crate::spec::record::Shape for $name<'static> {
-            const FORM: $crate::spec::record::Form = $crate::spec::record::Form::Object(&$name::FIELDS);
+            const FORM: $crate::spec::record::Form = $crate::spec::record::Form::Object($name::TABLE);
             type Element<'a> = $name<'a>;
             type Field<'a> = Option<$name<'a>>;
             fn element(value: $crate::json::Value<'_>) -> Option<$name<'_>> {
@@ -206,21 +226,22 @@ pub struct Pid;
 pub struct Positive;
 
 scalar! {
-    Pid => i32, Form::Integer(&Range { least: 0, most: i32::MAX as u64 }), value: value.as_integer()?.try_into().ok();
-    Positive => i64, Form::Integer(&Range { least: 1, most: i64::MAX as u64 }), value: value.as_integer()?.try_into().ok();
+    Pid => i32, Form::Integer(&Range { least: 0, most: i32::MAX as u64 }), value: value.as_i64()?.try_into().ok();
+    Positive => i64, Form::Integer(&Range { least: 1, most: i64::MAX as u64 }), value: value.as_i64();
     Text<'static> => Text<'a>, Form::Text, value: value.as_text();
     Anything => Value<'a>, Form::Anything, value: Some(value);
     bool => bool, Form::Bool, value: value.as_bool();
-    u16 => u16, Form::Integer(&Range { least: 0, most: u16::MAX as u64 }), value: value.as_integer()?.try_into().ok();
-    u32 => u32, Form::Integer(&Range { least: 0, most: u32::MAX as u64 }), value: value.as_integer()?.try_into().ok();
-    u64 => u64, Form::Integer(&Range { least: 0, most: u64::MAX }), value: value.as_integer()?.try_into().ok();
-    i32 => i32, Form::Integer(&Range { least: i32::MIN as i64, most: i32::MAX as u64 }), value: value.as_integer()?.try_into().ok();
-    i64 => i64, Form::Integer(&Range { least: i64::MIN, most: i64::MAX as u64 }), value: value.as_integer()?.try_into().ok();
+    u16 => u16, Form::Integer(&Range { least: 0, most: u16::MAX as u64 }), value: value.as_i64()?.try_into().ok();
+    u32 => u32, Form::Integer(&Range { least: 0, most: u32::MAX as u64 }), value: value.as_i64()?.try_into().ok();
+    u64 => u64, Form::Integer(&Range { least: 0, most: u64::MAX }), value: value.as_u64();
+    i32 => i32, Form::Integer(&Range { least: i32::MIN as i64, most: i32::MAX as u64 }), value: value.as_i64()?.try_into().ok();
+    i64 => i64, Form::Integer(&Range { least: i64::MIN, most: i64::MAX as u64 }), value: value.as_i64();
 }
 
 /// A closed set of words, named by a type.
 pub trait WordSet {
-    const WORDS: &'static [&'static str];
+    /// With one blank between each other.
+    const WORDS: &'static str;
 }
 
 /// One word of the set `W`.
@@ -298,7 +319,7 @@ impl<'a, S: Shape> List<'a, S> {
 
     /// The elements.
     pub fn iter(&self) -> ListItems<'a, S> {
-        ListItems { items: self.value.map(|value| value.items()), shape: PhantomData }
+        ListItems { items: Items::of(self.value), shape: PhantomData }
     }
 
     /// Whether there is no element.
@@ -314,7 +335,7 @@ impl<'a, S: Shape> List<'a, S> {
 
 /// The elements of a [`List`].
 pub struct ListItems<'a, S> {
-    items: Option<Items<'a>>,
+    items: Items<'a>,
     shape: PhantomData<S>,
 }
 
@@ -322,7 +343,7 @@ impl<'a, S: Shape> Iterator for ListItems<'a, S> {
     type Item = S::Element<'a>;
 
     fn next(&mut self) -> Option<S::Element<'a>> {
-        self.items.as_mut()?.find_map(S::element)
+        self.items.next().and_then(S::element)
     }
 }
 
@@ -355,7 +376,7 @@ impl<S> Copy for Map<'_, S> {}
 impl<'a, S: Shape> Map<'a, S> {
     /// Names and values, in the order of the document.
     pub fn iter(&self) -> MapItems<'a, S> {
-        MapItems { members: self.value.map(|value| value.members()), shape: PhantomData }
+        MapItems { members: Members::of(self.value), shape: PhantomData }
     }
 
     /// The place of the object, where there is one.
@@ -366,7 +387,7 @@ impl<'a, S: Shape> Map<'a, S> {
 
 /// The members of a [`Map`].
 pub struct MapItems<'a, S> {
-    members: Option<Members<'a>>,
+    members: Members<'a>,
     shape: PhantomData<S>,
 }
 
@@ -374,7 +395,8 @@ impl<'a, S: Shape> Iterator for MapItems<'a, S> {
     type Item = (Text<'a>, S::Element<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.members.as_mut()?.find_map(|(name, value)| Some((name, S::element(value)?)))
+        // As a member of ours, one that is `null` is absent.
+        self.members.find_map(|(name, value)| Some((name, S::element(value)?)))
     }
 }
 

@@ -120,9 +120,9 @@ pub struct PageSize;
 impl Pattern for PageSize {
     const SAYS: &'static str = "a page size such as \"2MB\"";
     fn holds(text: Str<'_>) -> bool {
-        let mut unit = text.chars().skip_while(char::is_ascii_digit);
-        matches!(text.chars().next(), Some('1'..='9'))
-            && matches!((unit.next(), unit.next(), unit.next()), (Some('K' | 'M' | 'G'), Some('B'), None))
+        let mut unit = text.bytes().skip_while(u8::is_ascii_digit);
+        matches!(text.bytes().next(), Some(b'1'..=b'9'))
+            && matches!((unit.next(), unit.next(), unit.next()), (Some(b'K' | b'M' | b'G'), Some(b'B'), None))
     }
 }
 

@@ -190,11 +190,11 @@ const SYSCTLS: &[(&str, &str)] = &[
 /// The path of a sysctl below /proc/sys. As sysctl(8) reads names: the first
 /// separator decides whether `.` or `/` separates, the other one stands for
 /// itself, as in `net.ipv4.conf.eth0/100.forwarding`.
-pub fn sysctl_path<'a>(name: Text<'a>) -> impl Iterator<Item = char> + Clone + 'a {
-    let dotted = name.chars().find(|character| matches!(character, '.' | '/')) == Some('.');
-    name.chars().map(move |character| match character {
-        '.' if dotted => '/',
-        '/' if dotted => '.',
+pub fn sysctl_path<'a>(name: Text<'a>) -> impl Iterator<Item = u8> + Clone + 'a {
+    let dotted = name.bytes().find(|byte| matches!(byte, b'.' | b'/')) == Some(b'.');
+    name.bytes().map(move |byte| match byte {
+        b'.' if dotted => b'/',
+        b'/' if dotted => b'.',
         other => other,
     })
 }
@@ -208,13 +208,13 @@ fn sysctls(config: &Config<'_>, linux: &Linux<'_>) -> Result<()> {
         if linux.sysctl().iter().take(index).any(|(earlier, _)| sysctl_path(earlier).eq(path.clone())) {
             return Err(name.error(format_args!("this sysctl stands here a second time")));
         }
-        let says = |field: &str| path.clone().eq("kernel/".chars().chain(field.chars()));
+        let says = |field: &str| path.clone().eq("kernel/".bytes().chain(field.bytes()));
         if says("hostname") || (says("domainname") && config.domainname().is_some()) {
             return Err(name.error(format_args!("has a field of its own in config.json, which is to be used")));
         }
         let belongs = |entry: &str| {
             let mut rest = path.clone();
-            entry.chars().all(|expected| rest.next() == Some(expected))
+            entry.bytes().all(|expected| rest.next() == Some(expected))
                 && (entry.ends_with('/') || rest.next().is_none())
         };
         let Some((_, kind)) = SYSCTLS.iter().find(|(entry, _)| belongs(entry)) else {
@@ -264,12 +264,12 @@ fn device(device: Device<'_>) -> Result<()> {
 
 fn device_rule(rule: DeviceRule<'_>) -> Result<()> {
     if let Some(kind) = rule.kind()
-        && !["", "a", "b", "c"].iter().any(|word| kind.is(word))
+        && kind.place_in(" a b c").is_none()
     {
         return Err(kind.error(format_args!("expected one of a, b, c, found \"{kind}\"")));
     }
     if let Some(access) = rule.access()
-        && (access.is_empty() || !access.chars().all(|letter| matches!(letter, 'r' | 'w' | 'm')))
+        && (access.is_empty() || !access.bytes().all(|letter| matches!(letter, b'r' | b'w' | b'm')))
     {
         return Err(access.error(format_args!("expected letters of rwm, found \"{access}\"")));
     }
@@ -280,7 +280,7 @@ fn device_rule(rule: DeviceRule<'_>) -> Result<()> {
 }
 
 fn cgroups_path(path: Text<'_>) -> Result<()> {
-    if has_component(path.chars(), &[".."]) {
+    if has_component(path.bytes(), &[".."]) {
         return Err(path.error(format_args!("\"..\" leaves the place that the cgroup is given")));
     }
     short(path, limits::PATH - 1)
@@ -300,7 +300,7 @@ fn covered_paths(linux: &Linux<'_>, paths: List<'_, Text<'static>>) -> Result<()
 fn environment(variables: List<'_, Text<'static>>) -> Result<()> {
     match variables
         .iter()
-        .find(|variable| variable.is_empty() || variable.chars().position(|c| c == '=').unwrap_or(0) == 0)
+        .find(|variable| variable.is_empty() || variable.bytes().position(|byte| byte == b'=').unwrap_or(0) == 0)
     {
         // Not shown: it may be half of a password.
         Some(variable) => Err(variable.error(format_args!("expected NAME=VALUE"))),
@@ -316,7 +316,7 @@ fn user(user: User<'_>) -> Result<()> {
         between(member(user.value(), name), number.unwrap_or(0).into(), 0, most)?;
     }
     let list = user.additional_gids().value();
-    match list.iter().flat_map(|list| list.items()).find(|id| id.as_integer() == Some(u32::MAX.into())) {
+    match list.iter().flat_map(|list| list.items()).find(|id| id.as_u64() == Some(u32::MAX.into())) {
         Some(id) => Err(not_between(id, 0, LAST.into())),
         None => Ok(()),
     }
@@ -372,14 +372,14 @@ fn member<'a>(object: Value<'a>, name: &str) -> Value<'a> {
 }
 
 /// Whether one of a path's components is one of `words`.
-fn has_component(path: impl Iterator<Item = char> + Clone, words: &[&str]) -> bool {
+fn has_component(path: impl Iterator<Item = u8> + Clone, words: &[&str]) -> bool {
     let mut rest = path;
     loop {
-        let component = rest.clone().take_while(|character| *character != '/');
-        if words.iter().any(|word| word.chars().eq(component.clone())) {
+        let component = rest.clone().take_while(|byte| *byte != b'/');
+        if words.iter().any(|word| word.bytes().eq(component.clone())) {
             return true;
         }
-        if !rest.any(|character| character == '/') {
+        if !rest.any(|byte| byte == b'/') {
             return false;
         }
     }

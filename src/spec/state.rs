@@ -3,10 +3,8 @@
 //!
 //! Where the record is kept, and what is true of a process, is not known here.
 
-use serde::Serialize;
-
 use super::record::{Map, OneOf, Pid, Strictness, WordSet, check};
-use super::write::{self, Annotations};
+use super::write::Json;
 use crate::error::Result;
 use crate::json::{Document, Text as Str};
 use crate::record;
@@ -15,8 +13,7 @@ type Text = Str<'static>;
 
 /// The state document, to be written: what the specification has, and what runc
 /// adds to it.
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy)]
 pub struct StateDocument<'a> {
     pub oci_version: &'a str,
     pub id: &'a str,
@@ -30,8 +27,8 @@ pub struct StateDocument<'a> {
     pub rootfs: &'a str,
     /// RFC 3339.
     pub created: &'a str,
-    #[serde(skip_serializing_if = "Annotations::is_empty")]
-    pub annotations: Annotations<'a>,
+    /// Left out where there are none.
+    pub annotations: Map<'a, Text>,
     pub owner: &'a str,
 }
 
@@ -41,7 +38,18 @@ impl StateDocument<'_> {
     /// # Errors
     /// Longer than the buffer, for which `limits::STATE` is always enough.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
-        write::to_slice("the state document", self, buffer)
+        Json::Object(&[
+            ("ociVersion", Json::Text(self.oci_version)),
+            ("id", Json::Text(self.id)),
+            ("pid", process_id(self.pid)),
+            ("status", Json::Text(self.status)),
+            ("bundle", Json::Text(self.bundle)),
+            ("rootfs", Json::Text(self.rootfs)),
+            ("created", Json::Text(self.created)),
+            ("annotations", Json::Annotations(self.annotations)),
+            ("owner", Json::Text(self.owner)),
+        ])
+        .write("the state document", buffer)
     }
 }
 
@@ -61,13 +69,12 @@ record! {
 pub struct Statuses;
 
 impl WordSet for Statuses {
-    const WORDS: &'static [&'static str] = &["creating", "created", "running", "stopped"];
+    const WORDS: &'static str = "creating created running stopped";
 }
 
 /// What is on disk of a container, to be written. It is there before the first
 /// effect in the kernel, and tells `delete` what to look for.
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy)]
 pub struct StateRecord<'a> {
     pub oci_version: &'a str,
     pub id: &'a str,
@@ -113,8 +120,35 @@ impl StateRecord<'_> {
     /// Longer than the buffer, for which `limits::RECORD` is enough as long as no
     /// path is longer than `limits::PATH`.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
-        write::to_slice("the state record", self, buffer)
+        Json::Object(&[
+            ("ociVersion", Json::Text(self.oci_version)),
+            ("id", Json::Text(self.id)),
+            ("bundle", Json::Text(self.bundle)),
+            ("rootfs", Json::Text(self.rootfs)),
+            ("created", Json::Text(self.created)),
+            ("owner", Json::Text(self.owner)),
+            ("pid", process_id(self.pid)),
+            ("startTime", Json::Number(self.start_time)),
+            ("bootId", Json::Text(self.boot_id)),
+            ("pidfdInode", Json::Number(self.pidfd_inode)),
+            ("creatorPid", process_id(self.creator_pid)),
+            ("creatorStartTime", Json::Number(self.creator_start_time)),
+            ("status", Json::Text(self.status)),
+            ("cgroup", Json::Text(self.cgroup)),
+            ("cgroupMade", Json::Bool(self.cgroup_made)),
+            ("cgroupExisting", Json::Number(self.cgroup_existing.into())),
+            ("cgroupInode", Json::Number(self.cgroup_inode)),
+            ("ownPidNamespace", Json::Bool(self.own_pid_namespace)),
+            ("started", Json::Bool(self.started)),
+            ("terminal", Json::Bool(self.terminal)),
+        ])
+        .write("the state record", buffer)
     }
+}
+
+/// A process id, which is never negative: a record with such a one is not read.
+fn process_id(pid: i32) -> Json<'static> {
+    Json::Number(pid.unsigned_abs().into())
 }
 
 record! {
@@ -148,7 +182,7 @@ record! {
 pub struct RecordStatuses;
 
 impl WordSet for RecordStatuses {
-    const WORDS: &'static [&'static str] = &["creating", "created"];
+    const WORDS: &'static str = "creating created";
 }
 
 impl<'a> RecordView<'a> {

@@ -21,7 +21,7 @@ pub const MOST: &str = "1.3.0";
 pub fn check(text: Text<'_>) -> Result<()> {
     match major_digit(text) {
         None => Err(text.error(format_args!("\"{text}\" is not a version such as {MOST} (Semantic Versioning 2.0.0)"))),
-        Some('0' | '1') => Ok(()),
+        Some(b'0' | b'1') => Ok(()),
         Some(_) => Err(text.error(format_args!(
             "version \"{text}\" of the specification is not supported, {LEAST} to {MOST} and the rest of that major are"
         ))),
@@ -39,19 +39,19 @@ enum Part {
 }
 
 /// The major number of a valid version, if it has one digit ('x' if it has more).
-fn major_digit(text: Text<'_>) -> Option<char> {
+fn major_digit(text: Text<'_>) -> Option<u8> {
     let mut part = Part::Major;
     let mut major = None;
     let mut length = 0usize; // of the present identifier
     let (mut zero_first, mut digits_only) = (false, true);
     // A string of a document holds no NUL: here it is the end.
-    for character in text.chars().chain(core::iter::once('\0')) {
-        let next = match (part, character) {
-            (Part::Major, '.') => Some(Part::Minor),
-            (Part::Minor, '.') => Some(Part::Patch),
-            (Part::Patch, '-') => Some(Part::PreRelease),
-            (Part::Patch | Part::PreRelease, '+') => Some(Part::Build),
-            (Part::PreRelease | Part::Build, '.') | (Part::Patch | Part::PreRelease | Part::Build, '\0') => Some(part),
+    for byte in text.bytes().chain(core::iter::once(0)) {
+        let next = match (part, byte) {
+            (Part::Major, b'.') => Some(Part::Minor),
+            (Part::Minor, b'.') => Some(Part::Patch),
+            (Part::Patch, b'-') => Some(Part::PreRelease),
+            (Part::Patch | Part::PreRelease, b'+') => Some(Part::Build),
+            (Part::PreRelease | Part::Build, b'.') | (Part::Patch | Part::PreRelease | Part::Build, 0) => Some(part),
             _ => None,
         };
         if let Some(next) = next {
@@ -63,13 +63,13 @@ fn major_digit(text: Text<'_>) -> Option<char> {
             (length, zero_first, digits_only) = (0, false, true);
             continue;
         }
-        match character {
-            '0'..='9' => zero_first |= length == 0 && character == '0',
-            'a'..='z' | 'A'..='Z' | '-' if matches!(part, Part::PreRelease | Part::Build) => digits_only = false,
+        match byte {
+            b'0'..=b'9' => zero_first |= length == 0 && byte == b'0',
+            b'a'..=b'z' | b'A'..=b'Z' | b'-' if matches!(part, Part::PreRelease | Part::Build) => digits_only = false,
             _ => return None,
         }
         if part == Part::Major {
-            major = Some(if length == 0 { character } else { 'x' });
+            major = Some(if length == 0 { byte } else { b'x' });
         }
         length += 1;
     }

@@ -169,7 +169,7 @@ fn the_room_that_is_kept_is_enough() {
 fn rules_that_make_no_sense_say_where() {
     for (rule, expected) in [
         (r#"{"allow": true, "type": "z"}"#, "c:1:38: devices[0].type: \"z\" is not one of a, b, c"),
-        (r#"{"allow": true, "access": "rx"}"#, "c:1:40: devices[0].access: \"x\" is not an access (r, w, m)"),
+        (r#"{"allow": true, "access": "rx"}"#, "c:1:40: devices[0].access: \"rx\" is not an access (r, w, m)"),
         (r#"{"allow": true, "access": ""}"#, "c:1:40: devices[0].access: names no access (r, w, m)"),
         (r#"{"allow": true, "major": -2}"#, "c:1:14: devices[0]: major -2 is not a device number, nor -1 for any"),
         (

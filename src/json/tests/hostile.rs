@@ -17,7 +17,7 @@ const SAMPLE: &str = r#"{
 /// Looks at everything that can be looked at; the number of values.
 fn walk(value: Value<'_>) -> usize {
     let _ = (value.as_bool(), value.as_integer(), value.is_null(), value.offset());
-    let _ = value.as_text().map(|text| text.chars().count());
+    let _ = value.as_text().map(|text| text.bytes().count());
     let inside: usize = match value.kind() {
         Kind::Array => value.items().map(walk).sum(),
         Kind::Object => value.members().map(|(name, member)| name.length().min(1) + walk(member)).sum(),

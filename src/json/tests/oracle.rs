@@ -67,7 +67,8 @@ fn same(ours: Value<'_>, theirs: &serde_json::Value) -> bool {
         serde_json::Value::Number(number) => {
             let number = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from));
             // serde_json reads -0 as a double.
-            ours.as_integer() == Some(number.unwrap_or(0))
+            let (negative, magnitude) = ours.as_integer().unwrap();
+            number.unwrap_or(0) == i128::from(magnitude) * if negative { -1 } else { 1 }
         }
         serde_json::Value::String(text) => {
             ours.as_text().is_some_and(|ours| ours.is(text) && ours.to_string() == *text)

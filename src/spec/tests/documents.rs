@@ -11,7 +11,7 @@ use crate::spec::config::Config;
 use crate::spec::features::{Features, Supported};
 use crate::spec::record::{Shape, Strictness, check};
 use crate::spec::state::{RecordView, State, StateDocument, StateRecord};
-use crate::spec::write::{Annotations, utf8};
+use crate::spec::write::{Json, utf8};
 
 const WEIRD: [&str; 6] =
     ["/plain", "/with \"quotes\" and \\", "/line\nfeed\ttab\u{1}\u{1f}\u{7f}", "/é€😀\u{2028}", "", "/a/../b//c"];
@@ -116,7 +116,7 @@ fn the_state_document_is_valid() {
             bundle: text,
             rootfs: text,
             created: "2025-01-02T03:04:05.000000006Z",
-            annotations: Annotations(annotations),
+            annotations,
             owner: "",
         };
         let length = state.write(&mut buffer).unwrap();
@@ -144,7 +144,7 @@ fn no_annotations_no_member() {
         bundle: "/b",
         rootfs: "/b/rootfs",
         created: "",
-        annotations: Annotations(Config::view(config.root()).annotations()),
+        annotations: Config::view(config.root()).annotations(),
         owner: "root",
     };
     let mut buffer = vec![0; 1000];
@@ -156,11 +156,10 @@ fn no_annotations_no_member() {
 #[test]
 fn features_are_valid_and_others_read_them() {
     let supported = Supported {
-        hooks: &[],
-        mount_options: &["ro", "rbind"],
-        namespaces: &["mount", "network", "user"],
-        capabilities: &["CAP_CHOWN", "CAP_SYS_ADMIN"],
-        annotations: &[("org.example.version", "1 \"x\"")],
+        mount_options: "ro rbind",
+        namespaces: "mount network user",
+        capabilities: "CAP_CHOWN CAP_SYS_ADMIN",
+        annotations: &[("org.example.version", Json::Text("1 \"x\""))],
     };
     let mut buffer = vec![0; 4096];
     let length = supported.write(&mut buffer).unwrap();

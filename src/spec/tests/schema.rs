@@ -14,7 +14,7 @@ use std::vec::Vec;
 use crate::json::Document;
 use crate::spec::config::Config;
 use crate::spec::features::Features;
-use crate::spec::record::{Field, Form, Rule, Shape, Strictness, check};
+use crate::spec::record::{Form, Rule, Shape, Strictness, Table, check};
 use crate::spec::state::State;
 
 fn folder() -> Option<PathBuf> {
@@ -105,7 +105,7 @@ impl Comparison {
                 let theirs = word("enum").unwrap();
                 let theirs =
                     sorted(theirs.as_array().unwrap().iter().map(|word| word.as_str().unwrap().into()).collect());
-                let ours = sorted(words.iter().map(|word| word.to_string()).collect());
+                let ours = sorted(words.split(' ').map(String::from).collect());
                 if theirs != ours {
                     self.differs(path, format!("words {theirs:?} in the schema, {ours:?} here"));
                 }
@@ -125,11 +125,11 @@ impl Comparison {
                 let theirs = self.resolve(inside(&theirs.unwrap_or_else(|| panic!("{path} is no map")))).unwrap();
                 self.compare(theirs, members, &format!("{path}.*"));
             }
-            ("object", Form::Object(fields)) => {
+            ("object", Form::Object(table)) => {
                 let required = word("required").unwrap_or_default();
                 let required: Vec<&str> = required.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 let properties = word("properties").and_then(|value| value.as_object().cloned()).unwrap_or_default();
-                self.compare_object(&file, &properties, &required, fields, path);
+                self.compare_object(&file, &properties, &required, table, path);
             }
             (kind, _) => {
                 self.differs(path, format!("{kind} with {:?} in the schema", word("pattern").or(word("enum"))))
@@ -137,29 +137,23 @@ impl Comparison {
         }
     }
 
-    fn compare_object(
-        &mut self,
-        file: &str,
-        theirs: &Map<String, Value>,
-        required: &[&str],
-        ours: &[Field],
-        path: &str,
-    ) {
-        for field in ours.iter().filter(|field| !theirs.contains_key(field.name)) {
-            self.differs(path, format!("{:?} is not in the schema", field.name));
+    fn compare_object(&mut self, file: &str, theirs: &Map<String, Value>, required: &[&str], ours: &Table, path: &str) {
+        for name in ours.names.split_terminator(' ').filter(|name| !theirs.contains_key(*name)) {
+            self.differs(path, format!("{name:?} is not in the schema"));
         }
         for (name, schema) in theirs {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let Some(field) = ours.iter().find(|field| field.name == name) else {
+            let Some(index) = ours.names.split_terminator(' ').position(|ours| ours == name) else {
                 self.differs(&path, "not in the table".to_string());
                 continue;
             };
-            if required.contains(&name.as_str()) != (field.rule == Rule::Required) {
+            let (form, rule) = (ours.forms[index], ours.rules[index]);
+            if required.contains(&name.as_str()) != (rule == Rule::Required) {
                 self.differs(&path, "required on one side only".to_string());
             }
             let schema = self.resolve(Schema { file: file.to_string(), value: schema.clone() });
-            match (schema, &field.form) {
-                (_, Form::Anything) if field.rule == Rule::Foreign => {}
+            match (schema, form) {
+                (_, Form::Anything) if rule == Rule::Foreign => {}
                 (Some(schema), form) => self.compare(schema, form, &path),
                 (None, _) => self.differs(&path, "a reference that leads nowhere".to_string()),
             }

@@ -31,6 +31,11 @@ const BOUND: u64 = 196_608;
 const RECURSION: &[(&str, u64, &str)] = &[
     ("ocinit::spec::check::check", 16, "it follows the forms of the specification, whose deepest path has 8 names"),
     ("ocinit::spec::check::asks_for_nothing", limits::NESTING as u64 + 1, "each time one level deeper in the document"),
+    (
+        "ocinit::spec::write::Json",
+        4,
+        "the deepest of our documents has objects in objects in the whole, and strings in them",
+    ),
     ("ocinit::rootfs::copy_up::copy_entries", limits::COPY_UP_DEPTH as u64 + 1, "it counts the levels, and ends there"),
     ("rust_begin_unwind", 1, "what reports a panic does nothing that can panic"),
     ("<ocinit::error::Error as core::fmt::Display>", 1, "an error's sentence was formatted when the error was made"),

@@ -1,0 +1,134 @@
+//! Byte strings: cutting them up and reading numbers.
+//!
+//! `core` has all of this, but makes it anew for each use. Here it is once, and
+//! small. Lists of words are one string each, for the same reason: a table of
+//! `&str` costs sixteen bytes a word before the word itself.
+//!
+//! Knows nothing of what the bytes mean.
+
+/// The parts of a byte string between the bytes `at`: one more than there are of
+/// those.
+#[derive(Clone)]
+pub struct Split<'a> {
+    rest: Option<&'a [u8]>,
+    at: u8,
+}
+
+/// Cuts `text` at every byte `at`, which belongs to no part.
+pub const fn split(text: &[u8], at: u8) -> Split<'_> {
+    Split { rest: Some(text), at }
+}
+
+impl<'a> Iterator for Split<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let text = self.rest?;
+        let (part, rest) = cut(text, self.at);
+        self.rest = rest;
+        Some(part)
+    }
+}
+
+/// What stands before the first byte `at`, and what stands behind it if it is
+/// there.
+#[inline(never)]
+pub fn cut(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
+    match text.iter().position(|byte| *byte == at) {
+        Some(place) => (text.get(..place).unwrap_or(text), text.get(place.saturating_add(1)..)),
+        None => (text, None),
+    }
+}
+
+/// Where `word` stands in `list`, whose words have one blank between each other.
+/// Two blanks, or one at an end, make an empty word.
+#[inline(never)]
+pub fn index_of(list: &str, word: &[u8]) -> Option<usize> {
+    split(list.as_bytes(), b' ').position(|known| known == word)
+}
+
+/// The word number `index` of `list`.
+#[inline(never)]
+pub fn word(list: &'static str, index: usize) -> Option<&'static str> {
+    words(list).nth(index)
+}
+
+/// The words of `list`.
+pub fn words(list: &'static str) -> impl Iterator<Item = &'static str> + Clone {
+    split(list.as_bytes(), b' ').filter_map(|word| core::str::from_utf8(word).ok())
+}
+
+/// What follows `prefix`, if `text` begins so.
+#[inline(never)]
+pub fn after<'a>(text: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    let (head, rest) = text.split_at_checked(prefix.len())?;
+    (head == prefix.as_bytes()).then_some(rest)
+}
+
+/// The rest of the first line that begins with `name`, as /proc's files of
+/// fields have them, without the blanks around it.
+#[inline(never)]
+pub fn field<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    split(text, b'\n').find_map(|line| after(line, name)).map(<[u8]>::trim_ascii)
+}
+
+/// The number that `text` is, in decimal digits alone: no sign, no blanks.
+#[inline(never)]
+pub fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn splits_as_core_does() {
+        for text in ["", "a", "a b", " ", "a  b ", " a"] {
+            let ours: Vec<_> = split(text.as_bytes(), b' ').collect();
+            let theirs: Vec<_> = text.as_bytes().split(|byte| *byte == b' ').collect();
+            assert_eq!(ours, theirs, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_and_their_places() {
+        assert_eq!(index_of("one two ", b"two"), Some(1));
+        assert_eq!(index_of("one two ", b""), Some(2));
+        assert_eq!(index_of("one two", b""), None);
+        assert_eq!(index_of("one two", b"tw"), None);
+        assert_eq!(word("one two", 1), Some("two"));
+        assert_eq!(word("one two", 2), None);
+    }
+
+    #[test]
+    fn fields() {
+        let text = b"Name:\tx\nSigIgn:\t00ff \nSigCgt:\t1\n";
+        assert_eq!(field(text, "SigIgn:"), Some(&b"00ff"[..]));
+        assert_eq!(field(text, "SigBlk:"), None);
+    }
+
+    #[test]
+    fn numbers() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("184467440737095516150", None),
+            ("", None),
+            ("-1", None),
+            (" 1", None),
+            ("1a", None),
+        ] {
+            assert_eq!(decimal(text.as_bytes()), number, "{text}");
+        }
+    }
+}
