@@ -1,7 +1,7 @@
 //! What the process finds open, and to whom it belongs.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};

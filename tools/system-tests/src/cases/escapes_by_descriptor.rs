@@ -2,7 +2,6 @@
 //! binary, its folders, its descriptors.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 

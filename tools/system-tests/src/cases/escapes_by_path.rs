@@ -2,7 +2,6 @@
 //! under these numbers for other runtimes; here the host must stay as it was.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
