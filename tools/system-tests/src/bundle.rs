@@ -197,3 +197,24 @@ impl Config {
         self.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_changed_by_pointers() {
+        let config = Config(json!({"a": {"b": [1, 2]}}));
+        let config = config.set("/a/c/d", json!(true)).push("/a/b", json!(3)).set("/a/b/0", json!(9)).remove("/a/b/1");
+        assert_eq!(config.0, json!({"a": {"b": [9, 3], "c": {"d": true}}}));
+        assert_eq!(Config(json!({})).push("/list", json!(1)).remove("/none/here").0, json!({"list": [1]}));
+    }
+
+    #[test]
+    fn a_namespace_is_replaced_not_doubled() {
+        let config = Config::plain().namespace("network", Some("/x")).namespace("network", None);
+        let list = config.0["linux"]["namespaces"].as_array().cloned().unwrap_or_default();
+        let found: Vec<_> = list.iter().filter(|item| item["type"] == "network").collect();
+        assert_eq!(found, [&json!({"type": "network"})]);
+    }
+}

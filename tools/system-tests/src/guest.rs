@@ -30,18 +30,20 @@ const PACKAGE: &str = "linux-image-cloud-amd64";
 const CHOSEN: &[&str] = &[
     "lifecycle/run_",
     "lifecycle/create_start",
-    "lifecycle/every_terminating",
-    "lifecycle/kill_",
-    "lifecycle/delete_",
-    "lifecycle/ps_",
     "lifecycle/a_reused",
     "lifecycle/nested",
+    "ending/",
+    "telling/ps_",
     "namespaces/",
     "mounts/",
+    "mount_options/",
     "devices/",
     "process/",
+    "descriptors/",
+    "identity/",
     "terminals/",
     "exec/",
+    "joining/",
     "escapes/cve_2019_16884",
     "escapes/cve_2019_19921",
     "escapes/cve_2021_30465_target_is_a_symlink",
@@ -55,7 +57,7 @@ const CHOSEN: &[&str] = &[
 ];
 
 /// Those among them that are left out all the same.
-const TOO_SLOW: &[&str] = &["exec/a_hundred_in_a_row", "mounts/five_hundred_mounts", "process/many_arguments"];
+const TOO_SLOW: &[&str] = &["joining/a_hundred_in_a_row", "mounts/five_hundred_mounts", "process/many_arguments"];
 
 /// The emulation, from the first instruction to the last case.
 const LIMIT: Duration = Duration::from_secs(900);

@@ -311,3 +311,32 @@ fn engines_with_runc(c: &Context) -> Result<()> {
 fn engines_with_crun(c: &Context) -> Result<()> {
     engines(c, "crun")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_difference_covers_what_its_pattern_says() {
+        let known = Known("crun", "mounts./proc/*.super", "");
+        assert!(known.covers("crun", "mounts./proc/keys.super"));
+        assert!(!known.covers("runc", "mounts./proc/keys.super"));
+        assert!(!known.covers("crun", "mounts./proc/keys.type"));
+        assert!(Known("", "status.Umask", "").covers("runc", "status.Umask"));
+        assert!(!Known("", "status.Umask", "").covers("runc", "status.Umask2"));
+    }
+
+    #[test]
+    fn mounts_are_compared_by_their_place() {
+        let list = json!({"mounts": [
+            {"id": 0, "parent": -1, "point": "/", "root": "/r", "type": "ext4", "propagation": []},
+            {"id": 1, "parent": 0, "point": "/x", "type": "tmpfs", "source": "ID-7", "propagation": []},
+            {"id": 2, "parent": 1, "point": "/x", "type": "proc", "propagation": []},
+        ]});
+        let all = normal(&list, "ID-7");
+        assert_eq!(all["mounts./x.type"], "tmpfs");
+        assert_eq!(all["mounts./x.source"], "ID");
+        assert_eq!(all["mounts./x+.type"], "proc");
+        assert_eq!(all["mounts./x+.parent"], "/x");
+    }
+}

@@ -9,15 +9,23 @@ use crate::context::Context;
 
 mod bad_input;
 mod comparison;
+mod descriptors;
 mod devices;
+mod ending;
 mod escapes;
+mod escapes_by_descriptor;
+mod escapes_by_path;
 mod exec;
 mod hybrid;
+mod identity;
+mod joining;
 mod lifecycle;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
 mod races;
+mod telling;
 mod terminals;
 mod walkthrough;
 
@@ -25,13 +33,21 @@ mod walkthrough;
 pub fn all() -> impl Iterator<Item = &'static Case> {
     let groups = [
         lifecycle::CASES,
+        telling::CASES,
+        ending::CASES,
         namespaces::CASES,
         mounts::CASES,
+        mount_options::CASES,
         devices::CASES,
         process::CASES,
+        descriptors::CASES,
+        identity::CASES,
         terminals::CASES,
         exec::CASES,
+        joining::CASES,
         escapes::CASES,
+        escapes_by_descriptor::CASES,
+        escapes_by_path::CASES,
         bad_input::CASES,
         comparison::CASES,
         hybrid::CASES,

@@ -1,0 +1,147 @@
+//! Attacks by what a process of ours holds while it enters a container: its
+//! binary, its folders, its descriptors.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::bundle::Config;
+use crate::context::Context;
+
+cases!("escapes":
+    cve_2016_9962_the_joining_process_shows_nothing_of_the_host,
+    cve_2019_5736_the_binary_cannot_be_overwritten,
+    cve_2019_5736_the_binary_is_no_entry_point,
+    cve_2024_21626_no_descriptor_for_the_cwd,
+    cve_2024_21626_no_descriptor_for_execs_cwd,
+);
+
+fn cve_2016_9962_the_joining_process_shows_nothing_of_the_host(c: &Context) -> Result<()> {
+    // A loop inside looks at every process that appears, while others join.
+    let script = "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] && continue
+        for f in $p/fd/*; do readlink $f; done; readlink $p/cwd; readlink $p/root; readlink $p/exe; done; done 2>/dev/null";
+    for ptrace in [false, true] {
+        let mut names = vec!["CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"];
+        if ptrace {
+            // Who may trace all sees every process; folders of the host must
+            // not be among what they hold all the same.
+            names.push("CAP_SYS_PTRACE");
+        }
+        c.write(&Config::plain().capabilities(&names).script(script))?;
+        let id = c.id();
+        let capture = crate::command::Capture::new(&c.dir);
+        let mut command = c.command(&["run", "-d", &id]);
+        capture.attach(&mut command)?;
+        ensure!(command.status()?.success(), "cannot run the loop: {}", capture.stderr());
+        for _ in 0..200 {
+            c.exec(&id, &["/bin/true"])?.ok()?;
+        }
+        c.delete(&id)?;
+        let host = c.dir.to_string_lossy().into_owned();
+        for line in capture.stdout().lines() {
+            // The streams that exec is given are files in the case's own folder.
+            let stream = ["out.", "err."].iter().any(|name| line.starts_with(&format!("{host}/{name}")));
+            let inside = ["/", "/bin/busybox", "/dev/null", "/probe"].contains(&line) || line.starts_with("pipe:");
+            let folder = line.starts_with(&host)
+                || line.contains("cgroup")
+                || line.contains("config.json")
+                || line.starts_with("mnt:")
+                || line.starts_with("net:")
+                || line.starts_with("/proc/")
+                || line.starts_with("/tmp")
+                || line.starts_with("/run");
+            ensure!(stream || inside || ptrace && !folder, "seen from inside, with ptrace {ptrace}: {line}");
+        }
+    }
+    Ok(())
+}
+
+/// A sum of the runtime's own binary.
+fn sum(c: &Context) -> Result<String> {
+    crate::command::host(&c.dir, "cksum", &[&c.program])
+}
+
+fn cve_2019_5736_the_binary_cannot_be_overwritten(c: &Context) -> Result<()> {
+    let before = sum(c)?;
+    let id = c.create(&Config::plain().args(&["sleep", "1000"]))?;
+    let pid = c.pid(&id)?;
+    // The created container's process still is the runtime. Its binary is
+    // held open, then written once the process is another program.
+    let script = format!(
+        "exec 9</proc/{pid}/exe; \"$@\"; (echo x > /proc/self/fd/9) 2>&1; echo \"status $?\"; readlink /proc/self/fd/9"
+    );
+    let mut command = Command::new("bash");
+    command.args(["-c", &script, "bash"]).arg(&c.program).arg("--root").arg(c.state_dir()).args(["start", &id]);
+    c.surroundings(&mut command);
+    let output = c.finish(command)?;
+    ensure!(output.stdout.contains("status 1"), "writing to the binary: {output:?}");
+    same!(sum(c)?, before, "the binary's sum");
+    c.delete(&id)?;
+    // From inside, during exec: each process that joins is looked at.
+    let loop_ = "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || (echo x >> $p/exe) 2>/dev/null; done; done";
+    let config = Config::plain().capabilities(&["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"]).script(loop_);
+    let id = c.detached(&config)?;
+    for _ in 0..100 {
+        // The loop may write to busybox itself, which the exec then refuses.
+        let _ = c.exec(&id, &["/probe", "cwd"])?;
+    }
+    c.delete(&id)?;
+    same!(sum(c)?, before, "the binary's sum");
+    Ok(())
+}
+
+fn cve_2019_5736_the_binary_is_no_entry_point(c: &Context) -> Result<()> {
+    let before = sum(c)?;
+    c.run(&Config::plain().args(&["/proc/self/exe"]))?.status(1)?;
+    let script = c.rootfs().join("bin/script");
+    fs::write(&script, "#!/proc/self/exe\n")?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    let output = c.run(&Config::plain().args(&["/bin/script"]))?;
+    ensure!(output.status != 0, "{output:?}");
+    symlink("/proc/self/exe", c.rootfs().join("bin/link"))?;
+    c.run(&Config::plain().args(&["/bin/link"]))?.status(1)?;
+    let id = c.sleeper()?;
+    for program in ["/proc/self/exe", "/bin/link", "/bin/script"] {
+        let output = c.exec(&id, &[program])?;
+        ensure!(output.status != 0, "exec of {program}: {output:?}");
+    }
+    c.delete(&id)?;
+    same!(sum(c)?, before, "the binary's sum");
+    Ok(())
+}
+
+fn cve_2024_21626_no_descriptor_for_the_cwd(c: &Context) -> Result<()> {
+    for number in (0..24).chain([63, 100, 255, 1023]) {
+        for form in ["/proc/self/fd", "/proc/1/fd", "/proc/self/task/1/fd"] {
+            let cwd = format!("{form}/{number}");
+            // The folder that is asked for may not be there, or be a file.
+            let config =
+                Config::plain().set("/process/cwd", json!(cwd)).args(&["/bin/sh", "-c", "pwd -P; ls; ls ../../.."]);
+            let output = c.run(&config)?;
+            for word in ["config.json", "rootfs", "cgroup.procs", "state.json"] {
+                ensure!(!output.stdout.contains(word), "with cwd {cwd} the host shows: {:?}", output.stdout);
+            }
+            if form != "/proc/self/fd" {
+                continue;
+            }
+            ensure!(output.status != 0 || output.stdout.starts_with('/'), "cwd {cwd}: {output:?}");
+        }
+    }
+    Ok(())
+}
+
+fn cve_2024_21626_no_descriptor_for_execs_cwd(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    // And by a link, which the configuration cannot see.
+    symlink("/proc/self/fd/7", c.rootfs().join("seven"))?;
+    for cwd in (3..24).map(|number| format!("/proc/self/fd/{number}")).chain(["/seven".into()]) {
+        let output = c.call(&["exec", "--cwd", &cwd, &id, "/bin/sh", "-c", "pwd -P; ls; ls ../../.."])?;
+        for word in ["config.json", "rootfs", "cgroup.procs", "state.json"] {
+            ensure!(!output.stdout.contains(word), "with cwd {cwd} the host shows: {:?}", output.stdout);
+        }
+    }
+    c.delete(&id)
+}
