@@ -48,10 +48,15 @@ pub fn index_of(list: &str, word: &[u8]) -> Option<usize> {
     split(list.as_bytes(), b' ').position(|known| known == word)
 }
 
-/// The word number `index` of `list`.
+/// The part number `index` of `list`, which is cut at the ASCII characters `at`.
 #[inline(never)]
+pub fn part(list: &'static str, at: u8, index: usize) -> Option<&'static str> {
+    core::str::from_utf8(split(list.as_bytes(), at).nth(index)?).ok()
+}
+
+/// The word number `index` of `list`.
 pub fn word(list: &'static str, index: usize) -> Option<&'static str> {
-    words(list).nth(index)
+    part(list, b' ', index)
 }
 
 /// The words of `list`.

@@ -14,7 +14,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use crate::limits;
+use crate::{bytes, limits};
 
 /// What every fallible function of the program returns.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -201,68 +201,73 @@ pub struct Errno(pub i32);
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match WORDS.iter().find(|(number, _)| i32::from(*number) == self.0) {
-            Some((_, words)) => f.write_str(words),
+        let known = bytes::split(WORDS.as_bytes(), b'\n').find_map(|line| {
+            let (number, words) = bytes::cut(line, b' ');
+            if bytes::decimal(number)? == u64::try_from(self.0).ok()? { words } else { None }
+        });
+        match known {
+            Some(words) => write!(f, "{}", Lossy(words)),
             None => write!(f, "errno {}", self.0),
         }
     }
 }
 
-/// Those errnos that the system calls of this program are documented to give.
-const WORDS: &[(u8, &str)] = &[
-    (1, "operation not permitted"),
-    (2, "no such file or directory"),
-    (3, "no such process"),
-    (4, "interrupted system call"),
-    (5, "input/output error"),
-    (6, "no such device or address"),
-    (7, "argument list too long"),
-    (8, "exec format error"),
-    (9, "bad file descriptor"),
-    (10, "no child processes"),
-    (11, "resource temporarily unavailable"),
-    (12, "cannot allocate memory"),
-    (13, "permission denied"),
-    (14, "bad address"),
-    (16, "device or resource busy"),
-    (17, "file exists"),
-    (18, "invalid cross-device link"),
-    (19, "no such device"),
-    (20, "not a directory"),
-    (21, "is a directory"),
-    (22, "invalid argument"),
-    (23, "too many open files in system"),
-    (24, "too many open files"),
-    (25, "inappropriate ioctl for device"),
-    (26, "text file busy"),
-    (27, "file too large"),
-    (28, "no space left on device"),
-    (29, "illegal seek"),
-    (30, "read-only file system"),
-    (31, "too many links"),
-    (32, "broken pipe"),
-    (34, "numerical result out of range"),
-    (36, "file name too long"),
-    (38, "function not implemented"),
-    (39, "directory not empty"),
-    (40, "too many levels of symbolic links"),
-    (61, "no data available"),
-    (75, "value too large for defined data type"),
-    (87, "too many users"),
-    (90, "message too long"),
-    (95, "operation not supported"),
-    (97, "address family not supported by protocol"),
-    (98, "address already in use"),
-    (103, "software caused connection abort"),
-    (104, "connection reset by peer"),
-    (105, "no buffer space available"),
-    (107, "transport endpoint is not connected"),
-    (110, "connection timed out"),
-    (111, "connection refused"),
-    (116, "stale file handle"),
-    (122, "disk quota exceeded"),
-    (126, "required key not available"),
-];
+/// Those errnos that the system calls of this program are documented to give:
+/// number and words, one a line.
+const WORDS: &str = "\
+1 operation not permitted
+2 no such file or directory
+3 no such process
+4 interrupted system call
+5 input/output error
+6 no such device or address
+7 argument list too long
+8 exec format error
+9 bad file descriptor
+10 no child processes
+11 resource temporarily unavailable
+12 cannot allocate memory
+13 permission denied
+14 bad address
+16 device or resource busy
+17 file exists
+18 invalid cross-device link
+19 no such device
+20 not a directory
+21 is a directory
+22 invalid argument
+23 too many open files in system
+24 too many open files
+25 inappropriate ioctl for device
+26 text file busy
+27 file too large
+28 no space left on device
+29 illegal seek
+30 read-only file system
+31 too many links
+32 broken pipe
+34 numerical result out of range
+36 file name too long
+38 function not implemented
+39 directory not empty
+40 too many levels of symbolic links
+61 no data available
+75 value too large for defined data type
+87 too many users
+90 message too long
+95 operation not supported
+97 address family not supported by protocol
+98 address already in use
+103 software caused connection abort
+104 connection reset by peer
+105 no buffer space available
+107 transport endpoint is not connected
+110 connection timed out
+111 connection refused
+116 stale file handle
+122 disk quota exceeded
+126 required key not available
+";
 
 #[cfg(test)]
 mod tests {

@@ -9,8 +9,9 @@
 
 use core::ffi::CStr;
 
-use super::commands::{self, COMMANDS, Command, Flag, GLOBAL, Takes, Task};
+use super::commands::{self, COMMANDS, Command, Flag, GLOBAL, LATER, MANY, Takes, Task};
 use super::words;
+use crate::bytes;
 use crate::error::{Lossy, Result};
 use crate::fail;
 
@@ -49,6 +50,7 @@ enum Mistake {
     NeedsValue,
     NotBoolean,
     NoSuchCommand,
+    Later,
 }
 
 impl<I: Iterator<Item = &'static CStr> + Clone> Invocation<I> {
@@ -126,7 +128,6 @@ impl<I: Iterator<Item = &'static CStr> + Clone> Invocation<I> {
                 Item::Switch(Flag::Version, true) => return Ok(Request::Version),
                 Item::Switch(flag, set) => check_switch(flag, set)?,
                 Item::Value(flag, value) => check_value(flag, value)?,
-                Item::Command(named) if named.task == Task::Later => return Err(unsupported_command(named)),
                 Item::Command(named) => command = Some(named),
                 Item::Word(_) => {}
                 Item::Wrong(mistake, argument) => return Err(explain(mistake, argument, command)),
@@ -139,22 +140,22 @@ impl<I: Iterator<Item = &'static CStr> + Clone> Invocation<I> {
         }
         let Some(topic) = self.words().next() else { return Ok(Request::Help(None)) };
         match commands::find(topic.to_bytes()) {
-            Some(topic) if topic.task == Task::Later => Err(unsupported_command(topic)),
             Some(topic) => Ok(Request::Help(Some(topic))),
-            None => Err(explain(Mistake::NoSuchCommand, topic, None)),
+            None => Err(explain(no_command(topic), topic, None)),
         }
     }
 
     /// The number of words, and those that every command reads alike.
     fn check_words(&self, command: &Command) -> Result<()> {
-        let count = self.words().count();
-        let name = command.name;
-        if count < command.count.0 || count > command.count.1 {
-            let few = if count < command.count.0 { "few" } else { "many" };
+        let (count, name) = (self.words().count(), command.name);
+        let (least, most) = command.count;
+        let few = count < least.into();
+        if few || (most != MANY && count > most.into()) {
+            let few = if few { "few" } else { "many" };
             let space = if command.words.is_empty() { "" } else { " " };
             return Err(fail!("too {few} arguments: the usage is `ocinit {name} [flags]{space}{}`", command.words));
         }
-        if command.count.0 > 0 {
+        if least > 0 {
             words::check_id(self.id().to_bytes())?;
         }
         match (command.task, self.words().nth(1)) {
@@ -220,7 +221,7 @@ impl<I: Iterator<Item = &'static CStr>> Items<I> {
                 self.command = commands::find(argument.to_bytes());
                 // `ocinit -- run -d ID`: the `--` ended the global flags only.
                 self.only_words = false;
-                self.command.map_or(Item::Wrong(Mistake::NoSuchCommand, argument), Item::Command)
+                self.command.map_or(Item::Wrong(no_command(argument), argument), Item::Command)
             }
         }
     }
@@ -236,12 +237,12 @@ impl<I: Iterator<Item = &'static CStr>> Items<I> {
         // The rest of an argument is a C string too: it ends where that does.
         let attached = equals
             .and_then(|equals| argument.to_bytes_with_nul().get(equals.saturating_add(1)..))
-            .and_then(|value| CStr::from_bytes_with_nul(value).ok());
+            .and_then(|value| CStr::from_bytes_until_nul(value).ok());
         let flags = self.command.map_or(GLOBAL, |command| command.flags);
         let Some(flag) = flags.iter().chain(&[Flag::Help]).copied().find(|flag| is_named(*flag, name)) else {
             return Item::Wrong(Mistake::Unknown, argument);
         };
-        match (flag.row().takes, attached) {
+        match (flag.row().takes(), attached) {
             (Takes::Nothing, None) => Item::Switch(flag, true),
             (Takes::Nothing, Some(value)) => match words::boolean(value.to_bytes()) {
                 Some(set) => Item::Switch(flag, set),
@@ -256,9 +257,15 @@ impl<I: Iterator<Item = &'static CStr>> Items<I> {
     }
 }
 
+/// Why a name is none of a command's.
+fn no_command(name: &CStr) -> Mistake {
+    let later = bytes::index_of(LATER, name.to_bytes()).is_some();
+    if later { Mistake::Later } else { Mistake::NoSuchCommand }
+}
+
 fn is_named(flag: Flag, name: &[u8]) -> bool {
     let row = flag.row();
-    row.long.as_bytes() == name || row.short.is_some_and(|short| name == [short as u8])
+    row.long.as_bytes() == name || (row.short.as_bytes() == name && !name.is_empty())
 }
 
 /// Switches that ask for what this version does not have.
@@ -273,26 +280,24 @@ fn check_switch(flag: Flag, set: bool) -> Result<()> {
 fn check_value(flag: Flag, value: &CStr) -> Result<()> {
     let value = value.to_bytes();
     let row = flag.row();
-    let right = match row.takes {
-        Takes::Nothing | Takes::Text(_) => true,
+    let right = match row.takes() {
+        Takes::Nothing | Takes::Text => true,
         Takes::Number => words::number(value).is_some(),
-        Takes::OneOf(choices) => choices.iter().any(|choice| choice.as_bytes() == value),
-        Takes::Assignment => matches!(value.iter().position(|byte| *byte == b'='), Some(1..)),
+        Takes::OneOf => bytes::split(row.value.as_bytes(), b'|').any(|choice| choice == value),
+        Takes::Assignment => matches!(bytes::cut(value, b'='), ([_, ..], Some(_))),
         Takes::User => words::user(value).is_some(),
         Takes::Group => words::user_id(value).is_some(),
     };
     if !right {
-        let (flag, value) = (row.long, Lossy(value));
-        return Err(match row.takes {
-            Takes::OneOf(choices) => fail!("invalid value \"{value}\" for --{flag}: it is one of {}", OneOf(choices)),
-            Takes::Number => fail!("invalid value \"{value}\" for --{flag}: a number of 0 to {}", i32::MAX),
-            Takes::Assignment => fail!("invalid value \"{value}\" for --{flag}: it has the form NAME=VALUE"),
-            Takes::User => fail!(
-                "invalid value \"{value}\" for --{flag}: it has the form UID or UID:GID, in numbers of 0 to {}",
-                u32::MAX - 1
-            ),
-            _ => fail!("invalid value \"{value}\" for --{flag}: a number of 0 to {}", u32::MAX - 1),
-        });
+        let expected = match row.takes() {
+            Takes::OneOf => "it is one of ",
+            Takes::Number => "a number of 0 to 2147483647",
+            Takes::Assignment => "it has the form NAME=VALUE",
+            Takes::User => "it has the form UID or UID:GID, in numbers of 0 to 4294967294",
+            _ => "a number of 0 to 4294967294",
+        };
+        let choices = if row.takes() == Takes::OneOf { row.value } else { "" };
+        return Err(fail!("invalid value \"{}\" for --{}: {expected}{}", Lossy(value), row.long, Choices(choices)));
     }
     match flag {
         // An engine may well pass an empty one.
@@ -306,10 +311,6 @@ fn check_value(flag: Flag, value: &CStr) -> Result<()> {
 
 fn unsupported_flag(flag: Flag) -> crate::error::Error {
     fail!("--{} is not supported by this version", flag.row().long)
-}
-
-fn unsupported_command(command: &Command) -> crate::error::Error {
-    fail!("{} is not supported by this version", command.name)
 }
 
 fn explain(mistake: Mistake, argument: &CStr, command: Option<&Command>) -> crate::error::Error {
@@ -326,18 +327,19 @@ fn explain(mistake: Mistake, argument: &CStr, command: Option<&Command>) -> crat
         Mistake::Syntax => fail!("bad flag syntax: {whole}"),
         Mistake::NeedsValue => fail!("flag needs an argument: {name}"),
         Mistake::NotBoolean => fail!("invalid boolean value in {whole}: true or false"),
+        Mistake::Later => fail!("{whole} is not supported by this version"),
         Mistake::NoSuchCommand => fail!("unknown command {whole}: the commands are {}", Names),
     }
 }
 
 /// Choices as a sentence has them.
-struct OneOf(&'static [&'static str]);
+struct Choices(&'static str);
 
-impl core::fmt::Display for OneOf {
+impl core::fmt::Display for Choices {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for (index, choice) in self.0.iter().enumerate() {
+        for (index, choice) in bytes::split(self.0.as_bytes(), b'|').enumerate() {
             f.write_str(if index == 0 { "" } else { ", " })?;
-            f.write_str(choice)?;
+            Lossy(choice).fmt(f)?;
         }
         Ok(())
     }
@@ -348,7 +350,7 @@ struct Names;
 
 impl core::fmt::Display for Names {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for (index, command) in COMMANDS.iter().filter(|command| command.task != Task::Later).enumerate() {
+        for (index, command) in COMMANDS.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { " " })?;
             f.write_str(command.name)?;
         }

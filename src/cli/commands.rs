@@ -4,6 +4,8 @@
 //! shapes are those that engines use with runc 1.5; how a command is carried
 //! out is not known here.
 
+use crate::bytes;
+
 /// A command by what it does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Task {
@@ -19,9 +21,6 @@ pub enum Task {
     Spec,
     Start,
     State,
-    /// A command of runc's that this version does not have: naming it is an
-    /// honest error, not a spelling mistake.
-    Later,
 }
 
 /// One command.
@@ -34,7 +33,7 @@ pub struct Command {
     pub words: &'static str,
     /// How many words there may be: at least, at most. The first word of a
     /// command that needs one is a container's id.
-    pub count: (usize, usize),
+    pub count: (u8, u8),
     /// Whether flags may also follow words, as in `delete ID --force`. Where
     /// the words are another program's (`exec ID ls -l`) they may not.
     pub flags_anywhere: bool,
@@ -42,14 +41,14 @@ pub struct Command {
 }
 
 /// No bound on the number of words.
-pub const MANY: usize = usize::MAX;
+pub const MANY: u8 = u8::MAX;
+
+/// Commands of runc's that this version does not have: naming one is an honest
+/// error, not a spelling mistake.
+pub const LATER: &str = "checkpoint events pause restore resume update";
 
 const fn command(task: Task, name: &'static str, about: &'static str) -> Command {
     Command { task, name, about, words: "ID", count: (1, 1), flags_anywhere: true, flags: &[] }
-}
-
-const fn later(name: &'static str) -> Command {
-    command(Task::Later, name, "not supported by this version")
 }
 
 /// Every command, in the order in which `--help` lists them: by what a person
@@ -146,12 +145,6 @@ pub const COMMANDS: &[Command] = &[
         ..command(Task::Features, "features", "print what this runtime supports as JSON")
     },
     Command { words: "[COMMAND]", count: (0, 1), ..command(Task::Help, "help", "explain the program, or one command") },
-    later("checkpoint"),
-    later("events"),
-    later("pause"),
-    later("restore"),
-    later("resume"),
-    later("update"),
 ];
 
 /// The command of that name.
@@ -160,16 +153,16 @@ pub fn find(name: &[u8]) -> Option<&'static Command> {
 }
 
 /// What follows a flag.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
     /// A switch: nothing, or `=true` or `=false`.
     Nothing,
-    /// Any text, shown in the help by this name.
-    Text(&'static str),
+    /// Any text.
+    Text,
     /// A decimal number of 0 … 2³¹-1.
     Number,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
+    /// One of some words, which are given with bars between them.
+    OneOf,
     /// `NAME=VALUE`.
     Assignment,
     /// A numeric user id, optionally a colon and a group id.
@@ -183,79 +176,94 @@ pub struct FlagRow {
     /// Its name behind two dashes (or one).
     pub long: &'static str,
     /// Its letter behind one dash, where it has one.
-    pub short: Option<char>,
-    pub takes: Takes,
+    pub short: &'static str,
+    /// What follows it, as the help shows it.
+    pub value: &'static str,
     /// What it does.
     pub about: &'static str,
 }
 
+impl FlagRow {
+    /// What may follow it.
+    pub fn takes(&self) -> Takes {
+        match self.value {
+            "" => Takes::Nothing,
+            "N" => Takes::Number,
+            "NAME=VALUE" => Takes::Assignment,
+            "UID[:GID]" => Takes::User,
+            "GID" => Takes::Group,
+            choices if choices.as_bytes().contains(&b'|') => Takes::OneOf,
+            _ => Takes::Text,
+        }
+    }
+}
+
 macro_rules! flags {
-    ($($flag:ident = $long:literal $(, $short:literal)?; $takes:expr; $about:literal;)*) => {
+    ($($flag:ident = $long:literal $short:literal $value:literal $about:literal;)*) => {
         /// A flag by its meaning.
         #[derive(Clone, Copy, PartialEq, Eq)]
         pub enum Flag { $($flag),* }
 
-        impl Flag {
-            /// What the table says of it.
-            pub fn row(self) -> &'static FlagRow {
-                match self {
-                    $(Flag::$flag => const {
-                        &FlagRow { long: $long, short: flags!(@ $($short)?), takes: $takes, about: $about }
-                    },)*
-                }
-            }
-        }
+        /// One line for each, its parts cut by tabs: a structure with strings
+        /// would take more room than the strings.
+        const FLAGS: &str = concat!($($long, "\t", $short, "\t", $value, "\t", $about, "\n"),*);
     };
-    (@ $short:literal) => { Some($short) };
-    (@) => { None };
 }
 
-use Takes::{Assignment, Group, Nothing, Number, OneOf, Text, User};
+impl Flag {
+    /// What the table says of it.
+    pub fn row(self) -> FlagRow {
+        let line = bytes::part(FLAGS, b'\n', self as usize).unwrap_or("");
+        let part = |index| bytes::part(line, b'\t', index).unwrap_or("");
+        FlagRow { long: part(0), short: part(1), value: part(2), about: part(3) }
+    }
+}
 
+// Name, letter, value and what it does.
 flags! {
     // Global.
-    Root = "root"; Text("DIR"); "folder of the containers' state (default /run/ocinit)";
-    Log = "log"; Text("FILE"); "append errors and warnings to FILE";
-    LogFormat = "log-format"; OneOf(&["text", "json"]); "how the log is written (default text)";
-    Debug = "debug"; Nothing; "log what is being done as well";
-    SystemdCgroup = "systemd-cgroup"; Nothing; "let systemd make the cgroups: not supported by this version";
-    CgroupManager = "cgroup-manager"; OneOf(&["cgroupfs", "disabled", "systemd"]);
+    Root = "root" "" "DIR" "folder of the containers' state (default /run/ocinit)";
+    Log = "log" "" "FILE" "append errors and warnings to FILE";
+    LogFormat = "log-format" "" "text|json" "how the log is written (default text)";
+    Debug = "debug" "" "" "log what is being done as well";
+    SystemdCgroup = "systemd-cgroup" "" "" "let systemd make the cgroups: not supported by this version";
+    CgroupManager = "cgroup-manager" "" "cgroupfs|disabled|systemd"
         "who makes the cgroups (default cgroupfs; systemd: not supported by this version)";
-    Rootless = "rootless"; OneOf(&["true", "false", "auto"]); "tolerate a cgroup that may not be used (default auto)";
-    Version = "version", 'v'; Nothing; "print the version";
+    Rootless = "rootless" "" "true|false|auto" "tolerate a cgroup that may not be used (default auto)";
+    Version = "version" "v" "" "print the version";
     // Of every command, and global.
-    Help = "help", 'h'; Nothing; "print this help";
+    Help = "help" "h" "" "print this help";
     // create, run, exec
-    Bundle = "bundle", 'b'; Text("DIR"); "the bundle (default: the current folder)";
-    Config = "config", 'f'; Text("FILE"); "the configuration, instead of the bundle's config.json";
-    ConsoleSocket = "console-socket"; Text("SOCKET"); "UNIX socket that is sent the terminal's master side";
-    Detach = "detach", 'd'; Nothing; "do not wait for the process to end";
-    Keep = "keep"; Nothing; "do not delete the container once it has ended";
-    NoNewKeyring = "no-new-keyring"; Nothing; "keep the caller's session keyring";
-    NoPivot = "no-pivot"; Nothing; "change the root without pivot_root, for a root file system on an initramfs";
-    NoSubreaper = "no-subreaper"; Nothing; "do not adopt the container's orphans while waiting for it";
-    PidFile = "pid-file"; Text("FILE"); "write the process id to FILE";
-    PidfdSocket = "pidfd-socket"; Text("SOCKET"); "UNIX socket that is sent a pidfd of the process";
-    PreserveFds = "preserve-fds"; Number; "pass N descriptors on, from 3 upwards ($LISTEN_FDS are added)";
+    Bundle = "bundle" "b" "DIR" "the bundle (default: the current folder)";
+    Config = "config" "f" "FILE" "the configuration, instead of the bundle's config.json";
+    ConsoleSocket = "console-socket" "" "SOCKET" "UNIX socket that is sent the terminal's master side";
+    Detach = "detach" "d" "" "do not wait for the process to end";
+    Keep = "keep" "" "" "do not delete the container once it has ended";
+    NoNewKeyring = "no-new-keyring" "" "" "keep the caller's session keyring";
+    NoPivot = "no-pivot" "" "" "change the root without pivot_root, for a root file system on an initramfs";
+    NoSubreaper = "no-subreaper" "" "" "do not adopt the container's orphans while waiting for it";
+    PidFile = "pid-file" "" "FILE" "write the process id to FILE";
+    PidfdSocket = "pidfd-socket" "" "SOCKET" "UNIX socket that is sent a pidfd of the process";
+    PreserveFds = "preserve-fds" "" "N" "pass N descriptors on, from 3 upwards ($LISTEN_FDS are added)";
     // exec
-    AdditionalGids = "additional-gids", 'g'; Group; "a further group id (may be repeated)";
-    Apparmor = "apparmor"; Text("PROFILE"); "AppArmor profile: not supported by this version";
-    Cap = "cap", 'c'; Text("CAPABILITY"); "a further capability (may be repeated)";
-    Cgroup = "cgroup"; Text("PATH"); "an existing cgroup below the container's (may be repeated)";
-    Cwd = "cwd"; Text("DIR"); "the working directory, in the container";
-    Env = "env", 'e'; Assignment; "a further environment variable (may be repeated)";
-    IgnorePaused = "ignore-paused"; Nothing; "also into a paused container";
-    NoNewPrivs = "no-new-privs"; Nothing; "set the process's no_new_privs bit";
-    Process = "process", 'p'; Text("FILE"); "the process, as a JSON file, instead of a COMMAND";
-    ProcessLabel = "process-label"; Text("LABEL"); "SELinux label: not supported by this version";
-    Tty = "tty", 't'; Nothing; "give the process a terminal";
-    User = "user", 'u'; User; "user id, and group id, in the container";
+    AdditionalGids = "additional-gids" "g" "GID" "a further group id (may be repeated)";
+    Apparmor = "apparmor" "" "PROFILE" "AppArmor profile: not supported by this version";
+    Cap = "cap" "c" "CAPABILITY" "a further capability (may be repeated)";
+    Cgroup = "cgroup" "" "PATH" "an existing cgroup below the container's (may be repeated)";
+    Cwd = "cwd" "" "DIR" "the working directory, in the container";
+    Env = "env" "e" "NAME=VALUE" "a further environment variable (may be repeated)";
+    IgnorePaused = "ignore-paused" "" "" "also into a paused container";
+    NoNewPrivs = "no-new-privs" "" "" "set the process's no_new_privs bit";
+    Process = "process" "p" "FILE" "the process, as a JSON file, instead of a COMMAND";
+    ProcessLabel = "process-label" "" "LABEL" "SELinux label: not supported by this version";
+    Tty = "tty" "t" "" "give the process a terminal";
+    User = "user" "u" "UID[:GID]" "user id, and group id, in the container";
     // kill, delete, list, ps, spec
-    All = "all", 'a'; Nothing; "accepted and without effect: obsolete";
-    Force = "force", 'f'; Nothing; "kill it if it runs; an unknown ID is no error";
-    Format = "format", 'f'; OneOf(&["table", "json"]); "how it is printed (default table)";
-    Quiet = "quiet", 'q'; Nothing; "only ids";
-    SpecRootless = "rootless"; Nothing; "for a container without root: not supported by this version";
+    All = "all" "a" "" "accepted and without effect: obsolete";
+    Force = "force" "f" "" "kill it if it runs; an unknown ID is no error";
+    Format = "format" "f" "table|json" "how it is printed (default table)";
+    Quiet = "quiet" "q" "" "only ids";
+    SpecRootless = "rootless" "" "" "for a container without root: not supported by this version";
 }
 
 /// The flags before the command.
@@ -282,9 +290,8 @@ mod tests {
             let mut names = HashSet::new();
             for flag in flags.iter().chain([&Flag::Help]) {
                 assert!(names.insert(flag.row().long.to_string()), "{}", flag.row().long);
-                if let Some(short) = flag.row().short {
-                    assert!(names.insert(short.to_string()), "{short}");
-                }
+                let short = flag.row().short;
+                assert!(short.is_empty() || names.insert(short.to_string()), "{short}");
             }
         }
     }
@@ -292,7 +299,7 @@ mod tests {
     #[test]
     fn commands_are_found_by_their_whole_name() {
         assert!(find(b"run").is_some_and(|command| command.task == Task::Run));
-        assert!(find(b"update").is_some_and(|command| command.task == Task::Later));
+        assert!(find(b"update").is_none() && bytes::index_of(LATER, b"update").is_some());
         assert!(find(b"ru").is_none() && find(b"").is_none() && find(b"Run").is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use super::commands::{COMMANDS, Command, Flag, FlagRow, GLOBAL, Takes, Task};
+use super::commands::{COMMANDS, Command, Flag, FlagRow, GLOBAL, LATER};
 
 /// The newest runtime-spec whose documents are understood.
 pub const SPEC_VERSION: &str = "1.3.0";
@@ -19,15 +19,13 @@ pub fn version(out: &mut dyn Write) -> fmt::Result {
 pub fn overall(out: &mut dyn Write) -> fmt::Result {
     out.write_str("ocinit runs OCI containers: folders with a config.json and a root file system.\n\n")?;
     out.write_str("usage: ocinit [flags] COMMAND [flags] [ID] …\n\ncommands:\n")?;
-    for command in COMMANDS.iter().filter(|command| command.task != Task::Later) {
+    for command in COMMANDS {
         entry(out, format_args!("{}", command.name), command.about)?;
     }
     out.write_str("\nflags before the command:\n")?;
     flags(out, GLOBAL)?;
-    out.write_str("\n`ocinit help COMMAND` explains one command.\nnot supported by this version:")?;
-    for command in COMMANDS.iter().filter(|command| command.task == Task::Later) {
-        write!(out, " {}", command.name)?;
-    }
+    out.write_str("\n`ocinit help COMMAND` explains one command.\nnot supported by this version: ")?;
+    out.write_str(LATER)?;
     out.write_str("\n")
 }
 
@@ -42,35 +40,22 @@ pub fn command(out: &mut dyn Write, command: &Command) -> fmt::Result {
 fn flags(out: &mut dyn Write, flags: &[Flag]) -> fmt::Result {
     for flag in flags.iter().chain(&[Flag::Help]) {
         let row = flag.row();
-        entry(out, format_args!("{}", Names(row)), row.about)?;
+        entry(out, format_args!("{}", Names(&row)), row.about)?;
     }
     Ok(())
 }
 
 /// How a flag is written: `-b, --bundle DIR`.
-struct Names(&'static FlagRow);
+struct Names<'a>(&'a FlagRow);
 
-impl fmt::Display for Names {
+impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.short {
-            Some(short) => write!(f, "-{short}, ")?,
-            None => f.write_str("    ")?,
+            "" => f.write_str("    ")?,
+            short => write!(f, "-{short}, ")?,
         }
-        write!(f, "--{}", self.0.long)?;
-        match self.0.takes {
-            Takes::Nothing => Ok(()),
-            Takes::Text(name) => write!(f, " {name}"),
-            Takes::Number => f.write_str(" N"),
-            Takes::Assignment => f.write_str(" NAME=VALUE"),
-            Takes::User => f.write_str(" UID[:GID]"),
-            Takes::Group => f.write_str(" GID"),
-            Takes::OneOf(choices) => {
-                for (index, choice) in choices.iter().enumerate() {
-                    write!(f, "{}{choice}", if index == 0 { " " } else { "|" })?;
-                }
-                Ok(())
-            }
-        }
+        let space = if self.0.value.is_empty() { "" } else { " " };
+        write!(f, "--{}{space}{}", self.0.long, self.0.value)
     }
 }
 

@@ -124,7 +124,7 @@ fn carry_out(
         Task::Features => features::print(workspace),
         Task::Spec => spec::write(invocation.value(Flag::Bundle)).map(|()| 0),
         // `Invocation::request` has dealt with these.
-        Task::Help | Task::Later => Err(fail!("{} cannot be carried out", command.name)),
+        Task::Help => Err(fail!("{} cannot be carried out", command.name)),
     }
 }
 

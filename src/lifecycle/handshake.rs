@@ -19,16 +19,11 @@
 //! Over one SEQPACKET socket pair: a message arrives whole or not at all, and
 //! the death of one side is the end of file of the other.
 
-use core::mem::MaybeUninit;
-
 use crate::error::{Error, Result};
 use crate::sys::event::{PollFd, PollFlags, poll};
-use crate::sys::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use crate::sys::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use crate::sys::time::Timespec;
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, receive_message, send_message};
 use crate::{fail, limits};
 
 /// What a message says.
@@ -117,41 +112,18 @@ impl Channel {
     /// a descriptor.
     pub fn send_with(&self, message: Message, text: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<()> {
         let text = text.get(..limits::MESSAGE).unwrap_or(text);
-        let tag = [message as u8];
-        let parts = [io::IoSlice::new(&tag), io::IoSlice::new(text)];
-        let mut space = [MaybeUninit::uninit(); rustix_space()];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [descriptor.unwrap_or(self.fd())];
-        if descriptor.is_some() {
-            control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        }
-        loop {
-            match sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL) {
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(fail!(errno => "cannot reach the other side of the handshake")),
-            }
-        }
+        send_message(self.fd(), &[message as u8], text, descriptor)
+            .map(|_| ())
+            .map_err(|errno| fail!(errno => "cannot reach the other side of the handshake"))
     }
 
     /// The next message; `None` when the other side is gone.
     pub fn receive<'b>(&self, buffer: &'b mut Buffer) -> Result<Option<Received<'b>>> {
-        let mut space = [MaybeUninit::uninit(); rustix_space()];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let length = loop {
-            let mut parts = [io::IoSliceMut::new(buffer)];
-            match recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Ok(received) => break received.bytes,
-                Err(Errno::INTR) => {}
-                // The other side died with messages of ours unread.
-                Err(Errno::CONNRESET) => break 0,
-                Err(errno) => return Err(fail!(errno => "cannot listen to the other side of the handshake")),
-            }
+        let (length, descriptor) = match receive_message(self.fd(), buffer) {
+            // The other side died with messages of ours unread.
+            Err(Errno::CONNRESET) => (0, None),
+            received => received.map_err(|errno| fail!(errno => "cannot listen to the other side of the handshake"))?,
         };
-        let descriptor = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        });
         let Some((tag, text)) = buffer.get(..length).and_then(|message| message.split_first()) else {
             return Ok(None);
         };
@@ -177,9 +149,4 @@ impl Error {
     pub fn received(text: &[u8]) -> Error {
         fail!("{}", crate::error::Lossy(text))
     }
-}
-
-/// Bytes that one descriptor takes in a control message.
-const fn rustix_space() -> usize {
-    crate::sys::one_descriptor_space()
 }

@@ -2,9 +2,10 @@
 
 use core::mem::size_of;
 
-use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use rustix::io::Errno;
 
+use super::owned::OwnedFd;
 use super::raw::syscall;
 
 /// The start of `union bpf_attr`, as BPF_PROG_LOAD reads it.

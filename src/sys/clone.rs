@@ -3,10 +3,11 @@
 use core::mem::{size_of, zeroed};
 
 use linux_raw_sys::general::clone_args;
-use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::owned::OwnedFd;
 use super::raw::syscall;
 
 bitflags::bitflags! {

@@ -1,8 +1,9 @@
 //! A descriptor known only by its number.
 
-use rustix::fd::{FromRawFd, OwnedFd, RawFd};
+use rustix::fd::{FromRawFd, RawFd};
 use rustix::io::Errno;
 
+use super::owned::OwnedFd;
 use super::raw::syscall;
 
 /// `int fcntl(number, F_DUPFD_CLOEXEC, 3);` fcntl(2): a descriptor of our own

@@ -13,8 +13,10 @@ mod clone;
 mod descriptor;
 mod exec;
 mod interface;
+mod message;
 mod misc;
 mod mount;
+mod owned;
 mod procfs;
 mod raw;
 mod signal;
@@ -27,23 +29,47 @@ pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use descriptor::duplicate;
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use interface::set_interface_up;
+pub use message::{receive_message, send_message};
 pub use misc::{
     close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
 };
 pub use mount::{Attributes, mount_setattr};
+pub use owned::OwnedFd;
 pub use procfs::Procfs;
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
-pub use standard::{
-    borrow_raw, close_copy, fill as fill_standard_descriptors, leave_open, one_descriptor_space, stderr, stdin, stdout,
-};
+pub use standard::{borrow_raw, close_copy, fill as fill_standard_descriptors, leave_open, stderr, stdin, stdout};
 pub use terminal::pty_number;
 
-pub use rustix::cmsg_space;
-pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 pub use rustix::io::Errno;
+pub use rustix::{event, io, ioctl, pipe, rand, stdio, system, termios, thread, time};
+
+// What is named one by one goes before what rustix has by that name.
+pub mod fs {
+    pub use super::owned::{memfd_create, open, openat, openat2};
+    pub use rustix::fs::*;
+}
+
 /// mount(2) and the calls that have replaced it.
-pub use rustix::mount as mounts;
-pub use rustix::{event, fs, io, ioctl, net, pipe, process, pty, rand, stdio, system, termios, thread, time};
+pub mod mounts {
+    pub use super::owned::{fsmount, fsopen, fspick, open_tree};
+    pub use rustix::mount::*;
+}
+
+pub mod net {
+    pub use super::owned::{accept_with, socket_with, socketpair};
+    pub use rustix::net::*;
+}
+
+pub mod process {
+    pub use super::owned::pidfd_open;
+    pub use rustix::process::*;
+}
+
+pub mod pty {
+    pub use super::owned::ioctl_tiocgptpeer;
+    pub use rustix::pty::*;
+}
 
 /// `init` of rustix's parameters: see the entry point.
 pub use rustix::param;

@@ -2,10 +2,11 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create};
+
+use super::owned::{OwnedFd, fsmount, fsopen, openat2};
 
 /// Magic number of procfs, and the inode of its root (statfs(2), fs/proc).
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;

@@ -2,9 +2,10 @@
 
 use core::mem::size_of;
 
-use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use rustix::io::Errno;
 
+use super::owned::OwnedFd;
 use super::raw::syscall;
 
 /// A set of signals: bit n-1 is signal n, as the kernel's `sigset_t`.

@@ -2,8 +2,10 @@
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::BorrowedFd;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+
+use super::owned::{OwnedFd, open};
 
 /// Standard input.
 pub fn stdin() -> BorrowedFd<'static> {
@@ -35,11 +37,6 @@ pub fn fill() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Bytes that a control message with one descriptor takes (cmsg(3)).
-pub const fn one_descriptor_space() -> usize {
-    rustix::cmsg_space!(ScmRights(1))
-}
-
 /// A descriptor that the caller passed us, by its number. Nothing of ours can
 /// have that number: only what was open at the start is named so.
 pub fn borrow_raw(number: u32) -> BorrowedFd<'static> {
@@ -50,7 +47,7 @@ pub fn borrow_raw(number: u32) -> BorrowedFd<'static> {
 
 /// Leaves a descriptor to the kernel to close, with the process: for one of a
 /// process that lives for milliseconds. It is close-on-exec.
-pub fn leave_open(fd: rustix::fd::OwnedFd) {
+pub fn leave_open(fd: OwnedFd) {
     core::mem::forget(fd);
 }
 

@@ -3,17 +3,12 @@
 
 use core::ffi::CStr;
 use core::fmt::Write;
-use core::mem::MaybeUninit;
 
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::io::IoSlice;
-use crate::sys::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    connect as connect_to, sendmsg, socket_with,
-};
-use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, cmsg_space};
+use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with};
+use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, send_message};
 
 /// Connects to the UNIX stream socket at `path`; `what` it is, for an error.
 ///
@@ -58,18 +53,8 @@ pub const PIDFD_OF_EXEC: &[u8] = b"setns";
 /// # Errors
 /// Those of the kernel. EPIPE where the other end has gone; no signal is raised.
 pub fn send(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>, data: &[u8]) -> Result<()> {
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    let pushed = control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = loop {
-        match sendmsg(socket, &[IoSlice::new(data)], &mut control, SendFlags::NOSIGNAL) {
-            Err(Errno::INTR) => {}
-            sent => break sent,
-        }
-    };
-    match sent {
-        Ok(bytes) if bytes == data.len() && pushed => Ok(()),
+    match send_message(socket, data, b"", Some(descriptor)) {
+        Ok(bytes) if bytes == data.len() => Ok(()),
         Ok(_) => Err(fail!("a descriptor was sent over the socket only in part")),
         Err(errno) => Err(fail!(errno => "cannot send a descriptor over the socket")),
     }
