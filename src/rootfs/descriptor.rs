@@ -1,10 +1,9 @@
 //! Descriptors that have done their work, and the short names of a few calls.
 
 use core::ffi::CStr;
-use core::mem::ManuallyDrop;
 
 use crate::sys::mounts::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
-use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd};
+use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, close_kept, keep};
 
 /// Numbers from here on are given back at once.
 const KEPT: i32 = 200;
@@ -16,25 +15,23 @@ const KEPT: i32 = 200;
 /// work, it ends the process. Closing each on its own would be a fifth of this
 /// folder's system calls, so it is done only once so many are open that the
 /// process could run out (RLIMIT_NOFILE is seldom below 1024).
-pub struct Fd(ManuallyDrop<OwnedFd>);
+pub struct Fd(BorrowedFd<'static>);
 
 impl Fd {
     pub fn new(fd: OwnedFd) -> Fd {
-        Fd(ManuallyDrop::new(fd))
+        Fd(keep(fd))
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0
     }
 
     /// Lets go of it.
     #[inline(never)]
     pub fn done(self) {
         if self.0.as_raw_fd() >= KEPT {
-            drop(ManuallyDrop::into_inner(self.0));
+            close_kept(self.0);
         }
-    }
-}
-
-impl AsFd for Fd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
 

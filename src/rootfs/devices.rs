@@ -13,7 +13,7 @@ use crate::sys::fs::{
     Access, AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Stat, Uid, accessat, chownat, fstat, fstatfs, makedev,
     mknodat, statat, symlinkat, unlinkat,
 };
-use crate::sys::{AsFd, BorrowedFd, Errno};
+use crate::sys::{BorrowedFd, Errno};
 
 use super::descriptor::{Fd, attach, attach_at, clone_tree};
 use super::failure::{cannot, cannot_own};

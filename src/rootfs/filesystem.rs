@@ -15,7 +15,7 @@ use crate::sys::mounts::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, mount,
 };
 use crate::sys::process::fchdir;
-use crate::sys::{AsFd, BorrowedFd, Errno, io};
+use crate::sys::{BorrowedFd, Errno, io};
 
 use super::descriptor::Fd;
 use super::options::{

@@ -9,7 +9,7 @@ use crate::sys::fs::{CWD, FileType, OFlags, fstat, makedev};
 use crate::sys::mounts::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
-use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, mount_setattr};
+use crate::sys::{Attributes, BorrowedFd, Errno, mount_setattr};
 
 use super::descriptor::{Fd, attach_at, clone_tree};
 use super::devices::is_device;

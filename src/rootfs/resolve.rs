@@ -9,7 +9,7 @@ use core::ffi::CStr;
 use crate::json::PathBuffer;
 use crate::limits;
 use crate::sys::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, readlinkat_raw};
-use crate::sys::{AsFd, BorrowedFd, Errno};
+use crate::sys::{BorrowedFd, Errno};
 
 use super::descriptor::Fd;
 
