@@ -5,9 +5,9 @@ use crate::json::PathBuffer;
 use crate::limits;
 use crate::spec::config::Mount;
 use crate::sys::fs::{FileType, fstat};
-use crate::sys::{Attributes, BorrowedFd, Errno, OwnedFd, mount_setattr};
+use crate::sys::{Attributes, BorrowedFd, Errno, mount_setattr};
 
-use super::descriptor::clone_tree;
+use super::descriptor::{Fd, clone_tree};
 use super::options::{self, Bind, Change, Options};
 use super::resolve::Missing;
 
@@ -15,7 +15,7 @@ use super::resolve::Missing;
 ///
 /// # Errors
 /// It is not there, or not to be had from inside this user namespace.
-pub fn source(mount: &Mount<'_>, bind: Option<Bind>, bundle: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub fn source(mount: &Mount<'_>, bind: Option<Bind>, bundle: BorrowedFd<'_>) -> Result<Fd> {
     let mut buffer: PathBuffer = [0; limits::PATH];
     let Some(source) = mount.source() else {
         return Err(mount.value().error(format_args!("a bind without \"source\""))); // was checked
@@ -37,7 +37,7 @@ pub fn source(mount: &Mount<'_>, bind: Option<Bind>, bundle: BorrowedFd<'_>) -> 
 /// # Errors
 /// The kernel refuses, or the mount has options that only a new file system
 /// could have taken.
-pub fn cgroup(mount: &Mount<'_>, cgroup: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub fn cgroup(mount: &Mount<'_>, cgroup: BorrowedFd<'_>) -> Result<Fd> {
     if let Some(option) = options::data(mount).next() {
         return Err(option.error(format_args!("unknown option \"{option}\" for a bind of the container's cgroup")));
     }

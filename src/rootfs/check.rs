@@ -102,9 +102,9 @@ const PROC_FILES: [&str; 10] = [
     "/proc/sys/crypto/fips_enabled",
 ];
 
-/// Whether a mount over /proc itself is asked for.
-pub fn is_proc(destination: &[u8]) -> bool {
-    normalize(destination, &mut path_buffer()) == b"/proc"
+/// Whether the words of `destination` say `place`, which has no detour.
+pub fn is_at(destination: &[u8], place: &[u8]) -> bool {
+    normalize(destination, &mut path_buffer()) == place
 }
 
 /// Whether the runtime makes the contents of /dev: not where it is another
@@ -114,7 +114,7 @@ pub fn sets_up_dev(config: &Config<'_>) -> bool {
         let bound = Options::of(&mount).is_ok_and(|options| options.bind.is_some());
         let mut buffer = path_buffer();
         let place = mount.destination().and_then(|text| text.c_str(&mut buffer).ok());
-        bound && place.is_some_and(|place| normalize(place.to_bytes(), &mut path_buffer()) == b"/dev")
+        bound && place.is_some_and(|place| is_at(place.to_bytes(), b"/dev"))
     })
 }
 
@@ -154,8 +154,7 @@ fn check_device(device: &Device<'_>) -> Result<()> {
     if normalize(path.c_str(&mut buffer)?.to_bytes(), &mut path_buffer()).is_empty() {
         return Err(path.error(format_args!("not the path of a file")));
     }
-    if let Some((name, _, major, minor)) =
-        DEFAULT.iter().find(|(name, ..)| name.to_str().is_ok_and(|name| path.is(name)))
+    if let Some((name, major, minor)) = DEFAULT.iter().find(|(name, ..)| name.to_str().is_ok_and(|name| path.is(name)))
     {
         let same = device.kind().is_some_and(|kind| kind.is("c") || kind.is("u"))
             && device.major() == Some(i64::from(*major))
@@ -211,7 +210,7 @@ mod tests {
         ] {
             assert_eq!(normalize(path.as_bytes(), &mut path_buffer()), expected.as_bytes(), "{path}");
         }
-        assert!(is_proc(b"/x/../proc/") && !is_proc(b"/proc/x"));
+        assert!(is_at(b"/x/../proc/", b"/proc") && !is_at(b"/proc/x", b"/proc"));
     }
 
     #[test]

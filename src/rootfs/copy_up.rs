@@ -3,14 +3,18 @@
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-use crate::error::{Lossy, Result};
+use heapless::Vec;
+
+use crate::error::Result;
 use crate::sys::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RawDir, Stat, Timespec, Timestamps, Uid, chownat, fstat, futimens, mkdirat,
-    mknodat, openat, readlinkat_raw, sendfile, statat, symlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, RawDir, SeekFrom, Stat, Timespec, Timestamps, Uid, chownat, fstat, futimens,
+    mkdirat, mknodat, openat, readlinkat_raw, seek, sendfile, statat, symlinkat,
 };
 use crate::sys::fs::{fchmod, fchown};
 use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd};
 use crate::{fail, limits};
+
+use super::failure::cannot_own;
 
 /// Copies what is in the folder `from` into the folder `to`, with owners, modes
 /// and times. The folder's own are the new file system's business.
@@ -18,57 +22,77 @@ use crate::{fail, limits};
 /// # Errors
 /// What the kernel says of one file, or folders nested deeper than the limit.
 pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
-    // The new one is only a place so far: this opens it.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | FLAGS;
-    let to = openat(to, c".", flags, Mode::empty()).map_err(|errno| fail!(errno => "cannot open the new tmpfs"))?;
-    copy_entries(open_folder(from, c".")?.as_fd(), to.as_fd(), limits::COPY_UP_DEPTH)
-}
-
-fn open_folder(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
-    openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | FLAGS, Mode::empty())
-        .map_err(|errno| fail!(errno => "cannot open the folder {}", Lossy(name.to_bytes())))
-}
-
-fn copy_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> Result<()> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(fail!("folders are nested deeper than the limit of {}", limits::COPY_UP_DEPTH));
-    };
+    // Both are only places so far: this opens them.
+    let mut here = Pair::open(from, to, c".")?;
+    let mut above: Vec<Pair, { limits::COPY_UP_DEPTH }> = Vec::new();
     let mut buffer = [MaybeUninit::uninit(); 1024]; // a name takes up to 280 bytes
-    let mut entries = RawDir::new(from, &mut buffer);
-    while let Some(entry) = entries.next() {
-        let entry = entry.map_err(|errno| fail!(errno => "cannot read a folder"))?;
-        let name = entry.file_name();
-        if name != c"." && name != c".." {
-            copy_entry(from, name, to, depth)?;
+    loop {
+        match here.copy_entries(&mut buffer)? {
+            Some(below) => {
+                let limit = |_| fail!("folders are nested deeper than the limit of {}", limits::COPY_UP_DEPTH);
+                above.push(core::mem::replace(&mut here, below)).map_err(limit)?;
+            }
+            None => {
+                let Some(next) = above.pop() else { return Ok(()) };
+                let done = core::mem::replace(&mut here, next);
+                fstat(&done.from)
+                    .and_then(|stat| finish(done.to.as_fd(), &stat))
+                    .map_err(|errno| cannot_own("copy a folder", c"", errno))?;
+            }
         }
     }
-    Ok(())
+}
+
+/// A folder and its copy.
+struct Pair {
+    from: OwnedFd,
+    to: OwnedFd,
+}
+
+impl Pair {
+    fn open(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<Pair> {
+        let open = |parent| {
+            openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | FLAGS, Mode::empty())
+                .map_err(|errno| cannot_own("open the folder ", name, errno))
+        };
+        Ok(Pair { from: open(from)?, to: open(to)? })
+    }
+
+    /// Copies entries up to the next folder, from where it goes on another time.
+    fn copy_entries(&self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<Pair>> {
+        let mut entries = RawDir::new(&self.from, buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|errno| cannot_own("read a folder", c"", errno))?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let failed = |errno| cannot_own("copy ", name, errno);
+            if self.copy_entry(name).map_err(failed)? {
+                // The rest of the buffer is read again later.
+                seek(&self.from, SeekFrom::Start(entry.next_entry_cookie())).map_err(failed)?;
+                return Pair::open(self.from.as_fd(), self.to.as_fd(), name).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it is a folder, of which only an empty one is made.
+    fn copy_entry(&self, name: &CStr) -> Result<bool, Errno> {
+        let (from, to) = (self.from.as_fd(), self.to.as_fd());
+        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => return mkdirat(to, name, Mode::RWXU).map(|()| true),
+            FileType::RegularFile => return copy_file(from, name, to).map(|()| false),
+            FileType::Symlink => copy_link(from, name, to)?,
+            kind => mknodat(to, name, kind, Mode::from_raw_mode(stat.st_mode & 0o7777), stat.st_rdev)?,
+        }
+        chownat(to, name, owner(&stat).0, owner(&stat).1, AtFlags::SYMLINK_NOFOLLOW).map(|()| false)
+    }
 }
 
 /// No link is followed, no device waited for.
 const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
-
-fn copy_entry(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, depth: usize) -> Result<()> {
-    let fail = |errno: Errno| fail!(errno => "cannot copy {}", Lossy(name.to_bytes()));
-    let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
-    let kind = FileType::from_raw_mode(stat.st_mode);
-    match kind {
-        FileType::Directory => {
-            mkdirat(to, name, Mode::RWXU).map_err(fail)?;
-            let folder = open_folder(to, name)?;
-            copy_entries(open_folder(from, name)?.as_fd(), folder.as_fd(), depth)?;
-            finish(folder.as_fd(), &stat).map_err(fail)
-        }
-        FileType::RegularFile => copy_file(from, name, to).map_err(fail),
-        FileType::Symlink => copy_link(from, name, to, &stat).map_err(fail),
-        _ => {
-            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-            mknodat(to, name, kind, mode, stat.st_rdev)
-                .and_then(|()| chownat(to, name, owner(&stat).0, owner(&stat).1, AtFlags::SYMLINK_NOFOLLOW))
-                .map_err(fail)
-        }
-    }
-}
 
 fn copy_file(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let source = openat(from, name, OFlags::RDONLY | FLAGS, Mode::empty())?;
@@ -79,14 +103,13 @@ fn copy_file(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>) -> Result<()
     finish(target.as_fd(), &fstat(&source)?)
 }
 
-fn copy_link(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
+fn copy_link(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut buffer = [0u8; limits::PATH];
     let length = readlinkat_raw(from, name, &mut buffer[..])?;
     // It fits with its NUL, or it is no path.
     let text = buffer.get(..length.saturating_add(1)).ok_or(Errno::NAMETOOLONG)?;
     let text = CStr::from_bytes_until_nul(text).map_err(|_| Errno::NAMETOOLONG)?;
-    symlinkat(text, to, name)?;
-    chownat(to, name, owner(stat).0, owner(stat).1, AtFlags::SYMLINK_NOFOLLOW)
+    symlinkat(text, to, name)
 }
 
 fn owner(stat: &Stat) -> (Option<Uid>, Option<Gid>) {

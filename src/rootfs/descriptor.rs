@@ -3,27 +3,42 @@
 use core::ffi::CStr;
 
 use crate::sys::mounts::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
-use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd};
+use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, close_kept, keep};
 
 /// Numbers from here on are given back at once.
 const KEPT: i32 = 200;
 
-/// Lets go of a descriptor.
+/// A descriptor that going out of scope does not close.
 ///
 /// All of them are closed by one close_range(2) before the user's process is
-/// executed, and by execve(2) in any case. Closing each on its own would be a
-/// fifth of this folder's system calls, so it is done only once so many are
-/// open that the process could run out (RLIMIT_NOFILE is seldom below 1024).
-pub fn done_with(fd: OwnedFd) {
-    if fd.as_raw_fd() < KEPT {
-        core::mem::forget(fd);
+/// executed, and by execve(2) in any case; where an error ends this folder's
+/// work, it ends the process. Closing each on its own would be a fifth of this
+/// folder's system calls, so it is done only once so many are open that the
+/// process could run out (RLIMIT_NOFILE is seldom below 1024).
+pub struct Fd(BorrowedFd<'static>);
+
+impl Fd {
+    pub fn new(fd: OwnedFd) -> Fd {
+        Fd(keep(fd))
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0
+    }
+
+    /// Lets go of it.
+    #[inline(never)]
+    pub fn done(self) {
+        if self.0.as_raw_fd() >= KEPT {
+            close_kept(self.0);
+        }
     }
 }
 
 /// A detached copy of what is mounted at `path`, with what is mounted below it
 /// if `recursive`. Before Linux 6.15 the original must be attached, in this
 /// mount namespace.
-pub fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<OwnedFd, Errno> {
+pub fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<Fd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
@@ -31,11 +46,18 @@ pub fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<O
     if path.is_empty() {
         flags |= OpenTreeFlags::AT_EMPTY_PATH;
     }
-    open_tree(dir, path, flags)
+    open_tree(dir, path, flags).map(Fd::new)
 }
 
 /// Attaches a detached mount on top of what `target` refers to.
 pub fn attach_at(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    attach(mount, target, c"")
+}
+
+/// Attaches a detached mount on top of `name` in `folder`, or of `folder` if
+/// `name` is empty. A link of that name is not followed, so that this cannot
+/// leave the folder: the kernel says EINVAL if the mount is one of a folder.
+pub fn attach(mount: BorrowedFd<'_>, folder: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(mount, c"", target, c"", flags)
+    move_mount(mount, c"", folder, name, flags)
 }

@@ -6,27 +6,28 @@ use heapless::Vec;
 
 use crate::error::Result;
 use crate::json::PathBuffer;
+use crate::limits;
 use crate::spec::linux::Device;
 use crate::spec::record::List;
 use crate::sys::fs::{
     Access, AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Stat, Uid, accessat, chownat, fstat, fstatfs, makedev,
     mknodat, statat, symlinkat, unlinkat,
 };
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd};
-use crate::{fail, limits};
+use crate::sys::{BorrowedFd, Errno};
 
-use super::descriptor::{attach_at, clone_tree, done_with};
-use super::resolve::{self, Links};
+use super::descriptor::{Fd, attach, attach_at, clone_tree};
+use super::failure::{cannot, cannot_own};
+use super::resolve::{self, Links, Missing};
 
-/// What every container has in /dev (config-linux.md, "Default Devices"), all
-/// of them character devices with mode 0666.
-pub(super) const DEFAULT: [(&CStr, &CStr, u32, u32); 6] = [
-    (c"/dev/null", c"null", 1, 3),
-    (c"/dev/zero", c"zero", 1, 5),
-    (c"/dev/full", c"full", 1, 7),
-    (c"/dev/random", c"random", 1, 8),
-    (c"/dev/urandom", c"urandom", 1, 9),
-    (c"/dev/tty", c"tty", 5, 0),
+/// What every container has in /dev (config-linux.md, "Default Devices"): path,
+/// major and minor number. All are character devices with mode 0666.
+pub(super) const DEFAULT: [(&CStr, u8, u8); 6] = [
+    (c"/dev/null", 1, 3),
+    (c"/dev/zero", 1, 5),
+    (c"/dev/full", 1, 7),
+    (c"/dev/random", 1, 8),
+    (c"/dev/urandom", 1, 9),
+    (c"/dev/tty", 5, 0),
 ];
 
 /// Links in /dev: the same section, and `core`, which older programs expect.
@@ -43,9 +44,9 @@ const LINKS: [(&CStr, &CStr); 6] = [
 
 /// The host's device nodes, for a user namespace, in which none can be made.
 pub struct HostDevices {
-    default: Vec<OwnedFd, { DEFAULT.len() }>,
-    /// As many as `devices` has that are not FIFOs, in their order.
-    configured: Vec<OwnedFd, { limits::HOST_DEVICES }>,
+    /// As many as `devices` has that are not FIFOs, in their order, then the
+    /// default ones; or none at all.
+    nodes: Vec<Fd, { limits::HOST_DEVICES + DEFAULT.len() }>,
 }
 
 impl HostDevices {
@@ -55,14 +56,9 @@ impl HostDevices {
     /// # Errors
     /// A node that is not there, or not the device that it should be.
     pub fn collect(devices: List<'_, Device<'static>>, user_namespace: bool) -> Result<HostDevices> {
-        let mut host = HostDevices { default: Vec::new(), configured: Vec::new() };
+        let mut host = HostDevices { nodes: Vec::new() };
         if !user_namespace {
             return Ok(host);
-        }
-        for (path, _, major, minor) in DEFAULT {
-            let node = clone_node(path, FileType::CharacterDevice, makedev(major, minor))
-                .map_err(|errno| fail!(errno => "cannot take the host's {}", crate::error::Lossy(path.to_bytes())))?;
-            let _ = host.default.push(node); // has room for all
         }
         for device in devices.iter() {
             let node = Node::of(&device);
@@ -71,21 +67,26 @@ impl HostDevices {
             }
             let mut buffer: PathBuffer = [0; limits::PATH];
             let Some(path) = device.path() else { continue };
-            let clone = clone_node(path.c_str(&mut buffer)?, node.kind, node.number).map_err(|errno| {
-                path.value().os_error(errno.raw_os_error(), format_args!("cannot take the host's {path}"))
-            })?;
-            if host.configured.push(clone).is_err() {
+            let clone =
+                clone_node(path.c_str(&mut buffer)?, &node).map_err(|errno| cannot("take the host's", path, errno))?;
+            if host.nodes.len() >= limits::HOST_DEVICES {
                 return Err(path.error(format_args!("more devices than the limit of {}", limits::HOST_DEVICES)));
             }
+            let _ = host.nodes.push(clone); // has room for all
+        }
+        for (path, major, minor) in DEFAULT {
+            let clone = clone_node(path, &Node::default(major, minor))
+                .map_err(|errno| cannot_own("take the host's ", path, errno))?;
+            let _ = host.nodes.push(clone);
         }
         Ok(host)
     }
 }
 
 /// A detached mount of one node, verified to be that device (ENXIO if not).
-fn clone_node(path: &CStr, kind: FileType, number: Dev) -> Result<OwnedFd, Errno> {
-    let node = clone_tree(CWD, path, false)?;
-    if is_device(&fstat(&node)?, kind, number) { Ok(node) } else { Err(Errno::NXIO) }
+fn clone_node(path: &CStr, node: &Node) -> Result<Fd, Errno> {
+    let clone = clone_tree(CWD, path, false)?;
+    if is_device(&fstat(clone.as_fd())?, node.kind, node.number) { Ok(clone) } else { Err(Errno::NXIO) }
 }
 
 pub(super) fn is_device(stat: &Stat, kind: FileType, number: Dev) -> bool {
@@ -102,6 +103,11 @@ struct Node {
 }
 
 impl Node {
+    fn default(major: u8, minor: u8) -> Node {
+        let number = makedev(major.into(), minor.into());
+        Node { kind: FileType::CharacterDevice, number, mode: 0o666, uid: 0, gid: 0 }
+    }
+
     fn of(device: &Device<'_>) -> Node {
         let kind = match device.kind() {
             Some(kind) if kind.is("b") => FileType::BlockDevice,
@@ -126,10 +132,10 @@ impl Node {
     ///
     /// # Errors
     /// EEXIST: another file has the name.
-    fn make(&self, folder: BorrowedFd<'_>, name: &CStr, host: Option<OwnedFd>) -> Result<(), Errno> {
+    fn make(&self, folder: BorrowedFd<'_>, name: &CStr, host: Option<&Fd>) -> Result<(), Errno> {
         let made = match host {
             None => mknodat(folder, name, self.kind, Mode::from_raw_mode(self.mode), self.number),
-            Some(_) => resolve::make_file(folder, name),
+            Some(_) => resolve::make(folder, name, Missing::File),
         };
         if matches!(made, Err(Errno::EXIST)) {
             let there = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -143,16 +149,14 @@ impl Node {
         } else {
             made?;
         }
-        if let Some(host) = host {
-            let place = resolve::open_name(folder, name)?;
-            attach_at(host.as_fd(), place.as_fd())?;
-            done_with(place);
-            done_with(host);
-        } else if self.uid != 0 || self.gid != 0 {
-            let (uid, gid) = (Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)));
-            chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        match host {
+            Some(host) => attach(host.as_fd(), folder, name),
+            None if self.uid == 0 && self.gid == 0 => Ok(()),
+            None => {
+                let (uid, gid) = (Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)));
+                chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+            }
         }
-        Ok(())
     }
 }
 
@@ -163,35 +167,54 @@ impl Node {
 /// # Errors
 /// What the kernel says, or another file where one of them should be.
 pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices) -> Result<()> {
+    let mut host = host.nodes.iter();
     // A node of the configuration's comes first: of the default ones only those
     // are made that are not there yet.
-    make_configured(devices, host.configured)?;
+    for device in devices.iter() {
+        let mut buffer: PathBuffer = [0; limits::PATH];
+        let Some(path) = device.path() else { continue };
+        path.c_str(&mut buffer)?;
+        let node = Node::of(&device);
+        let host = if node.kind == FileType::Fifo { None } else { host.next() };
+        make_at(&mut buffer, &node, host)
+            .map_err(|errno| device.value().os_error(errno.raw_os_error(), format_args!("cannot make {path}")))?;
+    }
     let folder = open_dev()?;
     let dev = folder.as_fd();
-    let mut clones = host.default.into_iter();
-    for (path, name, major, minor) in DEFAULT {
-        let kind = FileType::CharacterDevice;
-        let node = Node { kind, number: makedev(major, minor), mode: 0o666, uid: 0, gid: 0 };
-        node.make(dev, name, clones.next())
-            .map_err(|errno| fail!(errno => "cannot make {}", crate::error::Lossy(path.to_bytes())))?;
+    for (path, major, minor) in DEFAULT {
+        let name = resolve::c_str(path.to_bytes_with_nul(), "/dev/".len());
+        Node::default(major, minor).make(dev, name, host.next()).map_err(|errno| cannot_own("make ", path, errno))?;
     }
     for (name, target) in LINKS {
         // A kernel may be built without it.
         if name == c"core" && accessat(CWD, target, Access::EXISTS, AtFlags::empty()).is_err() {
             continue;
         }
-        make_link(dev, name, target)
-            .map_err(|errno| fail!(errno => "cannot make the link /dev/{}", crate::error::Lossy(name.to_bytes())))?;
+        make_link(dev, name, target).map_err(|errno| cannot_own("make the link /dev/", name, errno))?;
     }
-    done_with(folder);
+    folder.done();
     Ok(())
 }
 
-fn open_dev() -> Result<OwnedFd> {
+/// Makes a node at the path in `buffer`, and the folders on the way.
+fn make_at(buffer: &mut PathBuffer, node: &Node, host: Option<&Fd>) -> Result<(), Errno> {
+    let length = resolve::c_str(buffer, 0).count_bytes();
+    let (end, name) = resolve::split(buffer.get(..length).unwrap_or_default()).ok_or(Errno::INVAL)?;
+    if let Some(slash) = buffer.get_mut(end).filter(|_| name > 0) {
+        *slash = 0;
+    }
+    let folder = if end == 0 { c"/" } else { resolve::c_str(buffer, 0) };
+    let folder = resolve::find_or_create(CWD, folder, Links::Follow)?.fd;
+    node.make(folder.as_fd(), resolve::c_str(buffer, name), host)?;
+    folder.done();
+    Ok(())
+}
+
+fn open_dev() -> Result<Fd> {
     // Not through a link: by its name, programs expect it to be a folder.
     resolve::find_or_create(CWD, c"/dev", Links::Refuse)
         .map(|place| place.fd)
-        .map_err(|errno| fail!(errno => "cannot open /dev of the root file system"))
+        .map_err(|errno| cannot_own("open /dev of the root file system", c"", errno))
 }
 
 fn make_link(dev: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<(), Errno> {
@@ -205,25 +228,6 @@ fn make_link(dev: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<(), Errn
     }
 }
 
-fn make_configured(devices: List<'_, Device<'static>>, clones: Vec<OwnedFd, { limits::HOST_DEVICES }>) -> Result<()> {
-    let mut clones = clones.into_iter();
-    for device in devices.iter() {
-        let mut buffer: PathBuffer = [0; limits::PATH];
-        let Some(path) = device.path() else { continue };
-        let length = path.c_str(&mut buffer)?.count_bytes();
-        let node = Node::of(&device);
-        let clone = if node.kind == FileType::Fifo { None } else { clones.next() };
-        let fail = |errno: Errno| device.value().os_error(errno.raw_os_error(), format_args!("cannot make {path}"));
-
-        let (folder, name) =
-            resolve::split(buffer.get_mut(..=length).unwrap_or(&mut [])).ok_or(Errno::INVAL).map_err(fail)?;
-        let folder = resolve::find_or_create(CWD, folder, Links::Follow).map_err(fail)?;
-        node.make(folder.fd.as_fd(), name, clone).map_err(fail)?;
-        done_with(folder.fd);
-    }
-    Ok(())
-}
-
 /// Magic number of devpts (statfs(2)).
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 
@@ -233,20 +237,20 @@ const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 /// # Errors
 /// It is no terminal of this mount namespace's, or /dev/console is a link.
 pub fn bind_console(pty_peer: BorrowedFd<'_>) -> Result<()> {
-    let fail = |errno: Errno| fail!(errno => "cannot put the terminal at /dev/console");
-    if fstatfs(pty_peer).map_err(fail)?.f_type as u64 != DEVPTS_SUPER_MAGIC {
-        return Err(fail(Errno::NOTTY));
-    }
     let dev = open_dev()?;
-    match resolve::make_file(dev.as_fd(), c"console") {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(fail(errno)),
-    }
-    let place = resolve::open(dev.as_fd(), c"console", OFlags::PATH, Links::Refuse).map_err(fail)?;
-    let terminal = clone_tree(pty_peer, c"", false).map_err(fail)?;
-    attach_at(terminal.as_fd(), place.as_fd()).map_err(fail)?;
-    done_with(place);
-    done_with(terminal);
-    done_with(dev);
+    bind_in(dev.as_fd(), pty_peer).map_err(|errno| cannot_own("put the terminal at /dev/console", c"", errno))?;
+    dev.done();
     Ok(())
+}
+
+fn bind_in(dev: BorrowedFd<'_>, pty_peer: BorrowedFd<'_>) -> Result<(), Errno> {
+    if fstatfs(pty_peer)?.f_type as u64 != DEVPTS_SUPER_MAGIC {
+        return Err(Errno::NOTTY);
+    }
+    match resolve::make(dev, c"console", Missing::File) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let place = resolve::open(dev, c"console", OFlags::PATH, Links::Refuse)?;
+    attach_at(clone_tree(pty_peer, c"", false)?.as_fd(), place.as_fd())
 }

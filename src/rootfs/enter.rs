@@ -10,7 +10,7 @@ use crate::sys::mounts::{MountFlags, MoveMountFlags, UnmountFlags, mount, move_m
 use crate::sys::process::{chdir, chroot, fchdir, pivot_root};
 use crate::sys::{AsFd, Attributes, Errno, mount_setattr};
 
-use super::descriptor::done_with;
+use super::descriptor::Fd;
 use super::options::{self, PRIVATE, RDONLY, SLAVE};
 use super::root::{Root, change_propagation};
 
@@ -23,13 +23,13 @@ use super::root::{Root, change_propagation};
 /// # Errors
 /// The kernel refuses.
 pub fn enter(root: Root, no_pivot: bool) -> Result<()> {
-    fchdir(&root.fd).map_err(|errno| fail!(errno => "cannot enter the root file system"))?;
+    fchdir(root.as_fd()).map_err(|errno| fail!(errno => "cannot enter the root file system"))?;
     if no_pivot {
         move_over(&root)?;
     } else {
         pivot(&root)?;
     }
-    done_with(root.fd);
+    root.fd.done();
     Ok(())
 }
 
@@ -52,6 +52,7 @@ fn pivot(root: &Root) -> Result<()> {
         false => None,
         true => Some(
             open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map(Fd::new)
                 .map_err(|errno| fail!(errno => "cannot open the old root"))?,
         ),
     };
@@ -60,7 +61,7 @@ fn pivot(root: &Root) -> Result<()> {
         // Or unmounting it would unmount it for the host too.
         change_propagation(old.as_fd(), c"", SLAVE, true)
             .map_err(|errno| fail!(errno => "cannot cut the old root off from the host's mounts"))?;
-        done_with(old);
+        old.done();
     }
     unmount(c".", UnmountFlags::DETACH).map_err(|errno| fail!(errno => "cannot unmount the old root"))
 }
@@ -76,7 +77,7 @@ fn move_over(root: &Root) -> Result<()> {
     for place in [c"/proc", c"/sys"] {
         hide(place).map_err(|errno| fail!(errno => "cannot take the host's /proc and /sys away"))?;
     }
-    move_mount(&root.fd, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    move_mount(root.as_fd(), c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .and_then(|()| chroot(c"."))
         .and_then(|()| chdir(c"/"))
         .map_err(|errno| fail!(errno => "cannot make the root file system the root (without pivot_root)"))

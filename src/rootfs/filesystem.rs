@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use core::fmt::{self, Write};
 
-use heapless::{String, Vec};
+use heapless::String;
 
 use crate::error::Lossy;
 use crate::json::{PathBuffer, Text};
@@ -15,12 +15,13 @@ use crate::sys::mounts::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, mount,
 };
 use crate::sys::process::fchdir;
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
+use crate::sys::{BorrowedFd, Errno, io};
 
-use super::descriptor::done_with;
+use super::descriptor::Fd;
 use super::options::{
     self, ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, Options, RDONLY, STRICTATIME, Super,
 };
+use super::resolve::c_str;
 
 /// fsconfig(2): bytes of a key or a value, with the NUL.
 const PARAMETER: usize = 256;
@@ -37,7 +38,7 @@ pub struct Request<'a> {
 pub struct Failure {
     pub errno: Errno,
     /// Where the file system may have said more.
-    context: Option<OwnedFd>,
+    context: Option<Fd>,
 }
 
 /// Room for what a file system says of a failure.
@@ -54,7 +55,7 @@ impl Failure {
         // The kernel keeps eight messages. ENODATA: no more.
         for _ in 0..8 {
             let Some(context) = &self.context else { break };
-            let Ok(read) = io::read(context, &mut buffer) else { break };
+            let Ok(read) = io::read(context.as_fd(), &mut buffer) else { break };
             if let Some(text) = buffer.get(2..read).map(|text| text.trim_ascii_end())
                 && (buffer.starts_with(b"e") || length == 0)
                 && let Some(room) = log.get_mut(..text.len())
@@ -73,21 +74,36 @@ impl From<Errno> for Failure {
     }
 }
 
-impl Request<'_> {
-    /// A detached mount of the new file system. `covered`: the folder that a
-    /// tmpfs is to cover, whose mode it takes unless told another.
-    pub fn create(&self, covered: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Failure> {
-        let context = fsopen(self.kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-        match self.fill(context.as_fd(), covered) {
-            Ok(tree) => {
-                done_with(context);
-                Ok(tree)
-            }
-            Err(errno) => Err(Failure { errno, context: Some(context) }),
+/// Keeps the context where it may have more to say.
+fn finished<T>(context: Fd, result: Result<T, Errno>) -> Result<T, Failure> {
+    match result {
+        Ok(made) => {
+            context.done();
+            Ok(made)
         }
+        Err(errno) => Err(Failure { errno, context: Some(context) }),
+    }
+}
+
+impl Request<'_> {
+    /// Whether `create` looks at the folder that the file system is to cover.
+    pub fn needs_covered(&self) -> bool {
+        self.kind == c"tmpfs" && (self.options.copy_up || !self.says("mode="))
     }
 
-    fn fill(&self, context: BorrowedFd<'_>, covered: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Errno> {
+    fn says(&self, key: &str) -> bool {
+        options::data(self.mount).any(|option| option.starts_with(key))
+    }
+
+    /// A detached mount of the new file system. `covered`: the folder that a
+    /// tmpfs is to cover, whose mode it takes unless told another.
+    pub fn create(&self, covered: Option<BorrowedFd<'_>>) -> Result<Fd, Failure> {
+        let context = Fd::new(fsopen(self.kind, FsOpenFlags::FSOPEN_CLOEXEC)?);
+        let result = self.fill(context.as_fd(), covered);
+        finished(context, result)
+    }
+
+    fn fill(&self, context: BorrowedFd<'_>, covered: Option<BorrowedFd<'_>>) -> Result<Fd, Errno> {
         if let Some(source) = self.mount.source().filter(|source| !source.is_empty()) {
             let mut buffer = [0; PARAMETER];
             let source = source.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?; // see `fits_context`
@@ -99,35 +115,29 @@ impl Request<'_> {
         self.set_parameters(context, false)?;
         fsconfig_create(context)?;
         let attributes = self.options.all_attributes().set as u32; // MOUNT_ATTR_ bits fit
-        fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attributes))
+        fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attributes)).map(Fd::new)
     }
 
     /// Changes the file system that is mounted at `place`.
     pub fn reconfigure(&self, place: BorrowedFd<'_>) -> Result<(), Failure> {
         let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
-        let context = fspick(place, c"", flags)?;
-        match self.set_parameters(context.as_fd(), true).and_then(|()| fsconfig_reconfigure(&context)) {
-            Ok(()) => {
-                done_with(context);
-                Ok(())
-            }
-            Err(errno) => Err(Failure { errno, context: Some(context) }),
-        }
+        let context = Fd::new(fspick(place, c"", flags)?);
+        let result = self.set_parameters(context.as_fd(), true).and_then(|()| fsconfig_reconfigure(context.as_fd()));
+        finished(context, result)
     }
 
     /// Gives a tmpfs the mode of the folder that it covers; where it has the
     /// contents too, the owner as well.
     fn resemble(&self, context: BorrowedFd<'_>, folder: BorrowedFd<'_>) -> Result<(), Errno> {
-        let told = |key| options::data(self.mount).any(|option| option.starts_with(key));
-        if told("mode=") && !self.options.copy_up {
+        if !self.needs_covered() {
             return Ok(());
         }
         let stat = fstat(folder)?;
-        if !told("mode=") {
+        if !self.says("mode=") {
             set_number(context, c"mode", format_args!("{:04o}\0", stat.st_mode & 0o7777))?;
         }
         for (key, name, id) in [("uid=", c"uid", stat.st_uid), ("gid=", c"gid", stat.st_gid)] {
-            if self.options.copy_up && id != 0 && !told(key) {
+            if self.options.copy_up && id != 0 && !self.says(key) {
                 set_number(context, name, format_args!("{id}\0"))?;
             }
         }
@@ -148,8 +158,10 @@ impl Request<'_> {
         let mut buffer: PathBuffer = [0; limits::PATH];
         for option in options::data(self.mount) {
             let length = option.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?.count_bytes();
-            for piece in options::pieces(buffer.get_mut(..length).unwrap_or(&mut [])) {
-                set_parameter(context, piece)?;
+            options::separate(buffer.get_mut(..length).unwrap_or_default());
+            let mut start = 0;
+            while start <= length {
+                start += set_parameter(context, buffer.get_mut(start..).unwrap_or_default())? + 1;
             }
         }
         Ok(())
@@ -158,7 +170,7 @@ impl Request<'_> {
     /// Whether fsconfig(2) can carry all parameters. mount(2) carries what it
     /// cannot, and the one setting that has no name there.
     pub fn fits_context(&self) -> bool {
-        let long = |text: Text<'_>| bytes(text) >= PARAMETER;
+        let long = |text: Text<'_>| text.length() >= PARAMETER;
         self.options.super_set & Super::IVersion.bit() == 0
             && !self.mount.source().is_some_and(long)
             && !options::data(self.mount).any(long)
@@ -166,28 +178,30 @@ impl Request<'_> {
 
     /// Mounts at `place` by mount(2), which takes a page of parameters.
     pub fn mount(&self, place: BorrowedFd<'_>) -> Result<(), Errno> {
-        let mut data: Vec<u8, { limits::PATH }> = Vec::new();
-        let mut buffer: PathBuffer = [0; limits::PATH];
+        let mut data: PathBuffer = [0; limits::PATH]; // longer ones the kernel would cut off
+        let mut length = 0;
         for option in options::data(self.mount) {
-            let option = option.c_str(&mut buffer).map_err(|_| Errno::TOOBIG)?;
-            let comma: &[u8] = if data.is_empty() { b"" } else { b"," };
-            data.extend_from_slice(comma)
-                .and_then(|()| data.extend_from_slice(option.to_bytes()))
-                .map_err(|_| Errno::TOOBIG)?;
+            if length > 0
+                && let Some(end) = data.get_mut(length)
+            {
+                *end = b',';
+                length += 1;
+            }
+            let room = data.get_mut(length..).unwrap_or_default();
+            length += option.c_str(room).map_err(|_| Errno::TOOBIG)?.count_bytes();
         }
-        data.push(0).map_err(|_| Errno::TOOBIG)?; // longer ones the kernel would cut off
-        let data = CStr::from_bytes_until_nul(&data).map_err(|_| Errno::INVAL)?;
+        let data = c_str(&data, 0);
         let mut source: PathBuffer = [0; limits::PATH];
         let source = match self.mount.source() {
             Some(text) => text.c_str(&mut source).map_err(|_| Errno::NAMETOOLONG)?,
             None => c"none",
         };
         // mount(2) knows places by path only, and this path is certain.
-        let before = open(c".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let before = Fd::new(open(c".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
         fchdir(place)?;
         let result = mount(source, c".", self.kind, self.mount_flags(), data);
-        fchdir(&before)?;
-        done_with(before);
+        fchdir(before.as_fd())?;
+        before.done();
         result
     }
 
@@ -240,10 +254,6 @@ fn names(setting: Super) -> (&'static CStr, &'static CStr) {
     }
 }
 
-fn bytes(text: Text<'_>) -> usize {
-    text.length()
-}
-
 /// `number` ends in NUL.
 fn set_number(context: BorrowedFd<'_>, key: &CStr, number: fmt::Arguments<'_>) -> Result<(), Errno> {
     let mut text: String<16> = String::new();
@@ -252,24 +262,20 @@ fn set_number(context: BorrowedFd<'_>, key: &CStr, number: fmt::Arguments<'_>) -
     fsconfig_set_string(context, key, value)
 }
 
-/// `key` or `key=value`.
-fn set_parameter(context: BorrowedFd<'_>, piece: &[u8]) -> Result<(), Errno> {
-    if piece.is_empty() {
-        return Ok(()); // as mount(2): a comma too many
+/// Sets `key` or `key=value`, which ends in NUL. Gives its length.
+fn set_parameter(context: BorrowedFd<'_>, piece: &mut [u8]) -> Result<usize, Errno> {
+    let length = c_str(piece, 0).count_bytes();
+    if length == 0 {
+        return Ok(length); // as mount(2): a comma too many
     }
-    let mut buffer = [0u8; 2 * PARAMETER];
-    let room = buffer.get_mut(..piece.len()).ok_or(Errno::NAMETOOLONG)?;
-    room.copy_from_slice(piece);
-    let equals = piece.iter().position(|byte| *byte == b'=');
-    if let Some(place) = equals.and_then(|at| buffer.get_mut(at)) {
-        *place = 0;
+    match piece.iter().take(length).position(|byte| *byte == b'=') {
+        Some(at) => {
+            if let Some(equals) = piece.get_mut(at) {
+                *equals = 0;
+            }
+            fsconfig_set_string(context, c_str(piece, 0), c_str(piece, at + 1))?;
+        }
+        None => fsconfig_set_flag(context, c_str(piece, 0))?,
     }
-    let c_str = |from: usize| {
-        let text = buffer.get(from..).ok_or(Errno::NAMETOOLONG)?;
-        CStr::from_bytes_until_nul(text).map_err(|_| Errno::NAMETOOLONG)
-    };
-    match equals {
-        Some(at) => fsconfig_set_string(context, c_str(0)?, c_str(at + 1)?),
-        None => fsconfig_set_flag(context, c_str(0)?),
-    }
+    Ok(length)
 }

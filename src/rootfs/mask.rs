@@ -1,7 +1,5 @@
 //! `maskedPaths` and `readonlyPaths`, carried out inside the root.
 
-use core::ffi::CStr;
-
 use crate::error::Result;
 use crate::fail;
 use crate::json::{PathBuffer, Text};
@@ -11,38 +9,65 @@ use crate::sys::fs::{CWD, FileType, OFlags, fstat, makedev};
 use crate::sys::mounts::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
-use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, OwnedFd, mount_setattr};
+use crate::sys::{Attributes, BorrowedFd, Errno, mount_setattr};
 
-use super::descriptor::{attach_at, clone_tree, done_with};
+use super::descriptor::{Fd, attach_at, clone_tree};
 use super::devices::is_device;
+use super::failure::{cannot, cannot_own};
 use super::options::RDONLY;
 use super::resolve::{self, Links};
 
-/// /dev/null of the root, whose contents are not ours: seen to be it.
-pub struct NullDevice(OwnedFd);
+/// A mount of the root's /dev/null, whose contents are not ours: seen to be it.
+pub struct NullDevice(Fd);
 
 impl NullDevice {
-    /// Opens it. To be called inside the root.
+    /// Takes it. To be called inside the root.
     ///
     /// # Errors
-    /// It is missing, behind a link, or something else.
+    /// It is missing, or something else.
     pub fn open() -> Result<NullDevice> {
-        let fail = |errno: Errno| fail!(errno => "cannot use /dev/null of the root file system");
-        let null = resolve::open(CWD, c"/dev/null", OFlags::PATH, Links::Refuse).map_err(fail)?;
-        if !is_device(&fstat(&null).map_err(fail)?, FileType::CharacterDevice, makedev(1, 3)) {
+        let fail = |errno: Errno| cannot_own("use /dev/null of the root file system", c"", errno);
+        // What counts is what has been taken, not by which name.
+        let null = clone_tree(CWD, c"/dev/null", false).map_err(fail)?;
+        if !is_device(&fstat(null.as_fd()).map_err(fail)?, FileType::CharacterDevice, makedev(1, 3)) {
             return Err(fail!("/dev/null of the root file system is not the null device"));
         }
         Ok(NullDevice(null))
     }
 }
 
-/// What is mounted over secrets.
-struct Covers<'a> {
-    /// For anything but a folder.
-    null: &'a NullDevice,
-    /// An empty folder, made when first needed: attached there, then cloned for
-    /// the others, since before Linux 6.15 only what is attached can be cloned.
-    empty: Option<OwnedFd>,
+/// What is mounted over secrets: a mount that is attached where it is first
+/// needed, then cloned for the others, since before Linux 6.15 only what is
+/// attached can be cloned.
+struct Cover<'a> {
+    original: BorrowedFd<'a>,
+    attached: bool,
+    /// A clone that fitted nowhere yet.
+    spare: Option<Fd>,
+}
+
+impl<'a> Cover<'a> {
+    fn of(tree: &'a Fd) -> Cover<'a> {
+        Cover { original: tree.as_fd(), attached: false, spare: None }
+    }
+
+    fn attach(&mut self, place: BorrowedFd<'_>) -> Result<(), Errno> {
+        if !self.attached {
+            attach_at(self.original, place)?;
+            self.attached = true;
+            return Ok(());
+        }
+        let clone = match self.spare.take() {
+            Some(clone) => clone,
+            None => clone_tree(self.original, c"", false)?,
+        };
+        let result = attach_at(clone.as_fd(), place);
+        match result {
+            Ok(()) => clone.done(),
+            Err(_) => self.spare = Some(clone),
+        }
+        result
+    }
 }
 
 /// Makes each of `paths` unreadable: an empty folder over a folder, /dev/null
@@ -51,73 +76,54 @@ struct Covers<'a> {
 /// # Errors
 /// What the kernel says, with the place in the configuration.
 pub fn mask(paths: List<'_, Text<'static>>, null: &NullDevice) -> Result<()> {
-    let mut covers = Covers { null, empty: None };
+    let mut null = Cover::of(&null.0);
+    let mut empty = None;
     for path in paths.iter() {
-        let mut buffer: PathBuffer = [0; limits::PATH];
-        covers
-            .mask(path.c_str(&mut buffer)?)
-            .map_err(|errno| path.value().os_error(errno.raw_os_error(), format_args!("cannot mask {path}")))?;
-    }
-    if let Some(empty) = covers.empty {
-        done_with(empty);
+        let Some(place) = open_if_there(path, "mask")? else { continue };
+        // move_mount(2) says EINVAL for a file on a folder.
+        let result = match null.attach(place.as_fd()) {
+            Err(Errno::INVAL) => hide_folder(&mut empty, place.as_fd()),
+            result => result,
+        };
+        result.map_err(|errno| cannot("mask", path, errno))?;
+        place.done();
     }
     Ok(())
 }
 
-impl Covers<'_> {
-    fn mask(&mut self, path: &CStr) -> Result<(), Errno> {
-        // Whether it is a folder is said by whether it opens as one.
-        let place = match resolve::open(CWD, path, OFlags::PATH | OFlags::DIRECTORY, Links::Follow) {
-            Ok(folder) => {
-                self.hide_folder(folder.as_fd())?;
-                folder
-            }
-            Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::NOTDIR) => match resolve::open(CWD, path, OFlags::PATH, Links::Follow) {
-                Ok(file) => {
-                    self.hide_file(file.as_fd())?;
-                    file
-                }
-                // A file where a folder on the way should be: nothing is there.
-                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-                Err(errno) => return Err(errno),
-            },
-            Err(errno) => return Err(errno),
-        };
-        done_with(place);
-        Ok(())
-    }
-
-    fn hide_folder(&mut self, folder: BorrowedFd<'_>) -> Result<(), Errno> {
-        let Some(empty) = &self.empty else {
-            let empty = empty_folder()?;
-            attach_at(empty.as_fd(), folder)?;
-            self.empty = Some(empty);
-            return Ok(());
-        };
-        let clone = clone_tree(empty.as_fd(), c"", false)?;
-        attach_at(clone.as_fd(), folder)?;
-        done_with(clone);
-        Ok(())
-    }
-
-    fn hide_file(&mut self, file: BorrowedFd<'_>) -> Result<(), Errno> {
-        let clone = clone_tree(self.null.0.as_fd(), c"", false)?;
-        attach_at(clone.as_fd(), file)?;
-        done_with(clone);
-        Ok(())
+/// What is at `path`; `what` is to be done to it, for an error.
+fn open_if_there(path: Text<'_>, what: &'static str) -> Result<Option<Fd>> {
+    let mut buffer: PathBuffer = [0; limits::PATH];
+    match resolve::open(CWD, path.c_str(&mut buffer)?, OFlags::PATH, Links::Follow) {
+        Ok(place) => Ok(Some(place)),
+        // ENOTDIR: a file where a folder on the way should be.
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(cannot(what, path, errno)),
     }
 }
 
+fn hide_folder(empty: &mut Option<Fd>, folder: BorrowedFd<'_>) -> Result<(), Errno> {
+    if let Some(original) = empty {
+        let clone = clone_tree(original.as_fd(), c"", false)?;
+        attach_at(clone.as_fd(), folder)?;
+        clone.done();
+        return Ok(());
+    }
+    let original = empty_folder()?;
+    attach_at(original.as_fd(), folder)?;
+    *empty = Some(original);
+    Ok(())
+}
+
 /// A detached tmpfs that nobody can write to.
-fn empty_folder() -> Result<OwnedFd, Errno> {
-    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, c"source", c"tmpfs")?;
-    fsconfig_set_flag(&context, c"ro")?;
-    fsconfig_create(&context)?;
-    let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
-    done_with(context);
-    Ok(tree)
+fn empty_folder() -> Result<Fd, Errno> {
+    let context = Fd::new(fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?);
+    fsconfig_set_string(context.as_fd(), c"source", c"tmpfs")?;
+    fsconfig_set_flag(context.as_fd(), c"ro")?;
+    fsconfig_create(context.as_fd())?;
+    let tree = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    context.done();
+    Ok(Fd::new(tree))
 }
 
 /// Makes each of `paths` read-only, with all that is mounted below it. What is
@@ -127,24 +133,18 @@ fn empty_folder() -> Result<OwnedFd, Errno> {
 /// What the kernel says, with the place in the configuration.
 pub fn make_read_only(paths: List<'_, Text<'static>>) -> Result<()> {
     for path in paths.iter() {
-        make_one_read_only(path).map_err(|errno| {
-            path.value().os_error(errno.raw_os_error(), format_args!("cannot make {path} read-only"))
-        })?;
+        if let Some(place) = open_if_there(path, "make read-only")? {
+            make_one_read_only(place.as_fd()).map_err(|errno| cannot("make read-only", path, errno))?;
+            place.done();
+        }
     }
     Ok(())
 }
 
-fn make_one_read_only(path: Text<'_>) -> Result<(), Errno> {
-    let mut buffer: PathBuffer = [0; limits::PATH];
-    let path = path.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?;
-    let place = match resolve::open(CWD, path, OFlags::PATH, Links::Follow) {
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-        result => result?,
-    };
-    let tree = clone_tree(place.as_fd(), c"", true)?;
+fn make_one_read_only(place: BorrowedFd<'_>) -> Result<(), Errno> {
+    let tree = clone_tree(place, c"", true)?;
     mount_setattr(tree.as_fd(), c"", true, Attributes { set: RDONLY, ..Attributes::default() })?;
-    attach_at(tree.as_fd(), place.as_fd())?;
-    done_with(tree);
-    done_with(place);
+    attach_at(tree.as_fd(), place)?;
+    tree.done();
     Ok(())
 }

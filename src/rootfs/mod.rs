@@ -25,6 +25,7 @@ mod copy_up;
 mod descriptor;
 mod devices;
 mod enter;
+mod failure;
 mod filesystem;
 mod mask;
 mod mount;

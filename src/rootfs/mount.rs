@@ -10,14 +10,13 @@ use crate::limits;
 use crate::spec::config::Mount;
 use crate::spec::record::List;
 use crate::sys::fs::{fstat, fstatfs};
-use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, OwnedFd, mount_setattr};
+use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, mount_setattr};
 
-use super::copy_up;
-use super::descriptor::{attach_at, done_with};
+use super::descriptor::{Fd, attach, attach_at};
 use super::options::{self, Options, RDONLY, Super};
 use super::resolve::{self, Links, Missing, Place};
 use super::root::{Root, change_propagation};
-use super::{bind, check, filesystem};
+use super::{bind, check, copy_up, filesystem};
 
 /// What mounts need to know of the world around them. The descriptors are
 /// opened in this mount namespace: the kernel clones no other's mounts.
@@ -34,7 +33,7 @@ pub struct MountContext<'a> {
 /// Mounts that become read-only at the end: what comes after them may have to
 /// make places in them.
 #[must_use = "they are writable until `make_read_only`"]
-pub struct Deferred(Vec<OwnedFd, { limits::READ_ONLY_TMPFS }>);
+pub struct Deferred(Vec<Fd, { limits::READ_ONLY_TMPFS }>);
 
 impl Deferred {
     /// Makes them read-only, once nothing is to be made in them any more.
@@ -42,10 +41,9 @@ impl Deferred {
     /// # Errors
     /// The kernel refuses.
     pub fn make_read_only(self) -> Result<()> {
-        for mount in self.0 {
+        for mount in &self.0 {
             mount_setattr(mount.as_fd(), c"", false, Attributes { set: RDONLY, ..Attributes::default() })
                 .map_err(|errno| crate::fail!(errno => "cannot make a tmpfs read-only"))?;
-            done_with(mount);
         }
         Ok(())
     }
@@ -56,15 +54,24 @@ impl Deferred {
 /// # Errors
 /// The first that fails, with its place in the configuration.
 pub fn mount_all(root: &Root, mounts: List<'_, Mount<'static>>, context: &MountContext<'_>) -> Result<Deferred> {
-    let mut deferred = Deferred(Vec::new());
-    let mut shared = root.shared;
+    let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: root.shared };
     for mount in mounts.iter() {
         let options = Options::of(&mount)?;
-        shared |= options.shared;
-        let job = Job { root, mount: &mount, options, context, shared };
-        job.carry_out(&mut deferred)?;
+        so_far.shared |= options.shared;
+        Job { root, mount: &mount, options, context }.carry_out(&mut so_far)?;
     }
-    Ok(deferred)
+    Ok(Deferred(so_far.deferred))
+}
+
+/// What the mounts before have left.
+struct SoFar {
+    deferred: Vec<Fd, { limits::READ_ONLY_TMPFS }>,
+    /// The tmpfs that is at /dev: the places of later mounts are often in it,
+    /// and missing.
+    dev: Option<Fd>,
+    /// A place inside the root may be shared, and then makes what is attached
+    /// to it shared too.
+    shared: bool,
 }
 
 /// One mount on its way.
@@ -73,74 +80,57 @@ struct Job<'a> {
     mount: &'a Mount<'a>,
     options: Options,
     context: &'a MountContext<'a>,
-    /// A place inside the root may be shared, and then makes what is attached
-    /// to it shared too.
-    shared: bool,
 }
 
 /// Magic number of procfs (statfs(2)).
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 impl Job<'_> {
-    fn carry_out(&self, deferred: &mut Deferred) -> Result<()> {
+    fn carry_out(&self, so_far: &mut SoFar) -> Result<()> {
         let mut buffer: PathBuffer = [0; limits::PATH];
         let Some(destination) = self.mount.destination() else { return Ok(()) };
         let destination = destination.c_str(&mut buffer)?;
-        let is = |name| self.mount.kind().is_some_and(|kind| kind.is(name));
 
+        if check::is_at(destination.to_bytes(), b"/dev") {
+            so_far.dev = None;
+        }
         if self.options.remount {
             return self.remount(destination);
         }
-        if self.options.bind.is_some() {
-            let tree = bind::source(self.mount, self.options.bind, self.context.bundle)?;
-            return self.bind(destination, tree);
-        }
-        match self.context.cgroup {
-            Some(cgroup) if is("cgroup") || is("cgroup2") => {
-                let tree = bind::cgroup(self.mount, cgroup)?;
-                self.bind(destination, tree)
-            }
+        let is_cgroup = self.is("cgroup");
+        let tree = match self.context.cgroup {
+            _ if self.options.bind.is_some() => bind::source(self.mount, self.options.bind, self.context.bundle)?,
+            Some(cgroup) if is_cgroup || self.is("cgroup2") => bind::cgroup(self.mount, cgroup)?,
             // The name that engines use for either version.
-            _ if is("cgroup") => self.file_system(destination, c"cgroup2", deferred),
+            _ if is_cgroup => return self.file_system(destination, c"cgroup2", so_far),
             _ => {
                 let mut name = [0; 256]; // longer ones do not exist
                 let Some(kind) = self.mount.kind() else { return Ok(()) };
-                self.file_system(destination, kind.c_str(&mut name)?, deferred)
+                return self.file_system(destination, kind.c_str(&mut name)?, so_far);
             }
-        }
+        };
+        self.bind(destination, tree, so_far)
     }
 
-    fn bind(&self, destination: &CStr, tree: OwnedFd) -> Result<()> {
-        if check::is_proc(destination.to_bytes()) && !is_procfs(tree.as_fd()) {
+    fn is(&self, kind: &str) -> bool {
+        self.mount.kind().is_some_and(|text| text.is(kind))
+    }
+
+    fn bind(&self, destination: &CStr, tree: Fd, so_far: &mut SoFar) -> Result<()> {
+        if check::is_at(destination.to_bytes(), b"/proc") && !is_procfs(tree.as_fd()) {
             return Err(self.refused("only a proc file system may be mounted here"));
         }
         bind::set_attributes(tree.as_fd(), self.mount, &self.options)
             .map_err(|errno| self.failed(errno, "; setting its options"))?;
-        let place = match resolve::find(self.root.as_fd(), destination, Links::Follow) {
-            Err(Errno::NOENT) => {
-                let missing = bind::kind_of(tree.as_fd()).map_err(|errno| self.failed(errno, ""))?;
-                resolve::create(self.root.as_fd(), destination, missing, Links::Follow)
-            }
-            result => result,
-        };
-        let place = self.allowed(place)?;
-        self.attach(tree.as_fd(), place)?;
-        done_with(tree);
+        let place = self.place(destination, Links::Follow, Some(tree.as_fd()), so_far)?;
+        self.attach(tree.as_fd(), place.fd.as_fd())?;
+        place.fd.done();
+        self.set_propagation(tree.as_fd(), so_far)?;
+        tree.done();
         Ok(())
     }
 
-    fn file_system(&self, destination: &CStr, kind: &CStr, deferred: &mut Deferred) -> Result<()> {
-        // What these two show is trusted by their place: no link may move them.
-        let links = if kind == c"proc" || kind == c"sysfs" { Links::Refuse } else { Links::Follow };
-        let (place, existed) = match resolve::find(self.root.as_fd(), destination, links) {
-            Err(Errno::NOENT) => (resolve::create(self.root.as_fd(), destination, Missing::Folder, links), false),
-            result => (result, true),
-        };
-        if links == Links::Refuse && matches!(place, Err(Errno::LOOP)) {
-            return Err(self.refused("not mounted through a symbolic link"));
-        }
-        let place = self.allowed(place)?;
-
+    fn file_system(&self, destination: &CStr, kind: &CStr, so_far: &mut SoFar) -> Result<()> {
         let is_tmpfs = kind == c"tmpfs";
         let mut options = self.options;
         let read_only_later = is_tmpfs && options.all_attributes().set & RDONLY != 0;
@@ -154,59 +144,114 @@ impl Job<'_> {
             options.super_set &= !Super::ReadOnly.bit();
         }
         let request = filesystem::Request { mount: self.mount, kind, options };
-        let covered = (is_tmpfs && existed).then_some(place.fd.as_fd());
-        let tree = if request.fits_context() {
-            let tree = request.create(covered).map_err(|failure| self.explained(failure))?;
-            if self.options.copy_up && existed {
-                copy_up::copy(place.fd.as_fd(), tree.as_fd())
-                    .map_err(|error| self.mount.value().error(format_args!("{}: {error}", self.failed_at(""))))?;
-            }
-            self.attach(tree.as_fd(), place)?;
-            tree
-        } else {
-            request.mount(place.fd.as_fd()).map_err(|errno| self.failed(errno, ""))?;
-            done_with(place.fd);
-            resolve::find(self.root.as_fd(), destination, links).map_err(|errno| self.failed(errno, ""))?.fd
+        let made = match request.fits_context() && !request.needs_covered() {
+            true => Some(request.create(None).map_err(|failure| self.explained(failure))?),
+            false => None,
         };
+        let by_name = made.as_ref().is_some_and(|tree| self.attach_by_name(tree.as_fd(), destination, so_far).is_ok());
+        let tree = match made {
+            Some(tree) if by_name => tree,
+            made => self.attach_new(&request, made, destination, so_far)?,
+        };
+        self.set_propagation(tree.as_fd(), so_far)?;
         if read_only_later {
-            return deferred
-                .0
-                .push(tree)
-                .map_err(|_| self.refused("more read-only tmpfs mounts than the limit allows"));
+            so_far.deferred.push(tree).map_err(|_| self.refused("more read-only tmpfs mounts than the limit allows"))
+        } else if is_tmpfs && by_name && destination == c"/dev" {
+            so_far.dev = Some(tree);
+            Ok(())
+        } else {
+            tree.done();
+            Ok(())
         }
-        done_with(tree);
-        Ok(())
+    }
+
+    /// Attaches a new file system whose place is a name in the root or in the
+    /// new /dev, as it nearly always is: no link can be on the way there, and
+    /// the kernel refuses one of that name.
+    fn attach_by_name(&self, tree: BorrowedFd<'_>, destination: &CStr, so_far: &SoFar) -> Result<(), Errno> {
+        let path = destination.to_bytes();
+        let (end, start) = resolve::split(path).ok_or(Errno::NOENT)?;
+        let name = resolve::c_str(destination.to_bytes_with_nul(), start);
+        match (path.get(..end), &so_far.dev) {
+            (Some(b""), _) => match attach(tree, self.root.as_fd(), name) {
+                Err(Errno::NOENT) => {
+                    resolve::make(self.root.as_fd(), name, Missing::Folder)?;
+                    attach(tree, self.root.as_fd(), name)
+                }
+                result => result,
+            },
+            (Some(b"/dev"), Some(dev)) => {
+                // Where it fails, the next call does too, or it was there already.
+                let _ = resolve::make(dev.as_fd(), name, Missing::Folder);
+                attach(tree, dev.as_fd(), name)
+            }
+            _ => Err(Errno::NOENT),
+        }
+    }
+
+    /// Attaches a new file system wherever its place is, and makes it unless it
+    /// is `made` already.
+    fn attach_new(
+        &self,
+        request: &filesystem::Request<'_>,
+        made: Option<Fd>,
+        destination: &CStr,
+        so_far: &mut SoFar,
+    ) -> Result<Fd> {
+        // What these two show is trusted by their place: no link may move them.
+        let trusted = request.kind == c"proc" || request.kind == c"sysfs";
+        let links = if trusted { Links::Refuse } else { Links::Follow };
+        let place = self.place(destination, links, None, so_far)?;
+        let covered = place.existed.then_some(place.fd.as_fd());
+        let tree = match made {
+            Some(tree) => tree,
+            None if !request.fits_context() => {
+                request.mount(place.fd.as_fd()).map_err(|errno| self.failed(errno, ""))?;
+                place.fd.done();
+                let found = resolve::find(self.root.as_fd(), destination, links);
+                return found.map(|place| place.fd).map_err(|errno| self.failed(errno, ""));
+            }
+            None => request.create(covered).map_err(|failure| self.explained(failure))?,
+        };
+        if let Some(covered) = covered.filter(|_| self.options.copy_up) {
+            copy_up::copy(covered, tree.as_fd())
+                .map_err(|error| self.mount.value().error(format_args!("{}: {error}", self.failed_at(""))))?;
+        }
+        self.attach(tree.as_fd(), place.fd.as_fd())?;
+        place.fd.done();
+        Ok(tree)
     }
 
     /// Changes what is mounted at `destination` already.
     fn remount(&self, destination: &CStr) -> Result<()> {
         let place = resolve::find(self.root.as_fd(), destination, Links::Follow);
-        let place = place.map_err(|errno| self.failed(errno, ""))?;
+        let place = place.map_err(|errno| self.failed(errno, ""))?.fd;
         if self.options.bind.is_none() {
             let mut options = self.options;
-            if self.mount.kind().is_some_and(|kind| kind.is("tmpfs")) {
-                options.super_set &= !Super::ReadOnly.bit(); // as below
+            if self.is("tmpfs") {
+                options.super_set &= !Super::ReadOnly.bit(); // as above
             }
             let request = filesystem::Request { mount: self.mount, kind: c"", options };
-            request.reconfigure(place.fd.as_fd()).map_err(|failure| self.explained(failure))?;
+            request.reconfigure(place.as_fd()).map_err(|failure| self.explained(failure))?;
         }
-        bind::set_attributes(place.fd.as_fd(), self.mount, &self.options)
-            .map_err(|errno| self.failed(errno, " anew"))?;
-        done_with(place.fd);
+        bind::set_attributes(place.as_fd(), self.mount, &self.options).map_err(|errno| self.failed(errno, " anew"))?;
+        place.done();
         Ok(())
     }
 
-    fn attach(&self, tree: BorrowedFd<'_>, place: Place) -> Result<()> {
-        attach_at(tree, place.fd.as_fd()).map_err(|errno| {
+    fn attach(&self, tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
+        attach_at(tree, place).map_err(|errno| {
             // move_mount(2) says EINVAL for a folder on a file and the reverse.
-            let mixed = bind::kind_of(tree).ok() != bind::kind_of(place.fd.as_fd()).ok();
+            let mixed = bind::kind_of(tree).ok() != bind::kind_of(place).ok();
             self.failed(errno, if mixed { "; one is a folder, the other is not" } else { "" })
-        })?;
-        done_with(place.fd);
+        })
+    }
+
+    fn set_propagation(&self, tree: BorrowedFd<'_>, so_far: &SoFar) -> Result<()> {
         // A bind has its propagation already, but what is attached to a shared
         // mount becomes shared. What was made new is private.
         let is_new = self.options.bind.is_none();
-        if self.shared || is_new && options::propagations(self.mount).any(|(kind, _)| kind == options::UNBINDABLE) {
+        if so_far.shared || is_new && options::propagations(self.mount).any(|(kind, _)| kind == options::UNBINDABLE) {
             for (kind, recursive) in options::propagations(self.mount) {
                 change_propagation(tree, c"", kind, recursive)
                     .map_err(|errno| self.failed(errno, "; setting its propagation"))?;
@@ -215,15 +260,35 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Keeps a place, unless a link has led to where the words of the
-    /// destination alone would have been refused (check.rs).
-    fn allowed(&self, place: Result<Place, Errno>) -> Result<Place> {
+    /// The place of a mount, made if it is missing: a folder, or what `tree` is.
+    /// Not where a link has led to where the words of the destination alone
+    /// would have been refused (check.rs).
+    fn place(
+        &self,
+        destination: &CStr,
+        links: Links,
+        tree: Option<BorrowedFd<'_>>,
+        so_far: &mut SoFar,
+    ) -> Result<Place> {
+        let root = self.root.as_fd();
+        let place = match resolve::find(root, destination, links) {
+            Err(Errno::NOENT) => tree
+                .map_or(Ok(Missing::Folder), bind::kind_of)
+                .and_then(|missing| resolve::create(root, destination, missing, links))
+                .and_then(|()| resolve::find(root, destination, links))
+                .map(|place| Place { existed: false, ..place }),
+            result => result,
+        };
+        if links == Links::Refuse && matches!(place, Err(Errno::LOOP)) {
+            return Err(self.refused("not mounted through a symbolic link"));
+        }
         let place = place.map_err(|errno| self.failed(errno, ""))?;
         if place.by_link {
+            so_far.dev = None; // it could lead there
             if is_procfs(place.fd.as_fd()) {
                 return Err(self.refused("a symbolic link leads into /proc, where nothing may be mounted"));
             }
-            if same_file(place.fd.as_fd(), self.root.as_fd()).map_err(|errno| self.failed(errno, ""))? {
+            if same_file(place.fd.as_fd(), root).map_err(|errno| self.failed(errno, ""))? {
                 return Err(self.refused("a symbolic link leads to the root itself"));
             }
         }
@@ -252,15 +317,14 @@ impl Job<'_> {
     /// With what the file system said of it, and what is usually the matter.
     #[cold]
     fn explained(&self, failure: filesystem::Failure) -> Error {
-        let is = |name| self.mount.kind().is_some_and(|kind| kind.is(name));
         let denied = failure.errno == Errno::PERM && self.context.user_namespace;
         let hint = match () {
             () if failure.errno == Errno::NODEV => " (is the file system known to this kernel?)",
-            () if denied && is("proc") => {
+            () if denied && self.is("proc") => {
                 " (it needs a pid namespace of its own, and the host's /proc without anything mounted over parts of it)"
             }
-            () if denied && is("sysfs") => " (it needs a network namespace of its own; a bind of /sys does not)",
-            () if denied && is("mqueue") => " (it needs an ipc namespace of its own)",
+            () if denied && self.is("sysfs") => " (it needs a network namespace of its own; a bind of /sys does not)",
+            () if denied && self.is("mqueue") => " (it needs an ipc namespace of its own)",
             () if denied => " (this user namespace may not)",
             () if failure.errno == Errno::INVAL && self.context.user_namespace => {
                 " (ids among its options must be mapped in this user namespace)"

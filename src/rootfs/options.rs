@@ -319,17 +319,18 @@ pub fn data<'a>(mount: &Mount<'a>) -> impl Iterator<Item = Text<'a>> + use<'a> {
     mount.options().iter().filter(|text| classify(*text).is_none())
 }
 
-/// The pieces of `option` that commas separate: mount(2) has always taken
-/// several parameters in one string. Not at a comma within quotes (security
-/// labels) or behind a backslash (overlay's escape).
-pub fn pieces(option: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
+/// Puts a NUL in the place of each comma in `option` that separates pieces:
+/// mount(2) has always taken several parameters in one string. Not of a comma
+/// within quotes (security labels) or behind a backslash (overlay's escape).
+pub fn separate(option: &mut [u8]) {
     let (mut quoted, mut escaped) = (false, false);
-    option.split_mut(move |byte| {
-        let separates = *byte == b',' && !quoted && !escaped;
+    for byte in option {
         quoted ^= *byte == b'"' && !escaped;
+        if *byte == b',' && !quoted && !escaped {
+            *byte = 0;
+        }
         escaped = *byte == b'\\' && !escaped;
-        separates
-    })
+    }
 }
 
 /// A word of `rootfsPropagation`, as its type and whether it goes for all
@@ -469,8 +470,9 @@ mod tests {
             (r"a=\\,b", &[r"a=\\", "b"]),
         ] {
             let mut bytes = option.as_bytes().to_vec();
-            let list: Vec<String> =
-                pieces(&mut bytes).map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect();
+            separate(&mut bytes);
+            let text = String::from_utf8(bytes).unwrap();
+            let list: Vec<&str> = text.split('\0').collect();
             assert_eq!(list, expected, "{option}");
         }
     }

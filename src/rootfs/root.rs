@@ -7,14 +7,14 @@ use crate::fail;
 use crate::json::Text;
 use crate::limits;
 use crate::sys::fs::{CWD, Mode, OFlags, open, openat};
-use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, OwnedFd, mount_setattr};
+use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, mount_setattr};
 
-use super::descriptor::{attach_at, clone_tree, done_with};
+use super::descriptor::{Fd, attach_at, clone_tree};
 use super::options::{self, PRIVATE, SHARED, SLAVE, UNBINDABLE};
 
 /// The root file system, attached in this mount namespace.
 pub struct Root {
-    pub(super) fd: OwnedFd,
+    pub(super) fd: Fd,
     /// Mounts here may take part in another namespace's, so that what is done
     /// to them could be done there too.
     pub(super) shared: bool,
@@ -50,6 +50,7 @@ pub fn attach(path: &CStr, propagation: Option<Text<'_>>) -> Result<Root> {
             .map_err(|errno| fail!(errno => "cannot set the propagation of the new mount namespace"))?;
     }
     let folder = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map(Fd::new)
         .map_err(|errno| fail!(errno => "cannot open the root file system {shown}"))?;
     let shared = !before.is_some_and(|(_, recursive)| recursive);
     if shared {
@@ -63,7 +64,7 @@ pub fn attach(path: &CStr, propagation: Option<Text<'_>>) -> Result<Root> {
         .map_err(|errno| fail!(errno => "cannot clone the root file system {shown}"))?;
     attach_at(fd.as_fd(), folder.as_fd())
         .map_err(|errno| fail!(errno => "cannot mount the root file system {shown} on itself"))?;
-    done_with(folder);
+    folder.done();
     Ok(Root { fd, shared })
 }
 
@@ -76,14 +77,17 @@ pub fn change_propagation(dir: BorrowedFd<'_>, path: &CStr, kind: u64, recursive
 /// mount is the first folder on the way up of which mount_setattr(2) does not
 /// say EINVAL.
 fn unshare_mount_of(folder: BorrowedFd<'_>, kind: u64) -> Result<(), Errno> {
-    let mut above: Option<OwnedFd> = None;
+    let mut above: Option<Fd> = None;
     for _ in 0..limits::PATH / 2 {
         let here = above.as_ref().map_or(folder, |fd| fd.as_fd());
         match change_propagation(here, c"", kind, false) {
             Err(Errno::INVAL) => {}
             result => return result,
         }
-        above = Some(openat(here, c"..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
+        let next = openat(here, c"..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        if let Some(below) = above.replace(Fd::new(next)) {
+            below.done();
+        }
     }
     Err(Errno::INVAL) // the process's `/` is not the root of a mount
 }

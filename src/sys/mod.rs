@@ -13,6 +13,7 @@ mod clone;
 mod descriptor;
 mod exec;
 mod interface;
+mod kept;
 mod message;
 mod misc;
 mod mount;
@@ -29,6 +30,7 @@ pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use descriptor::duplicate;
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use interface::set_interface_up;
+pub use kept::{close_kept, keep};
 pub use message::{receive_message, send_message};
 pub use misc::{
     close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
