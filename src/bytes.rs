@@ -6,6 +6,9 @@
 //!
 //! Knows nothing of what the bytes mean.
 
+use core::ffi::CStr;
+use core::fmt;
+
 /// The parts of a byte string between the bytes `at`: one more than there are of
 /// those.
 #[derive(Clone)]
@@ -90,6 +93,89 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// The number that `text` is, in hexadecimal digits alone.
+pub fn hexadecimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 16 {
+        return None;
+    }
+    text.iter().try_fold(0, |number, byte| Some(number << 4 | u64::from(char::from(*byte).to_digit(16)?)))
+}
+
+/// A text of at most `N - 1` bytes, put together by formatting; a NUL stands
+/// behind it. (heapless's `String` is made anew for every length there is.)
+pub struct Printed<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Printed<N> {
+    /// Empty. All zeros, so that a static one takes no room in the file.
+    pub const fn new() -> Self {
+        Printed { bytes: [0; N], length: 0 }
+    }
+
+    /// `text`, or as much of it as there is room for.
+    pub fn of(text: fmt::Arguments<'_>) -> Self {
+        let mut printed = Printed::new();
+        printed.add(text);
+        printed
+    }
+
+    /// Puts `text` behind what is there; `false` where there is no room for all
+    /// of it.
+    pub fn add(&mut self, text: fmt::Arguments<'_>) -> bool {
+        print(&mut self.bytes, &mut self.length, text)
+    }
+
+    /// Makes it empty again.
+    pub fn clear(&mut self) {
+        *self = Printed::new();
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&[])
+    }
+
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).unwrap_or("")
+    }
+
+    /// For a system call.
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    }
+}
+
+impl<const N: usize> Default for Printed<N> {
+    fn default() -> Self {
+        Printed::new()
+    }
+}
+
+#[inline(never)]
+fn print(room: &mut [u8], length: &mut usize, text: fmt::Arguments<'_>) -> bool {
+    fmt::write(&mut Writer { room, length }, text).is_ok()
+}
+
+struct Writer<'a> {
+    room: &'a mut [u8],
+    length: &'a mut usize,
+}
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length.saturating_add(text.len());
+        if end >= self.room.len() {
+            return Err(fmt::Error); // the last byte stays NUL
+        }
+        for (place, byte) in self.room.iter_mut().skip(*self.length).zip(text.bytes()) {
+            *place = byte;
+        }
+        *self.length = end;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +205,26 @@ mod tests {
         let text = b"Name:\tx\nSigIgn:\t00ff \nSigCgt:\t1\n";
         assert_eq!(field(text, "SigIgn:"), Some(&b"00ff"[..]));
         assert_eq!(field(text, "SigBlk:"), None);
+    }
+
+    #[test]
+    fn what_is_printed_fits() {
+        let mut printed = Printed::<8>::of(format_args!("{}-{}", 12, "ab"));
+        assert_eq!((printed.as_str(), printed.as_c_str()), ("12-ab", c"12-ab"));
+        assert!(printed.add(format_args!("cd")));
+        assert_eq!(printed.as_c_str(), c"12-abcd");
+        assert!(!printed.add(format_args!("e")));
+        assert_eq!(printed.as_bytes(), b"12-abcd");
+    }
+
+    #[test]
+    fn hexadecimal_numbers() {
+        for (text, number) in
+            [("00fF", Some(255)), ("ffffffffffffffff", Some(u64::MAX)), ("", None), ("g", None), ("+1", None)]
+        {
+            assert_eq!(hexadecimal(text.as_bytes()), number, "{text}");
+        }
+        assert_eq!(hexadecimal(&[b'0'; 17]), None);
     }
 
     #[test]

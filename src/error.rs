@@ -93,6 +93,18 @@ impl Error {
         (errno != 0).then_some(errno)
     }
 
+    /// The sentence, in `buffer`.
+    pub fn text<'b>(&self, buffer: &'b mut [u8; limits::MESSAGE]) -> &'b str {
+        let Some(slot) = self.slot() else {
+            return "more errors at once than the limit allows";
+        };
+        for (to, from) in buffer.iter_mut().zip(&slot.text) {
+            *to = from.load(Relaxed);
+        }
+        let length = slot.length.load(Relaxed);
+        core::str::from_utf8(buffer.get(..length).unwrap_or(&[])).unwrap_or("?")
+    }
+
     fn slot(&self) -> Option<&'static Slot> {
         SLOTS.get(usize::from(self.slot.get()) - 1)
     }
@@ -106,6 +118,8 @@ impl Error {
 }
 
 impl Drop for Error {
+    #[cold]
+    #[inline(never)]
     fn drop(&mut self) {
         if let Some(slot) = self.slot() {
             slot.used.store(false, Release);
@@ -148,15 +162,7 @@ impl Write for SlotWriter {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(slot) = self.slot() else {
-            return f.write_str("more errors at once than the limit allows");
-        };
-        let length = slot.length.load(Relaxed).min(limits::MESSAGE);
-        let mut text = [0u8; limits::MESSAGE];
-        for (to, from) in text.iter_mut().zip(&slot.text) {
-            *to = from.load(Relaxed);
-        }
-        f.write_str(core::str::from_utf8(text.get(..length).unwrap_or(&[])).unwrap_or("?"))
+        f.write_str(self.text(&mut [0; limits::MESSAGE]))
     }
 }
 

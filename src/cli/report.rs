@@ -120,10 +120,9 @@ impl Log {
             return self.for_a_person(level, message);
         }
         let (seconds, _) = sys::realtime().unwrap_or_default();
-        let mut when = heapless::String::new();
-        rfc3339(seconds, 0, &mut when);
+        let when = rfc3339(seconds, 0);
         let mut line = Line::new();
-        compose(&mut line, self.json, level, &when, format_args!("{message}"));
+        compose(&mut line, self.json, level, when.as_str(), format_args!("{message}"));
         let written = match &self.file {
             Some(file) => write_all(file, line.as_bytes()),
             None => write_all(sys::stderr(), line.as_bytes()),

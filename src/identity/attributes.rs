@@ -1,14 +1,10 @@
 //! Single attributes of the process and of its UTS namespace.
 
-use core::ffi::CStr;
-use core::fmt::Write;
-
-use heapless::String;
-
+use crate::bytes::Printed;
 use crate::error::Result;
 use crate::json::Text;
-use crate::sys::fs::{Mode, OFlags};
-use crate::sys::{Errno, Procfs, io, process, system};
+use crate::sys::fs::Mode;
+use crate::sys::{Errno, Procfs, process, system};
 use crate::{fail, limits};
 
 /// Sets how readily process `pid` is killed when memory runs out: -1000 (never)
@@ -18,16 +14,12 @@ use crate::{fail, limits};
 /// # Errors
 /// The kernel's: lowering it takes CAP_SYS_RESOURCE.
 pub fn set_oom_score_adj(procfs: &Procfs, pid: i32, score: i32) -> Result<()> {
-    let mut text: String<16> = String::new();
-    let mut path: String<40> = String::new();
     // Both fit.
-    let _ = write!(text, "{score}").and_then(|()| write!(path, "{pid}/oom_score_adj\0"));
-    let path = CStr::from_bytes_until_nul(path.as_bytes()).unwrap_or(c"");
-    let file = procfs.open_file(path, OFlags::WRONLY);
-    match file.and_then(|file| io::write(&file, text.as_bytes())) {
-        Ok(_) => Ok(()),
-        Err(errno) => Err(fail!(errno => "cannot set oom_score_adj to {score}")),
-    }
+    let text = Printed::<16>::of(format_args!("{score}"));
+    let path = Printed::<40>::of(format_args!("{pid}/oom_score_adj"));
+    procfs
+        .write_file(path.as_c_str(), text.as_bytes())
+        .map_err(|errno| fail!(errno => "cannot set oom_score_adj to {score}"))
 }
 
 /// Sets the host name of the process's UTS namespace (sethostname(2)).

@@ -9,8 +9,7 @@ use crate::json::Text;
 use crate::limits;
 use crate::spec::record::Map;
 use crate::spec::semantics::sysctl_path;
-use crate::sys::fs::OFlags;
-use crate::sys::{Errno, Procfs, io};
+use crate::sys::Procfs;
 
 /// Sets those of the map, whose names were checked with the document. The
 /// namespaces that they speak of are the caller's.
@@ -27,12 +26,7 @@ pub fn set(procfs: &Procfs, sysctls: Map<'_, Text<'static>>) -> Result<()> {
             return Err(name.error(format_args!("longer than the limit of {} bytes", limits::SYSCTL)));
         };
         let text = value.c_str(&mut buffer)?.to_bytes();
-        // One call: a second would begin a new value.
-        let written = procfs.open_file(file, OFlags::WRONLY).and_then(|fd| match io::write(&fd, text)? {
-            count if count == text.len() => Ok(()),
-            _ => Err(Errno::INVAL),
-        });
-        written.map_err(|errno| {
+        procfs.write_file(file, text).map_err(|errno| {
             value.value().os_error(errno.raw_os_error(), format_args!("cannot set {name} to \"{value}\""))
         })?;
     }

@@ -21,6 +21,7 @@ use super::container::Process;
 use super::handshake::{Buffer, Channel, Message, Received};
 use super::process::{MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
+use crate::bytes::{self, Printed};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::json::PathBuffer;
@@ -37,7 +38,7 @@ pub struct Namespaces {
     new: u64,
     by_path: heapless::Vec<Opened, 8>,
     /// What /proc/PID/timens_offsets is to hold of a new time namespace.
-    time_offsets: heapless::String<{ limits::TIME_OFFSETS }>,
+    time_offsets: Printed<{ limits::TIME_OFFSETS + 1 }>,
 }
 
 impl Namespaces {
@@ -45,8 +46,7 @@ impl Namespaces {
     /// With the place: a path that is none of its type; or one that is the host's,
     /// of which something is to be changed (security rule R15).
     pub fn open(config: &Config<'_>) -> Result<Namespaces> {
-        let mut namespaces =
-            Namespaces { new: 0, by_path: heapless::Vec::new(), time_offsets: heapless::String::new() };
+        let mut namespaces = Namespaces { new: 0, by_path: heapless::Vec::new(), time_offsets: Printed::new() };
         let Some(linux) = config.linux() else { return Ok(namespaces) };
         let plan = Plan::read(linux.namespaces())?;
         namespaces.new = plan.new;
@@ -118,7 +118,7 @@ pub struct Cradle<'a> {
 /// Makes a container's first process. Returns twice.
 pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
     let mut flags = CloneFlags::from_bits_truncate(namespaces.new & !flags::CGROUP);
-    let has_offsets = !namespaces.time_offsets.is_empty();
+    let has_offsets = !namespaces.time_offsets.as_bytes().is_empty();
     if namespaces.by_path.is_empty() && !has_offsets {
         return Ok(match clone_process(flags, cradle.cgroup)? {
             Some(process) => Born::Child(process),
@@ -136,7 +136,7 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
             // They can be set as long as no process lives in the namespace, which
             // takes the maker's children only.
             sys::unshare(CloneFlags::NEWTIME).map_err(|errno| fail!(errno => "cannot make a time namespace"))?;
-            namespace::set_time_offsets(&open_procfs()?, &namespaces.time_offsets)?;
+            namespace::set_time_offsets(&open_procfs()?, namespaces.time_offsets.as_bytes())?;
         }
         namespace::enter(&namespaces.by_path)
     })
@@ -178,8 +178,7 @@ fn go_ahead(new: CloneFlags, channel: &Channel, needed: BorrowedFd<'_>, enter: &
         // Nothing of the process's may overtake the helper's word of it.
         return channel.await_parent(Message::Known).map(|()| false);
     };
-    let mut text = heapless::String::<16>::new();
-    let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{}", process.pid.as_raw_nonzero()));
+    let text = Printed::<16>::of(format_args!("{}", process.pid.as_raw_nonzero()));
     // By descriptor too: a number alone could come to mean somebody else.
     channel.send_with(Message::Pid, text.as_bytes(), Some(process.pidfd.as_fd()))?;
     Ok(true)
@@ -193,7 +192,7 @@ fn receive_child(helper: &Process, channel: &Channel) -> Result<Born> {
     match received? {
         Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
         Some(received) if received.message == Message::Pid => {
-            let pid = core::str::from_utf8(received.text).ok().and_then(|text| text.parse().ok());
+            let pid = bytes::decimal(received.text).and_then(|pid| i32::try_from(pid).ok());
             match (pid.and_then(Pid::from_raw), received.descriptor) {
                 (Some(pid), Some(pidfd)) => {
                     channel.send(Message::Known)?;

@@ -1,11 +1,11 @@
 //! The bundle: the folder with config.json and, usually, the root file system.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 use core::mem::MaybeUninit;
 
 use super::arena::Arena;
 use super::proc::read_all;
+use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::spec::config::Config;
 use crate::sys::fs::{self, AtFlags, FileType, Mode, OFlags, openat};
@@ -32,11 +32,9 @@ impl Bundle {
         let failed = |errno: Errno| fail!(errno => "cannot open the bundle {}", Lossy(path.to_bytes()));
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = fs::open(path, flags, Mode::empty()).map_err(failed)?;
-        let mut name = heapless::String::<32>::new();
-        let _ = write!(name, "/proc/self/fd/{}\0", folder.as_raw_fd()); // ten digits at most: it fits
-        let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or(c"");
+        let name = Printed::<32>::of(format_args!("/proc/self/fd/{}", folder.as_raw_fd())); // ten digits at most: it fits
         let mut buffer = [MaybeUninit::uninit(); limits::PATH];
-        let (absolute, _) = fs::readlinkat_raw(fs::CWD, name, &mut buffer).map_err(failed)?;
+        let (absolute, _) = fs::readlinkat_raw(fs::CWD, name.as_c_str(), &mut buffer).map_err(failed)?;
         Ok(Bundle { folder, path: arena.join(&[absolute])? })
     }
 

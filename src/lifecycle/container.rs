@@ -102,7 +102,7 @@ pub fn creator(record: &StateRecord<'_>) -> Result<Option<Process>> {
 
 /// Pids, and inodes of cgroups, mean nothing after a reboot.
 pub fn of_this_boot(record: &StateRecord<'_>) -> Result<bool> {
-    Ok(record.boot_id == proc::boot_id()?.as_str())
+    Ok(record.boot_id.as_bytes() == proc::boot_id()?)
 }
 
 /// Whether the container has not been handed over: its maker is at work on it,

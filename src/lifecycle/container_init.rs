@@ -6,7 +6,6 @@
 //! for the conversation.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 
 use super::birth::open_procfs;
 use super::create::Setup;
@@ -58,10 +57,8 @@ pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
 
 /// Tells whoever listens why the process ends. Gives the status to end with.
 pub fn tell(channel: &Channel, error: Error) -> i32 {
-    let mut text = heapless::String::<{ limits::MESSAGE }>::new();
-    let _ = write!(text, "{error}"); // as long as an error can be
     // Where nobody listens, nobody is told.
-    let _ = channel.send_with(Message::Failed, text.as_bytes(), None);
+    let _ = channel.send_with(Message::Failed, error.text(&mut [0; limits::MESSAGE]).as_bytes(), None);
     1
 }
 

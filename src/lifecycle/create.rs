@@ -193,15 +193,14 @@ impl Facts {
         let text =
             |path: &'static CStr| path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())));
         let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
-        let mut created = heapless::String::new();
-        rfc3339(seconds, nanoseconds, &mut created);
+        let created = rfc3339(seconds, nanoseconds);
         let creator_pid = sys::process::getpid().as_raw_nonzero().get();
         Ok(Facts {
             id: text(request.id)?,
             bundle: text(bundle.path)?,
             rootfs: text(root.absolute)?,
             created: text(arena.join(&[created.as_bytes()])?)?,
-            boot_id: text(arena.join(&[proc::boot_id()?.as_bytes()])?)?,
+            boot_id: text(arena.join(&[&proc::boot_id()?])?)?,
             creator_pid,
             creator_start_time: proc::start_time(creator_pid)
                 .map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))?,

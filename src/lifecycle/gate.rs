@@ -6,9 +6,8 @@
 //!
 //! (A FIFO would tell the process to go, but not `start` how it went.)
 
-use core::fmt::Write;
-
 use super::handshake::{Channel, Message};
+use crate::bytes::Printed;
 use crate::error::Result;
 use crate::fail;
 use crate::limits;
@@ -124,7 +123,6 @@ fn socket() -> Result<OwnedFd> {
 /// A socket's path has 107 bytes at most (unix(7)), so the folder goes by its
 /// descriptor.
 fn address(folder: BorrowedFd<'_>) -> Result<SocketAddrUnix> {
-    let mut path = heapless::String::<64>::new();
-    let _ = write!(path, "/proc/self/fd/{}/start.sock", folder.as_raw_fd());
-    SocketAddrUnix::new(path.as_str()).map_err(|errno| fail!(errno => "cannot name the start gate"))
+    let path = Printed::<64>::of(format_args!("/proc/self/fd/{}/start.sock", folder.as_raw_fd()));
+    SocketAddrUnix::new(path.as_c_str()).map_err(|errno| fail!(errno => "cannot name the start gate"))
 }

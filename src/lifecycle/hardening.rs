@@ -1,5 +1,6 @@
 //! What the runtime does to itself before it touches anything of a container.
 
+use crate::bytes;
 use crate::error::Result;
 use crate::fail;
 use crate::sys::fs::CWD;
@@ -41,10 +42,5 @@ pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
 
 /// The mask behind `SigIgn:` (proc_pid_status(5)), in hexadecimal.
 fn ignored(status: &[u8]) -> u64 {
-    status
-        .split(|byte| *byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"SigIgn:"))
-        .and_then(|digits| core::str::from_utf8(digits).ok())
-        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
-        .unwrap_or(0)
+    bytes::field(status, "SigIgn:").and_then(bytes::hexadecimal).unwrap_or(0)
 }

@@ -2,8 +2,8 @@
 //! written beside its place and moved there.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 
+use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::limits;
@@ -20,14 +20,13 @@ pub fn write(path: &CStr, pid: i32) -> Result<()> {
     for part in [folder, b".", name, b"\0"] {
         beside.extend_from_slice(part).map_err(|_| too_long(()))?;
     }
-    let beside = CStr::from_bytes_with_nul(&beside).map_err(|_| failed(Errno::INVAL))?;
-    let mut digits = heapless::String::<16>::new();
-    let _ = write!(digits, "{pid}"); // a pid has seven digits at most
+    let beside = CStr::from_bytes_until_nul(&beside).map_err(|_| failed(Errno::INVAL))?;
+    let digits = Printed::<16>::of(format_args!("{pid}")); // a pid has seven digits at most
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
     let file = openat(CWD, beside, flags, mode).map_err(failed)?;
     let written = io::write(&file, digits.as_bytes()).map_err(failed)?;
-    if written != digits.len() {
+    if written != digits.as_bytes().len() {
         return Err(failed(Errno::NOSPC));
     }
     rename(beside, path).map_err(failed)

@@ -3,28 +3,26 @@
 //! Reading only. Writes go through a private procfs, see `sys::Procfs`.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 
+use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::fail;
 use crate::sys::fs::{Mode, OFlags, openat};
 use crate::sys::{BorrowedFd, Errno, OwnedFd, fs, io};
 
 /// Room for `/proc/4194304/` and a file's name, with its NUL.
-pub struct ProcPath(heapless::String<64>);
+pub struct ProcPath(Printed<64>);
 
 impl ProcPath {
     /// `/proc/PID/FILE`.
     pub fn new(pid: i32, file: &str) -> ProcPath {
-        let mut path = heapless::String::new();
         // The names are our own and short: it cannot overflow.
-        let _ = write!(path, "/proc/{pid}/{file}\0");
-        ProcPath(path)
+        ProcPath(Printed::of(format_args!("/proc/{pid}/{file}")))
     }
 
     /// For a system call.
     pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(self.0.as_bytes()).unwrap_or(c"/proc")
+        self.0.as_c_str()
     }
 }
 
@@ -65,18 +63,18 @@ pub fn start_time(pid: i32) -> Result<u64, Errno> {
 /// the command's name, may hold anything, so counting starts behind its last `)`.
 pub fn stat_field(stat: &[u8], number: usize) -> Option<u64> {
     let behind_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
-    let field = stat.get(behind_name..)?.split(|byte| *byte == b' ').nth(number.checked_sub(3)?)?;
-    core::str::from_utf8(field).ok()?.trim_end().parse().ok()
+    let field = bytes::split(stat.get(behind_name..)?, b' ').nth(number.checked_sub(3)?)?;
+    bytes::decimal(field.trim_ascii_end())
 }
 
 /// The kernel's random name of this boot: 36 characters.
-pub type BootId = heapless::String<36>;
+pub type BootId = [u8; 36];
 
 /// /proc/sys/kernel/random/boot_id (random(4)).
 pub fn boot_id() -> Result<BootId> {
     let mut buffer = [0; 64];
     let text = read_file(fs::CWD, c"/proc/sys/kernel/random/boot_id", &mut buffer)
         .map_err(|errno| fail!(errno => "cannot read /proc/sys/kernel/random/boot_id"))?;
-    let text = core::str::from_utf8(text).unwrap_or("").trim_end();
-    BootId::try_from(text).map_err(|_| fail!("/proc/sys/kernel/random/boot_id does not hold a boot id"))
+    BootId::try_from(text.trim_ascii_end())
+        .map_err(|_| fail!("/proc/sys/kernel/random/boot_id does not hold a boot id"))
 }

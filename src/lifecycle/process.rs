@@ -5,11 +5,11 @@
 //! started.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 
 use super::birth::open_procfs;
 use super::handshake::{Channel, Message};
 use super::process_plan::{ProcessPlan, shown};
+use crate::bytes::Printed;
 use crate::error::{Error, Result};
 use crate::identity::{self, Sets};
 use crate::json::PathBuffer;
@@ -174,8 +174,7 @@ fn warn_of(refused: Sets, channel: &Channel) -> Result<()> {
     if refused.is_empty() {
         return Ok(());
     }
-    let mut text = heapless::String::<{ limits::MESSAGE }>::new();
-    let _ = write!(text, "cannot be granted: {refused}"); // all names of one set fit
+    let text = Printed::<{ limits::MESSAGE }>::of(format_args!("cannot be granted: {refused}")); // all names of one set fit
     channel.send_with(Message::Warning, text.as_bytes(), None)
 }
 

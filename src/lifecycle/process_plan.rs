@@ -1,12 +1,12 @@
 //! What the user's process is to be: everything that is known before it exists.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 
 use super::arena::Arena;
 use super::caller::Wishes;
 use super::environment;
 use super::hardening::Hardened;
+use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::identity::{FileIdentity, Groups, Sets};
@@ -138,8 +138,7 @@ impl<'a> ProcessPlan<'a> {
         if wishes.listen_fds == 0 {
             return Ok(());
         }
-        let mut number = heapless::String::<16>::new();
-        let _ = write!(number, "{}", wishes.listen_fds); // ten digits at most
+        let number = Printed::<16>::of(format_args!("{}", wishes.listen_fds)); // ten digits at most
         let variable = self.buffers.arena.join(&[b"LISTEN_FDS=", number.as_bytes()])?;
         self.add_variable(variable)?;
         self.add_variable(c"LISTEN_PID=1")
@@ -148,10 +147,8 @@ impl<'a> ProcessPlan<'a> {
     /// Capabilities that nobody knows are a warning (config.md, "Linux Process").
     pub fn warn_of_unknown(&self, warn: &mut dyn FnMut(&str)) {
         for name in self.view.capabilities().iter().flat_map(Sets::unknown) {
-            let mut text = heapless::String::<128>::new();
             // One that is longer than that is not worth repeating.
-            let _ = write!(text, "unknown capability {name}");
-            warn(&text);
+            warn(Printed::<128>::of(format_args!("unknown capability {name}")).as_str());
         }
     }
 

@@ -45,9 +45,7 @@ pub fn list(
         let Some(name) = nth_name(workspace, index, &mut name) else { continue };
         let Some(folder) = root.folder(name)? else { continue };
         if let Err(error) = look_at(&folder, workspace, each) {
-            let mut text = heapless::String::<{ limits::MESSAGE }>::new();
-            let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{error}")); // as long as an error can be
-            warn(&text);
+            warn(error.text(&mut [0; limits::MESSAGE]));
         }
     }
     Ok(())

@@ -14,11 +14,11 @@
 //! between, `delete --force` finds what there is to clear up.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 use core::mem::MaybeUninit;
 
 use super::arena::Arena;
 use super::proc::read_all;
+use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::json::{Document, Text};
@@ -177,11 +177,12 @@ impl Folder<'_> {
     /// Writes down which cgroup was made: in one call that is done or not done,
     /// and beside the record, so that not even a damaged one hides it.
     pub fn write_cgroup(&self, inode: u64, existing: u32, path: &str) -> Result<()> {
-        let mut text = heapless::String::<{ crate::limits::PATH }>::new();
-        write!(text, "{inode} {existing} {path}\0")
-            .map_err(|_| fail!("the path of the cgroup is too long to be written down: {path}"))?;
-        let text = CStr::from_bytes_until_nul(text.as_bytes()).unwrap_or(c"");
-        symlinkat(text, &self.fd, c"cgroup").map_err(|errno| fail!(errno => "cannot write down the container's cgroup"))
+        let mut text = Printed::<{ crate::limits::PATH }>::new();
+        if !text.add(format_args!("{inode} {existing} {path}")) {
+            return Err(fail!("the path of the cgroup is too long to be written down: {path}"));
+        }
+        symlinkat(text.as_c_str(), &self.fd, c"cgroup")
+            .map_err(|errno| fail!(errno => "cannot write down the container's cgroup"))
     }
 
     /// What [`Folder::write_cgroup`] wrote: inode, existing, path. `None` where it
@@ -192,10 +193,9 @@ impl Folder<'_> {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(fail!(errno => "cannot read which cgroup the container has")),
         };
-        let mut parts = text.splitn(3, |byte| *byte == b' ');
-        let mut number = || core::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
-        let (inode, existing) = (number(), number());
-        match (inode, existing, parts.next()) {
+        let (inode, rest) = bytes::cut(text, b' ');
+        let (existing, path) = bytes::cut(rest.unwrap_or(&[]), b' ');
+        match (bytes::decimal(inode), bytes::decimal(existing), path) {
             (Some(inode), Some(existing), Some(path)) => Ok(Some((inode, existing as u32, path))),
             _ => Err(fail!("what is written down of the container's cgroup makes no sense")),
         }

@@ -34,9 +34,7 @@ pub fn supervise(process: &Process, mut relay: Option<&mut Relay<'_>>, warn: &mu
         && let Err(error) = relay.drain()
     {
         // The process has its own status whatever became of its output.
-        let mut text = heapless::String::<{ crate::limits::MESSAGE }>::new();
-        let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{error}")); // as long as an error can be
-        warn(&text);
+        warn(error.text(&mut [0; crate::limits::MESSAGE]));
     }
     Ok(status)
 }

@@ -1,10 +1,7 @@
 //! The map of user or group ids of a user namespace, as the kernel's text
 //! (user_namespaces(7), "User and group ID mappings").
 
-use core::fmt::Write;
-
-use heapless::String;
-
+use crate::bytes::Printed;
 use crate::error::Result;
 use crate::limits;
 use crate::spec::linux::IdMapping;
@@ -13,7 +10,7 @@ use crate::spec::record::List;
 /// A checked map. 8 KiB: it belongs into static memory.
 pub struct IdMap {
     ranges: heapless::Vec<Range, { limits::ID_MAPPINGS }>,
-    text: String<{ limits::ID_MAP_TEXT }>,
+    text: Printed<{ limits::ID_MAP_TEXT + 1 }>,
 }
 
 #[derive(Clone, Copy)]
@@ -26,7 +23,7 @@ struct Range {
 impl IdMap {
     /// Maps nothing.
     pub const fn new() -> IdMap {
-        IdMap { ranges: heapless::Vec::new(), text: String::new() }
+        IdMap { ranges: heapless::Vec::new(), text: Printed::new() }
     }
 
     /// Makes it the map of these lines, all that the kernel would refuse being
@@ -58,7 +55,7 @@ impl IdMap {
             if self.ranges.push(line).is_err() {
                 return Err(place.error(format_args!("more than {} lines", limits::ID_MAPPINGS)));
             }
-            if writeln!(self.text, "{inside} {outside} {size}").is_err() {
+            if !self.text.add(format_args!("{inside} {outside} {size}\n")) {
                 return Err(place.error(format_args!("the map is longer than {} bytes", limits::ID_MAP_TEXT)));
             }
         }

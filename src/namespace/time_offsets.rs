@@ -1,24 +1,21 @@
 //! The offsets of a new time namespace (time_namespaces(7)), as the kernel's text.
 
-use core::fmt::Write;
-
-use heapless::String;
-
+use crate::bytes::Printed;
 use crate::limits;
 use crate::spec::linux::{TimeOffset, TimeOffsets};
 
 /// What to write into /proc/PID/timens_offsets; empty where nothing is to change.
-pub fn time_offsets(offsets: &TimeOffsets<'_>) -> String<{ limits::TIME_OFFSETS }> {
-    let mut text = String::new();
+pub fn time_offsets(offsets: &TimeOffsets<'_>) -> Printed<{ limits::TIME_OFFSETS + 1 }> {
+    let mut text = Printed::new();
     line(&mut text, "monotonic", offsets.monotonic());
     line(&mut text, "boottime", offsets.boottime());
     text
 }
 
-fn line(text: &mut String<{ limits::TIME_OFFSETS }>, clock: &str, offset: Option<TimeOffset<'_>>) {
+fn line(text: &mut Printed<{ limits::TIME_OFFSETS + 1 }>, clock: &str, offset: Option<TimeOffset<'_>>) {
     if let Some(offset) = offset {
         let (seconds, nanoseconds) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
-        let _ = writeln!(text, "{clock} {seconds} {nanoseconds}"); // two of the longest fit
+        text.add(format_args!("{clock} {seconds} {nanoseconds}\n")); // two of the longest fit
     }
 }
 
@@ -43,7 +40,7 @@ mod tests {
             ),
         ] {
             let document = Document::parse("c", json.as_bytes()).unwrap();
-            assert_eq!(time_offsets(&TimeOffsets::view(document.root())), expected);
+            assert_eq!(time_offsets(&TimeOffsets::view(document.root())).as_str(), expected);
         }
     }
 }

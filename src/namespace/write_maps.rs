@@ -1,16 +1,11 @@
 //! Writing a new user namespace's id maps and a new time namespace's offsets, from
 //! outside.
 
-use core::ffi::CStr;
-use core::fmt::Write;
-
-use heapless::String;
-
 use super::id_maps::IdMap;
+use crate::bytes::Printed;
 use crate::error::Result;
 use crate::fail;
-use crate::sys::fs::OFlags;
-use crate::sys::{Errno, Procfs, io};
+use crate::sys::{Errno, Procfs};
 
 /// Whether setgroups(2) works in the new namespace.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,24 +42,19 @@ fn write(procfs: &Procfs, pid: u32, file: &str, text: &[u8]) -> Result<(), Errno
     if text.is_empty() {
         return Ok(()); // maps nothing
     }
-    let mut path: String<32> = String::new();
-    let _ = write!(path, "{pid}/{file}\0");
-    let path = CStr::from_bytes_until_nul(path.as_bytes()).map_err(|_| Errno::INVAL)?;
-    let fd = procfs.open_file(path, OFlags::WRONLY)?;
+    let path = Printed::<32>::of(format_args!("{pid}/{file}"));
     // The kernel takes the whole or nothing.
-    if io::write(&fd, text)? == text.len() { Ok(()) } else { Err(Errno::IO) }
+    procfs.write_file(path.as_c_str(), text)
 }
 
 /// Sets the offsets of the time namespace that the caller's children will be in.
 ///
 /// # Errors
 /// The kernel's: ERANGE where a clock would become negative or too large.
-pub fn set_time_offsets(procfs: &Procfs, text: &str) -> Result<()> {
-    let file = procfs.open_file(c"self/timens_offsets", OFlags::WRONLY);
-    match file.and_then(|file| io::write(&file, text.as_bytes())) {
-        Ok(_) => Ok(()),
-        Err(errno) => Err(fail!(errno => "cannot set the offsets of the new time namespace")),
-    }
+pub fn set_time_offsets(procfs: &Procfs, text: &[u8]) -> Result<()> {
+    procfs
+        .write_file(c"self/timens_offsets", text)
+        .map_err(|errno| fail!(errno => "cannot set the offsets of the new time namespace"))
 }
 
 #[cold]

@@ -1,10 +1,9 @@
 //! A new file system of any type: fsopen(2), its parameters, fsmount(2).
 
 use core::ffi::CStr;
-use core::fmt::{self, Write};
+use core::fmt;
 
-use heapless::String;
-
+use crate::bytes::Printed;
 use crate::error::Lossy;
 use crate::json::{PathBuffer, Text};
 use crate::limits;
@@ -134,11 +133,11 @@ impl Request<'_> {
         }
         let stat = fstat(folder)?;
         if !self.says("mode=") {
-            set_number(context, c"mode", format_args!("{:04o}\0", stat.st_mode & 0o7777))?;
+            set_number(context, c"mode", format_args!("{:04o}", stat.st_mode & 0o7777))?;
         }
         for (key, name, id) in [("uid=", c"uid", stat.st_uid), ("gid=", c"gid", stat.st_gid)] {
             if self.options.copy_up && id != 0 && !self.says(key) {
-                set_number(context, name, format_args!("{id}\0"))?;
+                set_number(context, name, format_args!("{id}"))?;
             }
         }
         Ok(())
@@ -254,12 +253,8 @@ fn names(setting: Super) -> (&'static CStr, &'static CStr) {
     }
 }
 
-/// `number` ends in NUL.
 fn set_number(context: BorrowedFd<'_>, key: &CStr, number: fmt::Arguments<'_>) -> Result<(), Errno> {
-    let mut text: String<16> = String::new();
-    text.write_fmt(number).map_err(|_| Errno::INVAL)?;
-    let value = CStr::from_bytes_until_nul(text.as_bytes()).map_err(|_| Errno::INVAL)?;
-    fsconfig_set_string(context, key, value)
+    fsconfig_set_string(context, key, Printed::<16>::of(number).as_c_str())
 }
 
 /// Sets `key` or `key=value`, which ends in NUL. Gives its length.

@@ -2,29 +2,31 @@
 //!
 //! Where a time comes from is not known here.
 
-use core::fmt::Write;
+use crate::bytes::Printed;
 
 /// Writes the time `seconds` and `nanoseconds` after 1970 began, as
 /// `2026-01-02T03:04:05.000000006Z`. The fraction has no zeros at its end and
 /// is left out when it is zero. Times outside the years 1970 to 9999 become the
 /// nearest that is inside.
-pub fn rfc3339(seconds: i64, nanoseconds: u32, out: &mut heapless::String<40>) {
+pub fn rfc3339(seconds: i64, nanoseconds: u32) -> Printed<40> {
     /// The last second of the year 9999: RFC 3339 has four digits.
     const LAST: i64 = 253_402_300_799;
     let seconds = seconds.clamp(0, LAST).unsigned_abs();
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    out.clear();
-    // At most 30 bytes: the string has 40.
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-    let nanoseconds = nanoseconds.min(999_999_999);
-    if nanoseconds != 0 {
-        let _ = write!(out, ".{nanoseconds:09}");
-        while out.ends_with('0') {
-            out.pop();
+    // At most 30 bytes: there is room for 40.
+    let mut out = Printed::of(format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"));
+    let mut fraction = u64::from(nanoseconds.min(999_999_999));
+    if fraction != 0 {
+        let mut digits = 9;
+        while fraction % 10 == 0 {
+            fraction /= 10;
+            digits -= 1;
         }
+        out.add(format_args!(".{fraction:0digits$}"));
     }
-    let _ = out.push('Z');
+    out.add(format_args!("Z"));
+    out
 }
 
 /// Year, month and day of the Gregorian calendar, `days` after 1 January 1970.
@@ -66,9 +68,7 @@ mod tests {
             (4_107_542_400, 0, "2100-03-01T00:00:00Z"),
             (i64::MAX, u32::MAX, "9999-12-31T23:59:59.999999999Z"),
         ] {
-            let mut out = heapless::String::new();
-            rfc3339(seconds, nanoseconds, &mut out);
-            assert_eq!(out, expected);
+            assert_eq!(rfc3339(seconds, nanoseconds).as_str(), expected);
         }
     }
 

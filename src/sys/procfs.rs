@@ -57,4 +57,14 @@ impl Procfs {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
+
+    /// Writes `text` into such a file by one write(2): a second would begin a
+    /// new value.
+    ///
+    /// # Errors
+    /// EIO: not all of it was taken. Else as [`Procfs::open_file`] and write(2).
+    pub fn write_file(&self, path: &CStr, text: &[u8]) -> Result<(), Errno> {
+        let file = self.open_file(path, OFlags::WRONLY)?;
+        if rustix::io::write(&file, text)? == text.len() { Ok(()) } else { Err(Errno::IO) }
+    }
 }

@@ -2,8 +2,8 @@
 //! of a terminal (`--console-socket`), or a pidfd (`--pidfd-socket`).
 
 use core::ffi::CStr;
-use core::fmt::Write;
 
+use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::fs::{Mode, OFlags, open};
@@ -30,11 +30,9 @@ pub fn connect(what: &str, path: &CStr) -> Result<OwnedFd> {
         // has a shorter name.
         Err(Errno::NAMETOOLONG) => {
             let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-            let mut name = heapless::String::<32>::new();
-            // "/proc/self/fd/", at most ten digits and the NUL: it fits.
-            let _ = write!(name, "/proc/self/fd/{}\0", file.as_raw_fd());
-            let name = CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or(c"");
-            SocketAddrUnix::new(name).and_then(|address| connect_to(&socket, &address))
+            // "/proc/self/fd/" and at most ten digits: it fits.
+            let name = Printed::<32>::of(format_args!("/proc/self/fd/{}", file.as_raw_fd()));
+            SocketAddrUnix::new(name.as_c_str()).and_then(|address| connect_to(&socket, &address))
         }
         Err(errno) => Err(errno),
     }

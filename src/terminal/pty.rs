@@ -1,7 +1,6 @@
 //! Pseudo-terminals (pty(7)), made by the process that is to live in one.
 
-use core::fmt::Write;
-
+use crate::bytes::Printed;
 use crate::error::Result;
 use crate::fail;
 use crate::sys::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fchown, fstat, fstatfs, openat2};
@@ -68,11 +67,9 @@ pub fn open_pair(size: Option<Winsize>) -> Result<Pair> {
 
 impl Pair {
     /// The peer's path as the process sees it: `/dev/pts/N`.
-    pub fn name(&self) -> heapless::String<24> {
-        let mut name = heapless::String::new();
+    pub fn name(&self) -> Printed<24> {
         // "/dev/pts/" and ten digits: it fits.
-        let _ = write!(name, "/dev/pts/{}", self.number);
-        name
+        Printed::of(format_args!("/dev/pts/{}", self.number))
     }
 }
 
