@@ -127,9 +127,28 @@ impl<const N: usize> Printed<N> {
         print(&mut self.bytes, &mut self.length, text)
     }
 
+    /// Puts `text` behind what is there, or leaves it as it is; `false` where
+    /// there is no room.
+    pub fn push(&mut self, text: &str) -> bool {
+        push(&mut self.bytes, &mut self.length, text)
+    }
+
+    /// Bytes that there is still room for.
+    pub fn room(&self) -> usize {
+        N.saturating_sub(self.length).saturating_sub(1)
+    }
+
+    /// Takes back all but the first `length` bytes.
+    pub fn truncate(&mut self, length: usize) {
+        if let Some(rest) = self.bytes.get_mut(length..) {
+            rest.fill(0);
+            self.length = self.length.min(length);
+        }
+    }
+
     /// Makes it empty again.
     pub fn clear(&mut self) {
-        *self = Printed::new();
+        self.truncate(0);
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -164,16 +183,21 @@ struct Writer<'a> {
 
 impl fmt::Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.length.saturating_add(text.len());
-        if end >= self.room.len() {
-            return Err(fmt::Error); // the last byte stays NUL
-        }
-        for (place, byte) in self.room.iter_mut().skip(*self.length).zip(text.bytes()) {
-            *place = byte;
-        }
-        *self.length = end;
-        Ok(())
+        if push(self.room, self.length, text) { Ok(()) } else { Err(fmt::Error) }
     }
+}
+
+#[inline(never)]
+fn push(room: &mut [u8], length: &mut usize, text: &str) -> bool {
+    let end = length.saturating_add(text.len());
+    if end >= room.len() {
+        return false; // the last byte stays NUL
+    }
+    for (place, byte) in room.iter_mut().skip(*length).zip(text.bytes()) {
+        *place = byte;
+    }
+    *length = end;
+    true
 }
 
 #[cfg(test)]

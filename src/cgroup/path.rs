@@ -113,7 +113,7 @@ impl CgroupPath {
 
     /// The path, for openat2(2) below the mount.
     pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_with_nul(&self.bytes).unwrap_or(c"")
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }
 
     /// The names, from the mount down.

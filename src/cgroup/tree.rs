@@ -144,7 +144,7 @@ impl Hierarchy {
     pub fn unlink(&self, path: &CgroupPath) -> Result<(), Errno> {
         let (parent, name) = path.split();
         let name = name_buffer(name)?;
-        let name = CStr::from_bytes_with_nul(&name).map_err(|_| Errno::INVAL)?;
+        let name = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::INVAL)?;
         match CgroupPath::from_bytes(parent) {
             Ok(parent) => fs::unlinkat(self.open_below(parent.as_c_str())?, name, fs::AtFlags::REMOVEDIR),
             Err(_) => fs::unlinkat(&self.root, name, fs::AtFlags::REMOVEDIR), // directly below the mount
@@ -165,7 +165,7 @@ impl Hierarchy {
         for name in path.components() {
             let from = folder.as_ref().map_or(self.root.as_fd(), |fd| fd.as_fd());
             let next = name_buffer(name)
-                .and_then(|name| step(from, CStr::from_bytes_with_nul(&name).map_err(|_| Errno::INVAL)?))
+                .and_then(|name| step(from, CStr::from_bytes_until_nul(&name).map_err(|_| Errno::INVAL)?))
                 .map_err(
                     |errno| fail!(errno => "cannot make cgroup {} (at \"{}\")", Lossy(path.as_bytes()), Lossy(name)),
                 )?;

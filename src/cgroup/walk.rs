@@ -19,7 +19,7 @@ impl Name {
     }
 
     pub(super) fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_with_nul(&self.bytes).unwrap_or(c"")
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }
 }
 

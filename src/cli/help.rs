@@ -2,6 +2,8 @@
 
 use core::fmt::{self, Write};
 
+use crate::bytes::Printed;
+
 use super::commands::{COMMANDS, Command, Flag, FlagRow, GLOBAL, LATER};
 
 /// The newest runtime-spec whose documents are understood.
@@ -62,13 +64,13 @@ impl fmt::Display for Names<'_> {
 /// A line of two columns; what is too wide for the first gets a line of its own.
 fn entry(out: &mut dyn Write, name: fmt::Arguments<'_>, about: &str) -> fmt::Result {
     const WIDTH: usize = 30;
-    let mut line = heapless::String::<80>::new();
-    write!(line, "{name}")?;
-    if line.len() > WIDTH {
-        writeln!(out, "  {line}")?;
-        line.clear();
+    let line = Printed::<80>::of(name);
+    let mut name = line.as_str();
+    if name.len() > WIDTH {
+        writeln!(out, "  {name}")?;
+        name = "";
     }
-    writeln!(out, "  {line:WIDTH$}  {about}")
+    writeln!(out, "  {name:WIDTH$}  {about}")
 }
 
 #[cfg(test)]

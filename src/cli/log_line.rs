@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Display, Write};
 
+use crate::bytes::Printed;
 use crate::limits;
 
 /// How grave it is: the words of runc's log.
@@ -23,7 +24,7 @@ impl Level {
 }
 
 /// A line: a message can double by escaping, and there is what stands around it.
-pub type Line = heapless::String<{ 2 * limits::MESSAGE + 128 }>;
+pub type Line = Printed<{ 2 * limits::MESSAGE + 128 }>;
 
 /// Puts the line together, its newline included.
 ///
@@ -34,13 +35,17 @@ pub fn compose(line: &mut Line, json: bool, level: Level, time: &str, message: f
     line.clear();
     let level = level.word();
     // What follows the message has its room kept by `Escaped`.
-    let _ = if json {
-        write!(line, "{{\"level\":\"{level}\",\"msg\":\"")
+    if json {
+        line.add(format_args!("{{\"level\":\"{level}\",\"msg\":\""));
     } else {
-        write!(line, "time=\"{time}\" level={level} msg=\"")
-    };
+        line.add(format_args!("time=\"{time}\" level={level} msg=\""));
+    }
     let _ = Escaped { line, cut: false }.write_fmt(message);
-    let _ = if json { writeln!(line, "\",\"time\":\"{time}\"}}") } else { writeln!(line, "\"") };
+    if json {
+        line.add(format_args!("\",\"time\":\"{time}\"}}\n"));
+    } else {
+        line.push("\"\n");
+    }
 }
 
 /// Writes into a quoted string, the same for JSON and for Go's `%q`.
@@ -57,10 +62,9 @@ impl Escaped<'_> {
         if self.cut {
             return;
         }
-        let room = self.line.capacity().saturating_sub(self.line.len());
-        self.cut = room < text.len().saturating_add(Self::KEPT);
+        self.cut = self.line.room() < text.len().saturating_add(Self::KEPT);
         // Fits, by what is kept.
-        let _ = self.line.push_str(if self.cut { "…" } else { text });
+        self.line.push(if self.cut { "…" } else { text });
     }
 }
 
@@ -86,10 +90,10 @@ pub fn compose_for_a_person(line: &mut Line, level: Level, message: &dyn Display
         Level::Warning => "ocinit: warning: ",
         Level::Debug => "ocinit: debug: ",
     };
-    let _ = line.push_str(prefix);
+    line.push(prefix);
     let _ = write!(Plain(line), "{message}");
     // `Plain` has kept the room.
-    let _ = line.push('\n');
+    line.push("\n");
 }
 
 /// Keeps a message on one line, and room for the newline.
@@ -99,10 +103,10 @@ impl Write for Plain<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             let character = if character.is_control() { '?' } else { character };
-            if self.0.len().saturating_add(character.len_utf8() + 1) > self.0.capacity() {
+            // One byte is kept for the newline.
+            if self.0.room() <= character.len_utf8() || !self.0.push(character.encode_utf8(&mut [0; 4])) {
                 return Err(fmt::Error);
             }
-            let _ = self.0.push(character);
         }
         Ok(())
     }
@@ -118,7 +122,7 @@ mod tests {
     fn line(json: bool, level: Level, message: &str) -> std::string::String {
         let mut line = Line::new();
         compose(&mut line, json, level, TIME, format_args!("{message}"));
-        line.to_string()
+        line.as_str().to_string()
     }
 
     #[test]
@@ -152,13 +156,13 @@ mod tests {
         }
         let mut line = Line::new();
         compose_for_a_person(&mut line, Level::Error, &"€".repeat(3000));
-        assert!(line.ends_with("€\n"));
+        assert!(line.as_str().ends_with("€\n"));
     }
 
     #[test]
     fn a_line_for_a_person() {
         let mut line = Line::new();
         compose_for_a_person(&mut line, Level::Warning, &"a\nb");
-        assert_eq!(line, "ocinit: warning: a?b\n");
+        assert_eq!(line.as_str(), "ocinit: warning: a?b\n");
     }
 }

@@ -22,6 +22,7 @@ use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use super::log_line::{Level, Line, compose, compose_for_a_person};
 use super::output::write_all;
+use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
 use crate::fail;
 use crate::limits;
@@ -40,13 +41,13 @@ pub struct Log {
     json: bool,
     debug: bool,
     /// Warnings held back, each with a newline behind it.
-    held: heapless::String<{ limits::MESSAGE }>,
+    held: Printed<{ limits::MESSAGE + 1 }>,
 }
 
 impl Log {
     /// To standard error only: until the command line is known.
     pub const fn stderr() -> Log {
-        Log { file: None, json: false, debug: false, held: heapless::String::new() }
+        Log { file: None, json: false, debug: false, held: Printed::new() }
     }
 
     /// The log of `--log path`, `--log-format json` and `--debug`. The file is
@@ -66,14 +67,14 @@ impl Log {
         if let Some(file) = &file {
             OPEN.store(file.as_raw_fd().saturating_mul(2) | i32::from(json), Relaxed);
         }
-        Ok(Log { file, json, debug, held: heapless::String::new() })
+        Ok(Log { file, json, debug, held: Printed::new() })
     }
 
     /// The log that is open, for a last word; standard error where none is.
     pub fn last_word() -> Log {
         let open = OPEN.load(Relaxed);
         let file = if open == NONE { None } else { sys::duplicate(open / 2).ok() };
-        Log { json: file.is_some() && open % 2 == 1, file, debug: false, held: heapless::String::new() }
+        Log { json: file.is_some() && open % 2 == 1, file, debug: false, held: Printed::new() }
     }
 
     /// Reports the failure that ends the command.
@@ -81,9 +82,9 @@ impl Log {
         if self.file.is_some() {
             self.for_a_person(Level::Error, error);
         }
-        match self.held.trim_ascii_end() {
-            "" => self.write(Level::Error, error),
-            held => self.write(Level::Error, &format_args!("{error} (before that: {})", Joined(held))),
+        match self.held.as_bytes().strip_suffix(b"\n") {
+            None => self.write(Level::Error, error),
+            Some(held) => self.write(Level::Error, &format_args!("{error} (before that: {})", Joined(held))),
         }
         self.held.clear();
     }
@@ -91,8 +92,8 @@ impl Log {
     /// Reports what was not as asked for, and did not stop the command.
     pub fn warning(&mut self, message: fmt::Arguments<'_>) {
         let hold = self.json && self.file.is_some() && !self.debug;
-        let before = self.held.len();
-        if hold && write!(self.held, "{}", OneLine(message)).and_then(|()| self.held.write_char('\n')).is_ok() {
+        let before = self.held.as_bytes().len();
+        if hold && self.held.add(format_args!("{}\n", OneLine(message))) {
             return;
         }
         // Held back only in part: the room is used up. Better two lines than none.
@@ -109,8 +110,8 @@ impl Log {
 
     /// Ends the log of a command that succeeded.
     pub fn finish(&mut self) {
-        for warning in self.held.lines() {
-            self.write(Level::Warning, &warning);
+        for warning in bytes::split(self.held.as_bytes(), b'\n').filter(|line| !line.is_empty()) {
+            self.write(Level::Warning, &Lossy(warning));
         }
         self.held.clear();
     }
@@ -168,13 +169,13 @@ impl Display for OneLine<'_> {
 }
 
 /// Lines as a sentence has them.
-struct Joined<'a>(&'a str);
+struct Joined<'a>(&'a [u8]);
 
 impl Display for Joined<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, line) in self.0.lines().enumerate() {
+        for (index, line) in bytes::split(self.0, b'\n').enumerate() {
             f.write_str(if index == 0 { "" } else { "; " })?;
-            f.write_str(line)?;
+            Lossy(line).fmt(f)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of which flag or command a word belongs to.
 
+use crate::bytes;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::limits;
@@ -21,33 +22,23 @@ pub fn user_id(text: &[u8]) -> Option<u32> {
 
 /// `UID` or `UID:GID`, in numbers: no name is ever looked up.
 pub fn user(text: &[u8]) -> Option<(u32, Option<u32>)> {
-    match text.iter().position(|byte| *byte == b':') {
-        None => Some((user_id(text)?, None)),
-        Some(colon) => {
-            let group = text.get(colon.checked_add(1)?..)?;
-            Some((user_id(text.get(..colon)?)?, Some(user_id(group)?)))
-        }
-    }
+    let (user, group) = bytes::cut(text, b':');
+    let group = match group {
+        Some(group) => Some(user_id(group)?),
+        None => None,
+    };
+    Some((user_id(user)?, group))
 }
 
 /// Digits only: no sign, no blanks, nothing beyond 32 bits.
 fn decimal(text: &[u8]) -> Option<u32> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0u32, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        number.checked_mul(10)?.checked_add(u32::from(digit))
-    })
+    bytes::decimal(text).and_then(|number| u32::try_from(number).ok())
 }
 
 /// A switch's value, in the spellings that Go's flag package takes.
 pub fn boolean(text: &[u8]) -> Option<bool> {
-    match text {
-        b"true" | b"True" | b"TRUE" | b"t" | b"T" | b"1" => Some(true),
-        b"false" | b"False" | b"FALSE" | b"f" | b"F" | b"0" => Some(false),
-        _ => None,
-    }
+    const TRUE: usize = 6;
+    bytes::index_of("true True TRUE t T 1 false False FALSE f F 0", text).map(|index| index < TRUE)
 }
 
 /// Checks a container's id: it becomes a folder's name. The alphabet is runc's.
@@ -80,8 +71,9 @@ pub fn check_id(id: &[u8]) -> Result<()> {
 const SIGNALS: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
                        TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
 
-/// Further names of some of them.
-const SYNONYMS: [(&str, u32); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSED", 31)];
+/// Further names of some of them, and which.
+const SYNONYMS: &str = "IOT CLD POLL UNUSED";
+const SYNONYMS_OF: [u32; 4] = [6, 17, 29, 31];
 
 /// The first real-time signal as C libraries count them: the kernel's own first
 /// two, 32 and 33, they keep for themselves.
@@ -95,26 +87,25 @@ pub fn signal_number(text: &[u8]) -> Option<u32> {
     if let Some(number) = decimal(text) {
         return (number <= RTMAX).then_some(number);
     }
-    let name = after(text, "SIG").unwrap_or(text);
-    if let Some(index) = SIGNALS.split(' ').position(|signal| name.eq_ignore_ascii_case(signal.as_bytes())) {
+    // No name is longer than this.
+    let mut upper = [0; 16];
+    let name = upper.get_mut(..text.len())?;
+    name.copy_from_slice(text);
+    name.make_ascii_uppercase();
+    let name = bytes::after(name, "SIG").unwrap_or(name);
+    if let Some(index) = bytes::index_of(SIGNALS, name) {
         return u32::try_from(index.checked_add(1)?).ok();
     }
-    if let Some((_, number)) = SYNONYMS.iter().find(|(signal, _)| name.eq_ignore_ascii_case(signal.as_bytes())) {
-        return Some(*number);
+    if let Some(index) = bytes::index_of(SYNONYMS, name) {
+        return SYNONYMS_OF.get(index).copied();
     }
-    let number = if let Some(rest) = after(name, "RTMIN") {
-        if rest.is_empty() { RTMIN } else { RTMIN.checked_add(decimal(rest.strip_prefix(b"+")?)?)? }
+    let number = if let Some(rest) = bytes::after(name, "RTMIN") {
+        if rest.is_empty() { RTMIN } else { RTMIN.checked_add(decimal(bytes::after(rest, "+")?)?)? }
     } else {
-        let rest = after(name, "RTMAX")?;
-        if rest.is_empty() { RTMAX } else { RTMAX.checked_sub(decimal(rest.strip_prefix(b"-")?)?)? }
+        let rest = bytes::after(name, "RTMAX")?;
+        if rest.is_empty() { RTMAX } else { RTMAX.checked_sub(decimal(bytes::after(rest, "-")?)?)? }
     };
     (RTMIN..=RTMAX).contains(&number).then_some(number)
-}
-
-/// What follows `prefix`, in any case, at the beginning of `text`.
-fn after<'a>(text: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
-    let (head, rest) = text.split_at_checked(prefix.len())?;
-    head.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
 }
 
 #[cfg(test)]

@@ -16,6 +16,12 @@ pub struct Text<'a>(pub(super) Value<'a>);
 pub type PathBuffer = [u8; limits::PATH];
 
 impl<'a> Text<'a> {
+    /// The string at `value`, which is known to be one: what it says is without
+    /// meaning if it is not.
+    pub fn at(value: Value<'a>) -> Text<'a> {
+        Text(value)
+    }
+
     /// The bytes in UTF-8, escapes decoded.
     pub fn bytes(&self) -> Bytes<'a> {
         Bytes { rest: self.0.rest(), pending: 0 }
@@ -98,7 +104,7 @@ impl<'a> Text<'a> {
 
     /// An error about this place.
     #[cold]
-    pub fn error(&self, message: fmt::Arguments<'_>) -> Error {
+    pub fn error(self, message: fmt::Arguments<'_>) -> Error {
         self.0.error(message)
     }
 }

@@ -174,13 +174,15 @@ impl<'a> Value<'a> {
 
     /// An error about this place: `config.json:41:17: mounts[3].type: message`.
     #[cold]
-    pub fn error(&self, message: fmt::Arguments<'_>) -> Error {
+    #[inline(never)]
+    pub fn error(self, message: fmt::Arguments<'_>) -> Error {
         self.document.error(self.at, message)
     }
 
     /// An error about this place with what the kernel said: `…: message: errno`.
     #[cold]
-    pub fn os_error(&self, errno: i32, message: fmt::Arguments<'_>) -> Error {
+    #[inline(never)]
+    pub fn os_error(self, errno: i32, message: fmt::Arguments<'_>) -> Error {
         Error::os(errno, format_args!("{}{message}", self.document.place(self.at)))
     }
 

@@ -47,7 +47,8 @@ impl<'a> Arena<'a> {
         let free = core::mem::take(&mut self.free);
         let (string, rest) = free.split_at_mut_checked(length).ok_or_else(full)?;
         self.free = rest;
-        CStr::from_bytes_with_nul(string).map_err(|_| fail!("a string for the kernel holds a NUL character"))
+        let whole = CStr::from_bytes_until_nul(string).ok().filter(|text| text.count_bytes() + 1 == length);
+        whole.ok_or_else(|| fail!("a string for the kernel holds a NUL character"))
     }
 }
 

@@ -210,7 +210,7 @@ fn make_folders(path: &CStr) -> Result<(), Errno> {
     for byte in path.to_bytes_with_nul() {
         if matches!(byte, b'/' | 0) && !part.is_empty() {
             let _ = part.push(0); // room for the NUL is left: the path itself has one
-            match CStr::from_bytes_with_nul(&part).map(|part| mkdir(part, Mode::from_raw_mode(0o755))) {
+            match CStr::from_bytes_until_nul(&part).map(|part| mkdir(part, Mode::from_raw_mode(0o755))) {
                 Ok(Ok(()) | Err(Errno::EXIST)) => {}
                 Ok(Err(errno)) => return Err(errno),
                 Err(_) => return Err(Errno::INVAL),

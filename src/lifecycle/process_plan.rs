@@ -169,7 +169,7 @@ impl<'a> ProcessPlan<'a> {
         let found = (0..variables.len()).filter_map(|index| variables.get(index)).find(|variable| {
             environment::name(variable.to_bytes()) == name.as_bytes() && variable.count_bytes() > name.len()
         })?;
-        CStr::from_bytes_with_nul(found.to_bytes_with_nul().get(name.len() + 1..)?).ok()
+        CStr::from_bytes_until_nul(found.to_bytes_with_nul().get(name.len() + 1..)?).ok()
     }
 
     /// What is to be executed: the first argument.

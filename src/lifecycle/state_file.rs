@@ -116,7 +116,7 @@ fn make_folders(path: &CStr) -> Result<()> {
         if matches!(byte, b'/' | 0) && !part.is_empty() && part.last() != Some(&b'/') {
             // Room for the NUL is left: the path itself has one.
             let _ = part.push(0);
-            if let Ok(folder) = CStr::from_bytes_with_nul(&part) {
+            if let Ok(folder) = CStr::from_bytes_until_nul(&part) {
                 match mkdirat(fs::CWD, folder, Mode::RWXU) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => return Err(fail!(errno => "cannot make the state directory {shown}")),

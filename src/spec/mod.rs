@@ -31,12 +31,12 @@ mod tests;
 /// # Errors
 /// The first thing that is wrong, or not carried out by this version, and where.
 pub fn load<'a>(document: &'a Document<'a>) -> Result<Config<'a>> {
-    let config = Config::view(document.root());
     // First of all: in another version the rest may mean something else.
-    if let Some(oci_version) = config.oci_version() {
+    if let Some(oci_version) = document.root().get("ociVersion").and_then(|version| version.as_text()) {
         version::check(oci_version)?;
     }
     record::check(document.root(), &<Config<'static> as Shape>::FORM, Strictness::Supported)?;
+    let config = Config::view(document.root());
     semantics::check(&config)?;
     Ok(config)
 }

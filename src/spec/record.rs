@@ -228,7 +228,7 @@ pub struct Positive;
 scalar! {
     Pid => i32, Form::Integer(&Range { least: 0, most: i32::MAX as u64 }), value: value.as_i64()?.try_into().ok();
     Positive => i64, Form::Integer(&Range { least: 1, most: i64::MAX as u64 }), value: value.as_i64();
-    Text<'static> => Text<'a>, Form::Text, value: value.as_text();
+    Text<'static> => Text<'a>, Form::Text, value: Some(Text::at(value));
     Anything => Value<'a>, Form::Anything, value: Some(value);
     bool => bool, Form::Bool, value: value.as_bool();
     u16 => u16, Form::Integer(&Range { least: 0, most: u16::MAX as u64 }), value: value.as_i64()?.try_into().ok();
@@ -252,10 +252,10 @@ impl<W: WordSet> Shape for OneOf<W> {
     type Element<'a> = Text<'a>;
     type Field<'a> = Option<Text<'a>>;
     fn element(value: Value<'_>) -> Option<Text<'_>> {
-        value.as_text()
+        Some(Text::at(value))
     }
     fn field(value: Option<Value<'_>>) -> Option<Text<'_>> {
-        value?.as_text()
+        value.map(Text::at)
     }
 }
 
@@ -274,10 +274,10 @@ impl<P: Pattern> Shape for Matching<P> {
     type Element<'a> = Text<'a>;
     type Field<'a> = Option<Text<'a>>;
     fn element(value: Value<'_>) -> Option<Text<'_>> {
-        value.as_text()
+        Some(Text::at(value))
     }
     fn field(value: Option<Value<'_>>) -> Option<Text<'_>> {
-        value?.as_text()
+        value.map(Text::at)
     }
 }
 
@@ -395,8 +395,9 @@ impl<'a, S: Shape> Iterator for MapItems<'a, S> {
     type Item = (Text<'a>, S::Element<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        // As a member of ours, one that is `null` is absent.
-        self.members.find_map(|(name, value)| Some((name, S::element(value)?)))
+        // As a member with a name of ours, one that is `null` is absent.
+        let (name, value) = self.members.find(|(_, value)| !value.is_null())?;
+        Some((name, S::element(value)?))
     }
 }
 
