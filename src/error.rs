@@ -10,9 +10,11 @@
 use core::fmt::{self, Write};
 use core::num::NonZeroU8;
 use core::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicUsize,
+    AtomicBool, AtomicI32, AtomicU8, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
+
+use rustix::io::Errno;
 
 use crate::{bytes, limits};
 
@@ -35,7 +37,7 @@ const OVERFLOW: NonZeroU8 = NonZeroU8::MAX;
 /// without `unsafe`; whoever claimed the slot is its only user.
 struct Slot {
     used: AtomicBool,
-    errno: AtomicUsize,
+    errno: AtomicI32,
     length: AtomicUsize,
     text: [AtomicU8; limits::MESSAGE],
 }
@@ -43,7 +45,7 @@ struct Slot {
 static SLOTS: [Slot; SLOTS_NUMBER] = [const {
     Slot {
         used: AtomicBool::new(false),
-        errno: AtomicUsize::new(0),
+        errno: AtomicI32::new(0),
         length: AtomicUsize::new(0),
         text: [const { AtomicU8::new(0) }; limits::MESSAGE],
     }
@@ -54,23 +56,23 @@ impl Error {
     #[cold]
     #[inline(never)]
     pub fn new(message: fmt::Arguments<'_>) -> Error {
-        Error::with_errno(0, message)
+        Error::with_errno(None, message)
     }
 
     /// The sentence `message`, then what the kernel said: `errno` in words.
     #[cold]
     #[inline(never)]
-    pub fn os(errno: i32, message: fmt::Arguments<'_>) -> Error {
-        let error = Error::with_errno(errno, message);
-        error.append(format_args!(": {}", Errno(errno)));
+    pub fn os(errno: Errno, message: fmt::Arguments<'_>) -> Error {
+        let error = Error::with_errno(Some(errno), message);
+        error.append(format_args!(": {}", Words(errno.raw_os_error())));
         error
     }
 
-    fn with_errno(errno: i32, message: fmt::Arguments<'_>) -> Error {
+    fn with_errno(errno: Option<Errno>, message: fmt::Arguments<'_>) -> Error {
         for (index, slot) in SLOTS.iter().enumerate() {
             if slot.used.compare_exchange(false, true, Acquire, Relaxed).is_ok() {
                 slot.length.store(0, Relaxed);
-                slot.errno.store(errno as usize, Relaxed);
+                slot.errno.store(errno.map_or(0, Errno::raw_os_error), Relaxed);
                 let error = Error { slot: NonZeroU8::MIN.saturating_add(index as u8) };
                 error.append(message);
                 return error;
@@ -83,14 +85,14 @@ impl Error {
     #[cold]
     #[inline(never)]
     pub fn context(self, outer: fmt::Arguments<'_>) -> Error {
-        let whole = Error::with_errno(self.errno().unwrap_or(0), format_args!("{outer}: {self}"));
+        let whole = Error::with_errno(self.errno(), format_args!("{outer}: {self}"));
         if whole.slot == OVERFLOW { self } else { whole }
     }
 
     /// What the kernel said, where the failure is the kernel's.
-    pub fn errno(&self) -> Option<i32> {
-        let errno = self.slot()?.errno.load(Relaxed) as i32;
-        (errno != 0).then_some(errno)
+    pub fn errno(&self) -> Option<Errno> {
+        let errno = self.slot()?.errno.load(Relaxed);
+        (errno != 0).then(|| Errno::from_raw_os_error(errno))
     }
 
     /// The sentence, in `buffer`.
@@ -173,12 +175,11 @@ impl fmt::Debug for Error {
 }
 
 /// Makes an [`Error`] from a sentence: `fail!("no such command: {name}")`, or
-/// with what the kernel said: `fail!(errno => "cannot open {path}")`, where
-/// `errno` is anything that `i32::from` or `raw_os_error()` gives.
+/// with what the kernel said: `fail!(errno => "cannot open {path}")`.
 #[macro_export]
 macro_rules! fail {
     ($errno:expr => $($message:tt)+) => {
-        $crate::error::Error::os($errno.raw_os_error(), format_args!($($message)+))
+        $crate::error::Error::os($errno, format_args!($($message)+))
     };
     ($($message:tt)+) => {
         $crate::error::Error::new(format_args!($($message)+))
@@ -203,9 +204,9 @@ impl fmt::Display for Lossy<'_> {
 
 /// An errno in the words that engines match in runc's messages (errno(3), in
 /// lower case as Go prints them).
-pub struct Errno(pub i32);
+struct Words(i32);
 
-impl fmt::Display for Errno {
+impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = bytes::split(WORDS.as_bytes(), b'\n').find_map(|line| {
             let (number, words) = bytes::cut(line, b' ');
@@ -282,17 +283,17 @@ mod tests {
 
     #[test]
     fn a_sentence_with_what_the_kernel_said() {
-        let error = Error::os(2, format_args!("cannot open {}", "/x"));
+        let error = Error::os(Errno::NOENT, format_args!("cannot open {}", "/x"));
         assert_eq!(error.to_string(), "cannot open /x: no such file or directory");
-        assert_eq!(error.errno(), Some(2));
+        assert_eq!(error.errno(), Some(Errno::NOENT));
         let error = error.context(format_args!("config.json:3:4: mounts[1]"));
         assert_eq!(error.to_string(), "config.json:3:4: mounts[1]: cannot open /x: no such file or directory");
-        assert_eq!(error.errno(), Some(2));
+        assert_eq!(error.errno(), Some(Errno::NOENT));
     }
 
     #[test]
     fn an_unknown_errno_keeps_its_number() {
-        assert_eq!(Error::os(4000, format_args!("x")).to_string(), "x: errno 4000");
+        assert_eq!(Error::os(Errno::from_raw_os_error(4000), format_args!("x")).to_string(), "x: errno 4000");
     }
 
     #[test]

@@ -41,9 +41,7 @@ pub fn set_domainname(name: Text<'_>) -> Result<()> {
 fn named(name: Text<'_>, set: fn(&[u8]) -> Result<(), Errno>, what: &str) -> Result<()> {
     let mut buffer = [0; limits::HOSTNAME + 1];
     let bytes = name.c_str(&mut buffer)?.to_bytes();
-    set(bytes).map_err(|errno| {
-        name.value().os_error(errno.raw_os_error(), format_args!("cannot set the {what} name to \"{name}\""))
-    })
+    set(bytes).map_err(|errno| name.value().os_error(errno, format_args!("cannot set the {what} name to \"{name}\"")))
 }
 
 /// Sets the file mode creation mask (umask(2)).

@@ -41,7 +41,7 @@ pub fn set(pid: Option<Pid>, limits: List<'_, Rlimit<'static>>) -> Result<()> {
         let value = |number: Option<u64>| number.filter(|number| *number != u64::MAX);
         let new = Pair { current: value(limit.soft()), maximum: value(limit.hard()) };
         prlimit(pid, *resource, new)
-            .map_err(|errno| limit.value().os_error(errno.raw_os_error(), format_args!("cannot set {kind}")))?;
+            .map_err(|errno| limit.value().os_error(errno, format_args!("cannot set {kind}")))?;
     }
     Ok(())
 }

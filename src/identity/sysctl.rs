@@ -26,9 +26,9 @@ pub fn set(procfs: &Procfs, sysctls: Map<'_, Text<'static>>) -> Result<()> {
             return Err(name.error(format_args!("longer than the limit of {} bytes", limits::SYSCTL)));
         };
         let text = value.c_str(&mut buffer)?.to_bytes();
-        procfs.write_file(file, text).map_err(|errno| {
-            value.value().os_error(errno.raw_os_error(), format_args!("cannot set {name} to \"{value}\""))
-        })?;
+        procfs
+            .write_file(file, text)
+            .map_err(|errno| value.value().os_error(errno, format_args!("cannot set {name} to \"{value}\"")))?;
     }
     Ok(())
 }

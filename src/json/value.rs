@@ -5,6 +5,8 @@
 
 use core::fmt;
 
+use rustix::io::Errno;
+
 use super::position::Place;
 use super::text::Text;
 use super::validate;
@@ -163,7 +165,7 @@ impl<'a> Value<'a> {
 
     /// The bytes that the value takes in the document.
     pub fn token(&self) -> &'a [u8] {
-        let text = self.document.text;
+        let text = self.text();
         text.get(self.at..skip_value(text, self.at)).unwrap_or(&[])
     }
 
@@ -182,17 +184,23 @@ impl<'a> Value<'a> {
     /// An error about this place with what the kernel said: `…: message: errno`.
     #[cold]
     #[inline(never)]
-    pub fn os_error(self, errno: i32, message: fmt::Arguments<'_>) -> Error {
+    pub fn os_error(self, errno: Errno, message: fmt::Arguments<'_>) -> Error {
         Error::os(errno, format_args!("{}{message}", self.document.place(self.at)))
+    }
+
+    /// The document's text. Behind a black box, without which the compiler loads
+    /// it before each of the calls that want it, of which there are hundreds.
+    fn text(&self) -> &'a [u8] {
+        core::hint::black_box(self.document).text
     }
 
     /// The text from behind its first byte on.
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.document.text.get(self.at + 1..).unwrap_or(&[])
+        self.text().get(self.at + 1..).unwrap_or(&[])
     }
 
     fn byte(&self) -> u8 {
-        self.document.text.get(self.at).copied().unwrap_or(b'n')
+        self.text().get(self.at).copied().unwrap_or(b'n')
     }
 
     /// The first element or member, if it is such a container and has one.
@@ -202,15 +210,15 @@ impl<'a> Value<'a> {
 
     /// The next element or member of the container that it is in.
     fn next(self) -> Option<Value<'a>> {
-        let text = self.document.text;
+        let text = self.text();
         let at = skip_space(text, skip_value(text, self.at));
         if text.get(at) == Some(&b',') { self.elsewhere(at + 1).or_none() } else { None }
     }
 
     /// The value from here on, unless the container ends here.
     fn or_none(self) -> Option<Value<'a>> {
-        let at = skip_space(self.document.text, self.at);
-        match self.document.text.get(at) {
+        let at = skip_space(self.text(), self.at);
+        match self.text().get(at) {
             None | Some(b']' | b'}') => None,
             Some(_) => Some(self.elsewhere(at)),
         }
@@ -260,7 +268,7 @@ impl<'a> Iterator for Members<'a> {
     #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         let name = self.next?;
-        let text = name.document.text;
+        let text = name.text();
         let colon = skip_space(text, skip_string(text, name.at));
         let value = name.elsewhere(skip_space(text, colon + 1));
         self.next = value.next();

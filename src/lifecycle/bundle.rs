@@ -55,9 +55,8 @@ impl Bundle {
             return Err(config.value().error(format_args!("\"root\" is missing")));
         };
         let relative = arena.text(path)?;
-        let failed = |errno: Errno| {
-            path.value().os_error(errno.raw_os_error(), format_args!("cannot open the root file system \"{path}\""))
-        };
+        let failed =
+            |errno: Errno| path.value().os_error(errno, format_args!("cannot open the root file system \"{path}\""));
         let status = fs::statat(&self.folder, relative, AtFlags::empty()).map_err(failed)?;
         if FileType::from_raw_mode(status.st_mode) != FileType::Directory {
             return Err(failed(Errno::NOTDIR));

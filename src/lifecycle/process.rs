@@ -180,9 +180,7 @@ fn warn_of(refused: Sets, channel: &Channel) -> Result<()> {
 
 fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
     match plan.view.cwd() {
-        Some(cwd) => {
-            cwd.value().os_error(errno.raw_os_error(), format_args!("cannot enter the working directory {cwd}"))
-        }
+        Some(cwd) => cwd.value().os_error(errno, format_args!("cannot enter the working directory {cwd}")),
         None => fail!(errno => "cannot enter the working directory {}", shown(plan.cwd)),
     }
 }

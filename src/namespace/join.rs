@@ -38,9 +38,8 @@ pub fn open(path: Text<'_>, flag: u64, buffer: &mut PathBuffer) -> Result<Opened
     let word = flags::word(flag);
     // Whatever stands there, opening it neither waits nor takes a terminal.
     let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = open_path(name, how, Mode::empty()).map_err(|errno| {
-        path.value().os_error(errno.raw_os_error(), format_args!("cannot open the {word} namespace {path}"))
-    })?;
+    let fd = open_path(name, how, Mode::empty())
+        .map_err(|errno| path.value().os_error(errno, format_args!("cannot open the {word} namespace {path}")))?;
     match namespace_type(fd.as_fd()) {
         Ok(found) if found.bits() == flag => Ok(Opened { flag, fd }),
         Ok(found) => {

@@ -27,7 +27,7 @@ pub fn source(mount: &Mount<'_>, bind: Option<Bind>, bundle: BorrowedFd<'_>) -> 
             Errno::INVAL if bind == Some(Bind::Single) => " (with \"rbind\" the mounts below would come along)",
             _ => "",
         };
-        source.value().os_error(errno.raw_os_error(), format_args!("cannot take {source} for a bind{hint}"))
+        source.value().os_error(errno, format_args!("cannot take {source} for a bind{hint}"))
     })
 }
 
@@ -41,9 +41,8 @@ pub fn cgroup(mount: &Mount<'_>, cgroup: BorrowedFd<'_>) -> Result<Fd> {
     if let Some(option) = options::data(mount).next() {
         return Err(option.error(format_args!("unknown option \"{option}\" for a bind of the container's cgroup")));
     }
-    clone_tree(cgroup, c"", false).map_err(|errno| {
-        mount.value().os_error(errno.raw_os_error(), format_args!("cannot take the cgroup for a bind"))
-    })
+    clone_tree(cgroup, c"", false)
+        .map_err(|errno| mount.value().os_error(errno, format_args!("cannot take the cgroup for a bind")))
 }
 
 /// What a mount of `tree` must be mounted on.

@@ -177,7 +177,7 @@ pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices) -> Re
         let node = Node::of(&device);
         let host = if node.kind == FileType::Fifo { None } else { host.next() };
         make_at(&mut buffer, &node, host)
-            .map_err(|errno| device.value().os_error(errno.raw_os_error(), format_args!("cannot make {path}")))?;
+            .map_err(|errno| device.value().os_error(errno, format_args!("cannot make {path}")))?;
     }
     let folder = open_dev()?;
     let dev = folder.as_fd();

@@ -12,7 +12,7 @@ use crate::sys::Errno;
 #[cold]
 #[inline(never)]
 pub fn cannot(what: &'static str, path: Text<'_>, errno: Errno) -> Error {
-    path.value().os_error(errno.raw_os_error(), format_args!("cannot {what} {path}"))
+    path.value().os_error(errno, format_args!("cannot {what} {path}"))
 }
 
 /// The same of something that the configuration does not name.

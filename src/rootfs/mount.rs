@@ -306,7 +306,7 @@ impl Job<'_> {
 
     #[cold]
     fn failed(&self, errno: Errno, more: &'static str) -> Error {
-        self.mount.value().os_error(errno.raw_os_error(), format_args!("{}", self.failed_at(more)))
+        self.mount.value().os_error(errno, format_args!("{}", self.failed_at(more)))
     }
 
     #[cold]
@@ -335,7 +335,7 @@ impl Job<'_> {
         let said = failure.said(&mut log);
         let separator = if said.0.is_empty() { "" } else { ": " };
         let message = format_args!("{}{hint}{separator}{said}", self.failed_at(""));
-        self.mount.value().os_error(failure.errno.raw_os_error(), message)
+        self.mount.value().os_error(failure.errno, message)
     }
 }
 
