@@ -56,23 +56,23 @@ impl Error {
     #[cold]
     #[inline(never)]
     pub fn new(message: fmt::Arguments<'_>) -> Error {
-        Error::with_errno(None, message)
+        Error::with_errno(0, message)
     }
 
     /// The sentence `message`, then what the kernel said: `errno` in words.
     #[cold]
     #[inline(never)]
     pub fn os(errno: Errno, message: fmt::Arguments<'_>) -> Error {
-        let error = Error::with_errno(Some(errno), message);
+        let error = Error::with_errno(errno.raw_os_error(), message);
         error.append(format_args!(": {}", Words(errno.raw_os_error())));
         error
     }
 
-    fn with_errno(errno: Option<Errno>, message: fmt::Arguments<'_>) -> Error {
+    fn with_errno(errno: i32, message: fmt::Arguments<'_>) -> Error {
         for (index, slot) in SLOTS.iter().enumerate() {
             if slot.used.compare_exchange(false, true, Acquire, Relaxed).is_ok() {
                 slot.length.store(0, Relaxed);
-                slot.errno.store(errno.map_or(0, Errno::raw_os_error), Relaxed);
+                slot.errno.store(errno, Relaxed);
                 let error = Error { slot: NonZeroU8::MIN.saturating_add(index as u8) };
                 error.append(message);
                 return error;
@@ -89,10 +89,14 @@ impl Error {
         if whole.slot == OVERFLOW { self } else { whole }
     }
 
-    /// What the kernel said, where the failure is the kernel's.
-    pub fn errno(&self) -> Option<Errno> {
-        let errno = self.slot()?.errno.load(Relaxed);
-        (errno != 0).then(|| Errno::from_raw_os_error(errno))
+    /// What the kernel said; 0 where the failure is not the kernel's.
+    fn errno(&self) -> i32 {
+        self.slot().map_or(0, |slot| slot.errno.load(Relaxed))
+    }
+
+    /// Whether the kernel said this.
+    pub fn is(&self, errno: Errno) -> bool {
+        self.errno() == errno.raw_os_error()
     }
 
     /// The sentence, in `buffer`.
@@ -285,10 +289,10 @@ mod tests {
     fn a_sentence_with_what_the_kernel_said() {
         let error = Error::os(Errno::NOENT, format_args!("cannot open {}", "/x"));
         assert_eq!(error.to_string(), "cannot open /x: no such file or directory");
-        assert_eq!(error.errno(), Some(Errno::NOENT));
+        assert!(error.is(Errno::NOENT) && !error.is(Errno::PERM));
         let error = error.context(format_args!("config.json:3:4: mounts[1]"));
         assert_eq!(error.to_string(), "config.json:3:4: mounts[1]: cannot open /x: no such file or directory");
-        assert_eq!(error.errno(), Some(Errno::NOENT));
+        assert!(error.is(Errno::NOENT) && !error.is(Errno::PERM));
     }
 
     #[test]

@@ -305,7 +305,7 @@ impl Making<'_> {
             Ok(()) => {}
             // In a user namespace no program can be loaded, nor any device be
             // opened that its owner could not open outside of it.
-            Err(error) if error.errno() == Some(Errno::PERM) => {
+            Err(error) if error.is(Errno::PERM) => {
                 warn("device rules are not enforced: this user may not load a device program");
             }
             Err(error) => return Err(error),
