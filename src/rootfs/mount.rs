@@ -109,7 +109,7 @@ const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 impl Job<'_> {
     #[inline(never)] // the frame of whoever calls holds a path: it would make every access longer
     fn carry_out(&self, destination: &CStr, so_far: &mut SoFar) -> Result<()> {
-        if check::is_at(destination.to_bytes(), b"/dev") {
+        if self.is_at("/dev") {
             so_far.dev = None;
         }
         let is_cgroup = self.is("cgroup");
@@ -129,12 +129,16 @@ impl Job<'_> {
         self.bind(destination, tree, so_far).map_err(|errno| self.failed(errno))
     }
 
+    fn is_at(&self, place: &str) -> bool {
+        self.mount.destination().is_some_and(|destination| check::is_at(destination, place))
+    }
+
     fn is(&self, kind: &str) -> bool {
         self.mount.kind().is_some_and(|text| text.is(kind))
     }
 
     fn bind(&self, destination: &CStr, tree: Fd, so_far: &mut SoFar) -> Result<(), Errno> {
-        if check::is_at(destination.to_bytes(), b"/proc") && !is_procfs(tree.as_fd()) {
+        if self.is_at("/proc") && !is_procfs(tree.as_fd()) {
             return self.refuse(": only a proc file system may be mounted here");
         }
         bind::set_attributes(tree.as_fd(), self.mount, &self.options)
@@ -314,6 +318,7 @@ impl Job<'_> {
 
     /// The same errno, whose sentence goes on with `more`.
     #[cold]
+    #[inline(never)]
     fn more(&self, errno: Errno, more: &'static str) -> Errno {
         self.trouble.more.set(more);
         errno

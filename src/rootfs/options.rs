@@ -204,13 +204,12 @@ fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
     }
     // mount(8): "x-" and "comment=" are notes of other programs'; "X-" too, but
     // for those of its own, of which we make the folder in any case.
-    if text.starts_with("x-") || text.starts_with("comment=") || text.starts_with("X-mount.mkdir") {
-        return Some((Nothing, false));
+    match bytes::words("x- comment= X-mount.mkdir X-mount. idmap= ridmap= X-")
+        .position(|start| text.starts_with(start))?
+    {
+        3..=5 => Some((Unsupported, false)),
+        _ => Some((Nothing, false)),
     }
-    if text.starts_with("X-mount.") || text.starts_with("idmap=") || text.starts_with("ridmap=") {
-        return Some((Unsupported, false));
-    }
-    text.starts_with("X-").then_some((Nothing, false))
 }
 
 /// How much a bind takes along.
@@ -297,6 +296,7 @@ impl Options {
         }
     }
 
+    #[inline(never)]
     fn change(&mut self, set: u32, clear: u32, recursive: bool) {
         let which = if recursive { &mut self.recursive } else { &mut self.attributes };
         // A word takes back its opposite: the last one holds.

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with};
+use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_socket, socket_with};
 use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, send_message};
 
 /// Connects to the UNIX stream socket at `path`; `what` it is, for an error.
@@ -18,28 +18,29 @@ use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, send_message};
 /// # Errors
 /// Those of the kernel.
 pub fn connect(what: &str, path: &CStr) -> Result<OwnedFd> {
-    let failed = |errno: Errno| fail!(errno => "cannot connect to the {what} {}", Lossy(path.to_bytes()));
+    connect_to(path).map_err(|errno| fail!(errno => "cannot connect to the {what} {}", Lossy(path.to_bytes())))
+}
+
+fn connect_to(path: &CStr) -> Result<OwnedFd, Errno> {
     if path.is_empty() {
         // To the kernel this would be an abstract address.
-        return Err(failed(Errno::NOENT));
+        return Err(Errno::NOENT);
     }
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(failed)?;
-    match SocketAddrUnix::new(path) {
-        Ok(address) => connect_to(&socket, &address),
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let address = match SocketAddrUnix::new(path) {
         // sun_path has 108 bytes (unix(7)). A descriptor of the socket's file
         // has a shorter name.
         Err(Errno::NAMETOOLONG) => {
-            let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+            let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             let mut name = heapless::String::<32>::new();
             // "/proc/self/fd/", at most ten digits and the NUL: it fits.
             let _ = write!(name, "/proc/self/fd/{}\0", file.as_raw_fd());
-            let name = CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or(c"");
-            SocketAddrUnix::new(name).and_then(|address| connect_to(&socket, &address))
+            let address = SocketAddrUnix::new(CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or(c""))?;
+            return connect_socket(&socket, &address).map(|()| socket);
         }
-        Err(errno) => Err(errno),
-    }
-    .map_err(failed)?;
-    Ok(socket)
+        address => address?,
+    };
+    connect_socket(&socket, &address).map(|()| socket)
 }
 
 /// What a message with a pidfd says, as runc has it: for a container's first
