@@ -5,9 +5,9 @@ use crate::json::PathBuffer;
 use crate::limits;
 use crate::spec::config::Mount;
 use crate::sys::fs::{FileType, fstat};
-use crate::sys::{Attributes, BorrowedFd, Errno, mount_setattr};
+use crate::sys::{BorrowedFd, Errno};
 
-use super::descriptor::{Fd, clone_tree};
+use super::descriptor::{Fd, change, clone_tree};
 use super::options::{self, Bind, Change, Options};
 use super::resolve::Missing;
 
@@ -59,17 +59,19 @@ pub fn kind_of(tree: BorrowedFd<'_>) -> Result<Missing, Errno> {
 /// EPERM: an attribute would go that this user namespace may not take away.
 pub fn set_attributes(tree: BorrowedFd<'_>, mount: &Mount<'_>, options: &Options) -> Result<(), Errno> {
     let mut steps = Steps { tree, single: options.bind != Some(Bind::Recursive), next: None };
-    let of = |change: Change| Attributes { set: change.set, clear: change.clear, propagation: 0 };
-    if !options.attributes.is_empty() {
-        steps.add(of(options.attributes), false)?;
-    }
-    if !options.recursive.is_empty() {
-        steps.add(of(options.recursive), true)?;
-    }
+    steps.add(Step { change: options.attributes, propagation: 0, recursive: false })?;
+    steps.add(Step { change: options.recursive, propagation: 0, recursive: true })?;
     for (propagation, recursive) in options::propagations(mount) {
-        steps.add(Attributes { propagation, ..Attributes::default() }, recursive)?;
+        steps.add(Step { change: Change::default(), propagation, recursive })?;
     }
     steps.carry_out()
+}
+
+/// One call.
+struct Step {
+    change: Change,
+    propagation: u32,
+    recursive: bool,
 }
 
 /// Changes to a tree of mounts, in as few calls as their order allows.
@@ -77,28 +79,31 @@ struct Steps<'a> {
     tree: BorrowedFd<'a>,
     /// Nothing is mounted below: recursive or not makes no difference.
     single: bool,
-    next: Option<(Attributes, bool)>,
+    next: Option<Step>,
 }
 
 impl Steps<'_> {
-    fn add(&mut self, change: Attributes, recursive: bool) -> Result<(), Errno> {
-        if let Some((before, reach)) = &mut self.next
-            && (*reach == recursive || self.single)
+    #[inline(never)]
+    fn add(&mut self, step: Step) -> Result<(), Errno> {
+        if step.change.is_empty() && step.propagation == 0 {
+            return Ok(());
+        }
+        if let Some(before) = &mut self.next
+            && (before.recursive == step.recursive || self.single)
             && before.propagation == 0
         {
-            let Change { set, clear } =
-                Change { set: before.set, clear: before.clear }.then(Change { set: change.set, clear: change.clear });
-            *before = Attributes { set, clear, propagation: change.propagation };
+            before.change = before.change.then(step.change);
+            before.propagation = step.propagation;
             return Ok(());
         }
         self.carry_out()?;
-        self.next = Some((change, recursive));
+        self.next = Some(step);
         Ok(())
     }
 
     fn carry_out(&mut self) -> Result<(), Errno> {
         match self.next.take() {
-            Some((change, recursive)) => mount_setattr(self.tree, c"", recursive, change),
+            Some(step) => change(self.tree, c"", step.recursive, step.change, step.propagation),
             None => Ok(()),
         }
     }

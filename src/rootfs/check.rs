@@ -1,13 +1,14 @@
 //! What user input can get wrong about the root file system, found before
 //! anything is done.
 
+use crate::bytes;
 use crate::error::Result;
 use crate::json::{PathBuffer, Text};
 use crate::limits;
 use crate::spec::config::{Config, Mount};
 use crate::spec::linux::Device;
 
-use super::devices::DEFAULT;
+use super::devices::default_nodes;
 use super::options::Options;
 
 /// Checks the parts of `config` that speak of the root file system: mounts,
@@ -28,11 +29,19 @@ pub fn check(config: &Config<'_>) -> Result<()> {
 }
 
 /// A path that fits and says something.
+#[inline(never)]
 fn check_path(text: Text<'_>) -> Result<()> {
     if text.is_empty() {
         return Err(text.error(format_args!("an empty path")));
     }
-    text.c_str(&mut path_buffer()).map(|_| ())
+    check_length(text)
+}
+
+fn check_length(text: Text<'_>) -> Result<()> {
+    if text.length() >= limits::PATH {
+        return Err(text.error(format_args!("longer than the limit of {} bytes", limits::PATH - 1)));
+    }
+    Ok(())
 }
 
 const fn path_buffer() -> PathBuffer {
@@ -43,104 +52,102 @@ fn check_mount(mount: &Mount<'_>) -> Result<()> {
     let options = Options::of(mount)?;
     let Some(destination) = mount.destination() else { return Ok(()) }; // required: was checked
     check_path(destination)?;
-    if let Some(source) = mount.source() {
-        source.c_str(&mut path_buffer())?;
-    }
     let kind = mount.kind().filter(|kind| !kind.is_empty());
-    match (options.bind, kind) {
-        (Some(_), _) if options.remount => {}
-        (Some(_), _) => match mount.source() {
-            Some(source) => check_path(source)?,
-            None => return Err(mount.value().error(format_args!("a bind without \"source\""))),
+    // The kernel's names of file systems are short; fsopen(2) takes a page.
+    [mount.source(), kind].into_iter().flatten().try_for_each(check_length)?;
+    let (value, wrong) = match kind {
+        _ if options.remount => (None, ""),
+        _ if options.bind.is_some() => match mount.source() {
+            Some(source) if source.is_empty() => (Some(source.value()), "an empty path"),
+            Some(_) => (None, ""),
+            None => (Some(mount.value()), "a bind without \"source\""),
         },
-        (None, None) if options.remount => {}
-        (None, None) => return Err(mount.value().error(format_args!("\"type\" is missing"))),
-        // The kernel's names of file systems are short; fsopen(2) takes a page.
-        (None, Some(kind)) => kind.c_str(&mut path_buffer()).map(|_| ())?,
+        None => (Some(mount.value()), "\"type\" is missing"),
+        Some(_) => (None, ""),
+    };
+    if let Some(value) = value {
+        return Err(value.error(format_args!("{wrong}")));
     }
     if options.copy_up && (options.bind.is_some() || !kind.is_some_and(|kind| kind.is("tmpfs"))) {
         return Err(mount.value().error(format_args!("\"tmpcopyup\" is for a tmpfs")));
     }
-    check_place(mount, destination, &options)
+    let mut buffer = path_buffer();
+    let place = normalize(destination, &mut buffer);
+    match wrong_place(mount, place, &options) {
+        Some(why) => Err(destination.error(format_args!("{why}"))),
+        None => Ok(()),
+    }
 }
 
-/// Where a mount may not go. Only the words of the destination are looked at:
-/// links are the business of whoever resolves it.
-fn check_place(mount: &Mount<'_>, destination: Text<'_>, options: &Options) -> Result<()> {
-    let mut buffer = path_buffer();
-    let mut normal = path_buffer();
-    let place = normalize(destination.c_str(&mut buffer)?.to_bytes(), &mut normal);
+/// Why a mount may not go there, if it may not. Only the words of the destination
+/// are looked at: links are the business of whoever resolves it.
+fn wrong_place(mount: &Mount<'_>, place: &[u8], options: &Options) -> Option<&'static str> {
     if place.is_empty() {
-        return Err(destination.error(format_args!("a mount over the root itself hides everything below it")));
+        return Some("a mount over the root itself hides everything below it");
     }
-    let is_proc = mount.kind().is_some_and(|kind| kind.is("proc"));
-    match place.strip_prefix(b"/proc") {
+    if options.remount {
+        return None;
+    }
+    match place.strip_prefix(b"/proc")? {
         // A bind's source is looked at when it is opened.
-        Some(b"") if is_proc || options.bind.is_some() || options.remount => Ok(()),
-        Some(b"") => Err(destination.error(format_args!("only a proc file system may be mounted at /proc"))),
-        Some([b'/', ..]) if !PROC_FILES.iter().any(|file| file.as_bytes() == place) && !options.remount => {
-            // What is written through /proc when a container starts, and what
-            // it says of itself, must not be a stranger's.
-            Err(destination.error(format_args!("nothing may be mounted inside /proc here")))
+        b"" if options.bind.is_some() || mount.kind().is_some_and(|kind| kind.is("proc")) => None,
+        b"" => Some("only a proc file system may be mounted at /proc"),
+        // What is written through /proc when a container starts, and what it
+        // says of itself, must not be a stranger's.
+        [b'/', file @ ..] if bytes::index_of(PROC_FILES, file).is_none() => {
+            Some("nothing may be mounted inside /proc here")
         }
-        _ => Ok(()),
+        _ => None,
     }
 }
 
 /// What may be covered inside /proc: files that lxcfs and its like provide, and
 /// two that are commonly replaced.
-const PROC_FILES: [&str; 10] = [
-    "/proc/cpuinfo",
-    "/proc/diskstats",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/proc/swaps",
-    "/proc/uptime",
-    "/proc/loadavg",
-    "/proc/slabinfo",
-    "/proc/sys/kernel/ns_last_pid",
-    "/proc/sys/crypto/fips_enabled",
-];
+const PROC_FILES: &str =
+    "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/ns_last_pid sys/crypto/fips_enabled";
 
 /// Whether the words of `destination` say `place`, which has no detour.
-pub fn is_at(destination: &[u8], place: &[u8]) -> bool {
-    normalize(destination, &mut path_buffer()) == place
+#[inline(never)]
+pub fn is_at(destination: Text<'_>, place: &str) -> bool {
+    normalize(destination, &mut path_buffer()) == place.as_bytes()
 }
 
 /// Whether the runtime makes the contents of /dev: not where it is another
 /// folder's view, whose owner has them (as runc decides it).
 pub fn sets_up_dev(config: &Config<'_>) -> bool {
     !config.mounts().iter().any(|mount| {
-        let bound = Options::of(&mount).is_ok_and(|options| options.bind.is_some());
-        let mut buffer = path_buffer();
-        let place = mount.destination().and_then(|text| text.c_str(&mut buffer).ok());
-        bound && place.is_some_and(|place| is_at(place.to_bytes(), b"/dev"))
+        mount.destination().is_some_and(|destination| is_at(destination, "/dev"))
+            && Options::of(&mount).is_ok_and(|options| options.bind.is_some())
     })
 }
 
 /// `path` from the root, without `.`, `..` and needless slashes: `/a/b`; the
-/// root itself is empty. `buffer` is as long as the longest path.
-fn normalize<'b>(path: &[u8], buffer: &'b mut PathBuffer) -> &'b [u8] {
-    let mut length = 0;
-    for component in path.split(|byte| *byte == b'/') {
-        match component {
-            b"" | b"." => {}
-            b".." => {
-                let so_far = buffer.get(..length).unwrap_or(&[]);
-                length = so_far.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-            }
-            // Never more than `path` itself and a slash.
-            name => {
-                for byte in [b'/'].iter().chain(name) {
-                    if let Some(place) = buffer.get_mut(length) {
-                        *place = *byte;
-                        length += 1;
-                    }
+/// root itself is empty.
+#[inline(never)]
+fn normalize<'b>(path: Text<'_>, buffer: &'b mut PathBuffer) -> &'b [u8] {
+    // Up to `done` it is as it shall be; then come a slash and the component
+    // that is being read.
+    let (mut done, mut end) = (0, 1);
+    for byte in [b'/'].into_iter().chain(path.bytes()).chain([b'/']) {
+        let mut place = end;
+        if byte == b'/' {
+            match buffer.get(done + 1..end) {
+                Some(b"" | b".") => {}
+                Some(b"..") => {
+                    let so_far = buffer.get(..done).unwrap_or_default();
+                    done = so_far.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                 }
+                _ => done = end,
             }
+            place = done;
         }
+        // Never more than `path` itself and a slash, which fit.
+        if let Some(room) = buffer.get_mut(place) {
+            *room = byte;
+        }
+        end = place + 1;
     }
-    buffer.get(..length).unwrap_or(&[])
+    buffer.get(..done).unwrap_or_default()
 }
 
 /// mknod(2) takes 12 bits of major and 20 bits of minor number.
@@ -150,39 +157,39 @@ const MINOR_MOST: i64 = 0xf_ffff;
 fn check_device(device: &Device<'_>) -> Result<()> {
     let Some(path) = device.path() else { return Ok(()) }; // required: was checked
     check_path(path)?;
-    let mut buffer = path_buffer();
-    if normalize(path.c_str(&mut buffer)?.to_bytes(), &mut path_buffer()).is_empty() {
-        return Err(path.error(format_args!("not the path of a file")));
+    match wrong_device(device, path) {
+        Some(why) => Err(device.value().error(format_args!("{why}"))),
+        None => Ok(()),
     }
-    if let Some((name, major, minor)) = DEFAULT.iter().find(|(name, ..)| name.to_str().is_ok_and(|name| path.is(name)))
+}
+
+/// Why there can be no such device.
+fn wrong_device(device: &Device<'_>, path: Text<'_>) -> Option<&'static str> {
+    if is_at(path, "") {
+        return Some("\"path\" is not the path of a file");
+    }
+    let (major, minor) = (device.major(), device.minor());
+    let is = |name| device.kind().is_some_and(|kind| kind.is(name));
+    let numbers = (major, minor);
+    if let Some((_, major, minor)) = default_nodes().find(|(name, ..)| path.bytes().eq(name.to_bytes().iter().copied()))
+        && (numbers != (Some(major.into()), Some(minor.into())) || !(is("c") || is("u")))
     {
-        let same = device.kind().is_some_and(|kind| kind.is("c") || kind.is("u"))
-            && device.major() == Some(i64::from(*major))
-            && device.minor() == Some(i64::from(*minor));
-        if !same {
-            // Programs, and the masking of files, rely on them being what they are.
-            return Err(path.error(format_args!(
-                "{} is a default device: it cannot be another one",
-                crate::error::Lossy(name.to_bytes())
-            )));
-        }
+        // Programs, and the masking of files, rely on them being what they are.
+        return Some("a default device cannot be another one");
     }
     if device.file_mode().is_some_and(|mode| mode > 0o177_777) {
-        return Err(device.value().error(format_args!("\"fileMode\" is not a file's mode")));
+        return Some("\"fileMode\" is not a file's mode");
     }
-    if device.kind().is_some_and(|kind| kind.is("p")) {
-        return Ok(()); // a FIFO has no numbers
+    if is("p") {
+        return None; // a FIFO has no numbers
     }
-    for (name, number, most) in [("major", device.major(), MAJOR_MOST), ("minor", device.minor(), MINOR_MOST)] {
-        match number {
-            None => return Err(device.value().error(format_args!("\"{name}\" is missing"))),
-            Some(number) if !(0..=most).contains(&number) => {
-                return Err(device.value().error(format_args!("\"{name}\" is not from 0 to {most}")));
-            }
-            Some(_) => {}
-        }
+    match (major, minor) {
+        (None, _) => Some("\"major\" is missing"),
+        (_, None) => Some("\"minor\" is missing"),
+        (Some(major), _) if !(0..=MAJOR_MOST).contains(&major) => Some("\"major\" is not from 0 to 4095"),
+        (_, Some(minor)) if !(0..=MINOR_MOST).contains(&minor) => Some("\"minor\" is not from 0 to 1048575"),
+        _ => None,
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -208,9 +215,12 @@ mod tests {
             ("/../../a", "/a"),
             ("/a/b/../c", "/a/c"),
         ] {
-            assert_eq!(normalize(path.as_bytes(), &mut path_buffer()), expected.as_bytes(), "{path}");
+            let text = format!(r#""{path}""#);
+            let document = Document::parse("c", text.as_bytes()).unwrap();
+            let path = document.root().as_text().unwrap();
+            assert_eq!(normalize(path, &mut path_buffer()), expected.as_bytes(), "{text}");
+            assert!(is_at(path, expected), "{text}");
         }
-        assert!(is_at(b"/x/../proc/", b"/proc") && !is_at(b"/proc/x", b"/proc"));
     }
 
     #[test]

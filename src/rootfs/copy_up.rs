@@ -21,6 +21,8 @@ use super::failure::cannot_own;
 ///
 /// # Errors
 /// What the kernel says of one file, or folders nested deeper than the limit.
+#[cold]
+#[inline(never)]
 pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     // Both are only places so far: this opens them.
     let mut here = Pair::open(from, to, c".")?;
@@ -103,6 +105,7 @@ fn copy_file(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>) -> Result<()
     finish(target.as_fd(), &fstat(&source)?)
 }
 
+#[inline(never)]
 fn copy_link(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut buffer = [0u8; limits::PATH];
     let length = readlinkat_raw(from, name, &mut buffer[..])?;

@@ -3,7 +3,9 @@
 use core::ffi::CStr;
 
 use crate::sys::mounts::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
-use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, close_kept, keep};
+use crate::sys::{AsRawFd, Attributes, BorrowedFd, Errno, OwnedFd, close_kept, keep, mount_setattr};
+
+use super::options::{Change, RDONLY};
 
 /// Numbers from here on are given back at once.
 const KEPT: i32 = 200;
@@ -60,4 +62,24 @@ pub fn attach_at(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Er
 pub fn attach(mount: BorrowedFd<'_>, folder: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, c"", folder, name, flags)
+}
+
+/// Changes attributes of the mount at `path`, which is `fd`'s own if that is
+/// empty, with those below it if `recursive`; and, unless it is 0, how mount
+/// events travel.
+#[inline(never)]
+pub fn change(
+    fd: BorrowedFd<'_>,
+    path: &CStr,
+    recursive: bool,
+    Change { set, clear }: Change,
+    propagation: u32,
+) -> Result<(), Errno> {
+    let attributes = Attributes { set: set.into(), clear: clear.into(), propagation: propagation.into() };
+    mount_setattr(fd, path, recursive, attributes)
+}
+
+/// Makes the mount of `fd` read-only.
+pub fn make_read_only(fd: BorrowedFd<'_>, recursive: bool) -> Result<(), Errno> {
+    change(fd, c"", recursive, Change { set: RDONLY, clear: 0 }, 0)
 }

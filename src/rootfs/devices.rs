@@ -19,34 +19,37 @@ use super::descriptor::{Fd, attach, attach_at, clone_tree};
 use super::failure::{cannot, cannot_own};
 use super::resolve::{self, Links, Missing};
 
-/// What every container has in /dev (config-linux.md, "Default Devices"): path,
-/// major and minor number. All are character devices with mode 0666.
-pub(super) const DEFAULT: [(&CStr, u8, u8); 6] = [
-    (c"/dev/null", 1, 3),
-    (c"/dev/zero", 1, 5),
-    (c"/dev/full", 1, 7),
-    (c"/dev/random", 1, 8),
-    (c"/dev/urandom", 1, 9),
-    (c"/dev/tty", 5, 0),
-];
+/// What every container has in /dev (config-linux.md, "Default Devices"), all
+/// of them character devices with mode 0666; with major and minor numbers.
+const NODES: &[u8] = b"/dev/null\0/dev/zero\0/dev/full\0/dev/random\0/dev/urandom\0/dev/tty\0";
+const NUMBERS: [(u8, u8); 6] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)];
 
-/// Links in /dev: the same section, and `core`, which older programs expect.
-/// The last replaces what a file system may have there: the multiplexer of the
-/// container's own devpts is the one that works.
-const LINKS: [(&CStr, &CStr); 6] = [
-    (c"fd", c"/proc/self/fd"),
-    (c"stdin", c"/proc/self/fd/0"),
-    (c"stdout", c"/proc/self/fd/1"),
-    (c"stderr", c"/proc/self/fd/2"),
-    (c"core", c"/proc/kcore"),
-    (c"ptmx", c"pts/ptmx"),
-];
+/// The default devices: path, major and minor number.
+pub(super) fn default_nodes() -> impl Iterator<Item = (&'static CStr, u8, u8)> {
+    c_strings(NODES).zip(NUMBERS).map(|(path, (major, minor))| (path, major, minor))
+}
+
+/// Links in /dev and what they lead to: the same section, and `core`, which older
+/// programs expect. The last replaces what a file system may have there: the
+/// multiplexer of the container's own devpts is the one that works.
+const LINKS: &[u8] = b"fd\0/proc/self/fd\0stdin\0/proc/self/fd/0\0stdout\0/proc/self/fd/1\0stderr\0/proc/self/fd/2\0\
+core\0/proc/kcore\0ptmx\0pts/ptmx\0";
+
+/// The strings in `list`, each with its NUL.
+fn c_strings(list: &'static [u8]) -> impl Iterator<Item = &'static CStr> {
+    let mut start = 0;
+    core::iter::from_fn(move || {
+        let text = CStr::from_bytes_until_nul(list.get(start..)?).ok()?;
+        start += text.to_bytes_with_nul().len();
+        Some(text)
+    })
+}
 
 /// The host's device nodes, for a user namespace, in which none can be made.
 pub struct HostDevices {
     /// As many as `devices` has that are not FIFOs, in their order, then the
     /// default ones; or none at all.
-    nodes: Vec<Fd, { limits::HOST_DEVICES + DEFAULT.len() }>,
+    nodes: Vec<Fd, { limits::HOST_DEVICES + NUMBERS.len() }>,
 }
 
 impl HostDevices {
@@ -74,7 +77,7 @@ impl HostDevices {
             }
             let _ = host.nodes.push(clone); // has room for all
         }
-        for (path, major, minor) in DEFAULT {
+        for (path, major, minor) in default_nodes() {
             let clone = clone_node(path, &Node::default(major, minor))
                 .map_err(|errno| cannot_own("take the host's ", path, errno))?;
             let _ = host.nodes.push(clone);
@@ -181,11 +184,12 @@ pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices) -> Re
     }
     let folder = open_dev()?;
     let dev = folder.as_fd();
-    for (path, major, minor) in DEFAULT {
+    for (path, major, minor) in default_nodes() {
         let name = resolve::c_str(path.to_bytes_with_nul(), "/dev/".len());
         Node::default(major, minor).make(dev, name, host.next()).map_err(|errno| cannot_own("make ", path, errno))?;
     }
-    for (name, target) in LINKS {
+    let mut links = c_strings(LINKS);
+    while let (Some(name), Some(target)) = (links.next(), links.next()) {
         // A kernel may be built without it.
         if name == c"core" && accessat(CWD, target, Access::EXISTS, AtFlags::empty()).is_err() {
             continue;

@@ -3,15 +3,15 @@
 use core::ffi::CStr;
 
 use crate::error::Result;
-use crate::fail;
 use crate::json::Text;
 use crate::sys::fs::{CWD, Mode, OFlags, open};
-use crate::sys::mounts::{MountFlags, MoveMountFlags, UnmountFlags, mount, move_mount, unmount};
+use crate::sys::mounts::{MountFlags, UnmountFlags, mount, unmount};
 use crate::sys::process::{chdir, chroot, fchdir, pivot_root};
-use crate::sys::{AsFd, Attributes, Errno, mount_setattr};
+use crate::sys::{AsFd, Errno};
 
-use super::descriptor::Fd;
-use super::options::{self, PRIVATE, RDONLY, SLAVE};
+use super::descriptor::{Fd, attach, change};
+use super::failure::cannot_own;
+use super::options::{self, Change, PRIVATE, RDONLY, SLAVE};
 use super::root::{Root, change_propagation};
 
 /// Makes `root` the root and the working directory of this process; what was
@@ -22,13 +22,12 @@ use super::root::{Root, change_propagation};
 ///
 /// # Errors
 /// The kernel refuses.
+#[inline(never)]
 pub fn enter(root: Root, no_pivot: bool) -> Result<()> {
-    fchdir(root.as_fd()).map_err(|errno| fail!(errno => "cannot enter the root file system"))?;
-    if no_pivot {
-        move_over(&root)?;
-    } else {
-        pivot(&root)?;
-    }
+    let mut doing = "enter the root file system";
+    fchdir(root.as_fd())
+        .and_then(|()| if no_pivot { move_over(&root, &mut doing) } else { pivot(&root, &mut doing) })
+        .map_err(|errno| cannot_own(doing, c"", errno))?;
     root.fd.done();
     Ok(())
 }
@@ -39,52 +38,52 @@ pub fn enter(root: Root, no_pivot: bool) -> Result<()> {
 /// # Errors
 /// The kernel refuses.
 pub fn enter_by_chroot(path: &CStr) -> Result<()> {
-    chdir(path)
-        .and_then(|()| chroot(c"."))
-        .map_err(|errno| fail!(errno => "cannot make {} the root", crate::error::Lossy(path.to_bytes())))
+    chdir(path).and_then(|()| chroot(c".")).map_err(|errno| cannot_own("make the root of ", path, errno))
 }
 
 /// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top of
 /// the new one, from where it is taken away. The working directory stays what
 /// it was: the new root.
-fn pivot(root: &Root) -> Result<()> {
-    let old = match root.shared {
-        false => None,
-        true => Some(
-            open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .map(Fd::new)
-                .map_err(|errno| fail!(errno => "cannot open the old root"))?,
-        ),
-    };
-    pivot_root(c".", c".").map_err(|errno| fail!(errno => "cannot make the root file system the root (pivot_root)"))?;
+fn pivot(root: &Root, doing: &mut &'static str) -> Result<(), Errno> {
+    let mut old = None;
+    if root.shared {
+        *doing = "open the old root";
+        old = Some(Fd::new(open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?));
+    }
+    *doing = "make the root file system the root (pivot_root)";
+    pivot_root(c".", c".")?;
     if let Some(old) = old {
         // Or unmounting it would unmount it for the host too.
-        change_propagation(old.as_fd(), c"", SLAVE, true)
-            .map_err(|errno| fail!(errno => "cannot cut the old root off from the host's mounts"))?;
+        *doing = CUT_OFF;
+        change_propagation(old.as_fd(), c"", SLAVE, true)?;
         old.done();
     }
-    unmount(c".", UnmountFlags::DETACH).map_err(|errno| fail!(errno => "cannot unmount the old root"))
+    *doing = "unmount the old root";
+    unmount(c".", UnmountFlags::DETACH)
 }
 
-fn move_over(root: &Root) -> Result<()> {
+const CUT_OFF: &str = "cut the old root off from the host's mounts";
+
+fn move_over(root: &Root, doing: &mut &'static str) -> Result<(), Errno> {
     if root.shared {
-        change_propagation(CWD, c"/", SLAVE, true)
-            .map_err(|errno| fail!(errno => "cannot cut the old root off from the host's mounts"))?;
+        *doing = CUT_OFF;
+        change_propagation(CWD, c"/", SLAVE, true)?;
     }
     // The old root stays reachable for the kernel, which allows a new proc or
     // sysfs in a user namespace as long as one is fully visible somewhere in the
     // mount namespace: the host's must not be what lets the container have one.
-    for place in [c"/proc", c"/sys"] {
-        hide(place).map_err(|errno| fail!(errno => "cannot take the host's /proc and /sys away"))?;
-    }
-    move_mount(root.as_fd(), c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .and_then(|()| chroot(c"."))
-        .and_then(|()| chdir(c"/"))
-        .map_err(|errno| fail!(errno => "cannot make the root file system the root (without pivot_root)"))
+    *doing = "take the host's /proc and /sys away";
+    hide(c"/proc")?;
+    hide(c"/sys")?;
+    *doing = "make the root file system the root (without pivot_root)";
+    attach(root.as_fd(), CWD, c"/")?;
+    chroot(c".")?;
+    chdir(c"/")
 }
 
 /// Unmounts `place`, or covers it where the kernel has locked it.
-fn hide(place: &core::ffi::CStr) -> Result<(), Errno> {
+#[inline(never)]
+fn hide(place: &CStr) -> Result<(), Errno> {
     match unmount(place, UnmountFlags::DETACH) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         // EINVAL also: nothing is mounted there, and covering it does no harm.
@@ -102,7 +101,7 @@ pub fn set_propagation(propagation: Option<Text<'_>>) -> Result<()> {
     match options::propagation(propagation) {
         None | Some((PRIVATE | SLAVE, _)) => Ok(()),
         Some((kind, recursive)) => change_propagation(CWD, c"/", kind, recursive)
-            .map_err(|errno| fail!(errno => "cannot set the propagation of the root file system")),
+            .map_err(|errno| cannot_own("set the propagation of the root file system", c"", errno)),
     }
 }
 
@@ -111,6 +110,6 @@ pub fn set_propagation(propagation: Option<Text<'_>>) -> Result<()> {
 /// # Errors
 /// The kernel refuses.
 pub fn make_root_read_only() -> Result<()> {
-    mount_setattr(CWD, c"/", false, Attributes { set: RDONLY, ..Attributes::default() })
-        .map_err(|errno| fail!(errno => "cannot make the root file system read-only"))
+    change(CWD, c"/", false, Change { set: RDONLY, clear: 0 }, 0)
+        .map_err(|errno| cannot_own("make the root file system read-only", c"", errno))
 }

@@ -1,5 +1,6 @@
 //! A new file system of any type: fsopen(2), its parameters, fsmount(2).
 
+use core::cell::Cell;
 use core::ffi::CStr;
 use core::fmt;
 
@@ -31,57 +32,33 @@ pub struct Request<'a> {
     /// As /proc/filesystems names it.
     pub kind: &'a CStr,
     pub options: Options,
-}
-
-/// Why there is none.
-pub struct Failure {
-    pub errno: Errno,
-    /// Where the file system may have said more.
-    context: Option<Fd>,
+    /// Takes the context of one that fails, which may have more to say.
+    pub log: &'a Cell<Option<Fd>>,
 }
 
 /// Room for what a file system says of a failure.
 pub type Log = [u8; 256];
 
-impl Failure {
-    /// The file system's own words, empty if it has none: each message of its
-    /// log is a letter and a space, then the text. The last error counts, or
-    /// else the first message.
-    #[cold]
-    pub fn said<'b>(&self, log: &'b mut Log) -> Lossy<'b> {
-        let mut length = 0;
-        let mut buffer: Log = [0; 256];
-        // The kernel keeps eight messages. ENODATA: no more.
-        for _ in 0..8 {
-            let Some(context) = &self.context else { break };
-            let Ok(read) = io::read(context.as_fd(), &mut buffer) else { break };
-            if let Some(text) = buffer.get(2..read).map(|text| text.trim_ascii_end())
-                && (buffer.starts_with(b"e") || length == 0)
-                && let Some(room) = log.get_mut(..text.len())
-            {
-                room.copy_from_slice(text);
-                length = text.len();
-            }
+/// What a file system says in its `context`, empty if it has no more to say than
+/// the errno: each message of its log is a letter and a space, then the text. The
+/// last error counts, or else the first message.
+#[cold]
+pub fn said(context: Option<Fd>, log: &mut Log) -> Lossy<'_> {
+    let mut length = 0;
+    let mut buffer: Log = [0; 256];
+    // The kernel keeps eight messages. ENODATA: no more.
+    for _ in 0..8 {
+        let Some(context) = &context else { break };
+        let Ok(read) = io::read(context.as_fd(), &mut buffer) else { break };
+        if let Some(text) = buffer.get(2..read).map(|text| text.trim_ascii_end())
+            && (buffer.starts_with(b"e") || length == 0)
+            && let Some(room) = log.get_mut(..text.len())
+        {
+            room.copy_from_slice(text);
+            length = text.len();
         }
-        Lossy(log.get(..length).unwrap_or(&[]))
     }
-}
-
-impl From<Errno> for Failure {
-    fn from(errno: Errno) -> Failure {
-        Failure { errno, context: None }
-    }
-}
-
-/// Keeps the context where it may have more to say.
-fn finished<T>(context: Fd, result: Result<T, Errno>) -> Result<T, Failure> {
-    match result {
-        Ok(made) => {
-            context.done();
-            Ok(made)
-        }
-        Err(errno) => Err(Failure { errno, context: Some(context) }),
-    }
+    Lossy(log.get(..length).unwrap_or(&[]))
 }
 
 impl Request<'_> {
@@ -96,10 +73,19 @@ impl Request<'_> {
 
     /// A detached mount of the new file system. `covered`: the folder that a
     /// tmpfs is to cover, whose mode it takes unless told another.
-    pub fn create(&self, covered: Option<BorrowedFd<'_>>) -> Result<Fd, Failure> {
+    pub fn create(&self, covered: Option<BorrowedFd<'_>>) -> Result<Fd, Errno> {
         let context = Fd::new(fsopen(self.kind, FsOpenFlags::FSOPEN_CLOEXEC)?);
         let result = self.fill(context.as_fd(), covered);
-        finished(context, result)
+        self.finished(context, result.is_err());
+        result
+    }
+
+    /// Keeps the context where it may have more to say.
+    fn finished(&self, context: Fd, failed: bool) {
+        match failed {
+            true => self.log.set(Some(context)),
+            false => context.done(),
+        }
     }
 
     fn fill(&self, context: BorrowedFd<'_>, covered: Option<BorrowedFd<'_>>) -> Result<Fd, Errno> {
@@ -113,16 +99,17 @@ impl Request<'_> {
         }
         self.set_parameters(context, false)?;
         fsconfig_create(context)?;
-        let attributes = self.options.all_attributes().set as u32; // MOUNT_ATTR_ bits fit
+        let attributes = self.options.all_attributes().set;
         fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attributes)).map(Fd::new)
     }
 
     /// Changes the file system that is mounted at `place`.
-    pub fn reconfigure(&self, place: BorrowedFd<'_>) -> Result<(), Failure> {
+    pub fn reconfigure(&self, place: BorrowedFd<'_>) -> Result<(), Errno> {
         let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
         let context = Fd::new(fspick(place, c"", flags)?);
         let result = self.set_parameters(context.as_fd(), true).and_then(|()| fsconfig_reconfigure(context.as_fd()));
-        finished(context, result)
+        self.finished(context, result.is_err());
+        result
     }
 
     /// Gives a tmpfs the mode of the folder that it covers; where it has the
@@ -144,6 +131,7 @@ impl Request<'_> {
     }
 
     /// `existing`: what is to be off has to be said, too.
+    #[inline(never)]
     fn set_parameters(&self, context: BorrowedFd<'_>, existing: bool) -> Result<(), Errno> {
         for setting in Super::ALL {
             let (on, off) = names(setting);
@@ -176,6 +164,8 @@ impl Request<'_> {
     }
 
     /// Mounts at `place` by mount(2), which takes a page of parameters.
+    #[cold]
+    #[inline(never)]
     pub fn mount(&self, place: BorrowedFd<'_>) -> Result<(), Errno> {
         let mut data: PathBuffer = [0; limits::PATH]; // longer ones the kernel would cut off
         let mut length = 0;

@@ -9,12 +9,11 @@ use crate::sys::fs::{CWD, FileType, OFlags, fstat, makedev};
 use crate::sys::mounts::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
-use crate::sys::{Attributes, BorrowedFd, Errno, mount_setattr};
+use crate::sys::{BorrowedFd, Errno};
 
-use super::descriptor::{Fd, attach_at, clone_tree};
+use super::descriptor::{self, Fd, attach_at, clone_tree};
 use super::devices::is_device;
 use super::failure::{cannot, cannot_own};
-use super::options::RDONLY;
 use super::resolve::{self, Links};
 
 /// A mount of the root's /dev/null, whose contents are not ours: seen to be it.
@@ -92,6 +91,7 @@ pub fn mask(paths: List<'_, Text<'static>>, null: &NullDevice) -> Result<()> {
 }
 
 /// What is at `path`; `what` is to be done to it, for an error.
+#[inline(never)]
 fn open_if_there(path: Text<'_>, what: &'static str) -> Result<Option<Fd>> {
     let mut buffer: PathBuffer = [0; limits::PATH];
     match resolve::open(CWD, path.c_str(&mut buffer)?, OFlags::PATH, Links::Follow) {
@@ -143,7 +143,7 @@ pub fn make_read_only(paths: List<'_, Text<'static>>) -> Result<()> {
 
 fn make_one_read_only(place: BorrowedFd<'_>) -> Result<(), Errno> {
     let tree = clone_tree(place, c"", true)?;
-    mount_setattr(tree.as_fd(), c"", true, Attributes { set: RDONLY, ..Attributes::default() })?;
+    descriptor::make_read_only(tree.as_fd(), true)?;
     attach_at(tree.as_fd(), place)?;
     tree.done();
     Ok(())

@@ -1,5 +1,6 @@
 //! `mounts[]`: each is built detached, then attached at its place.
 
+use core::cell::Cell;
 use core::ffi::CStr;
 
 use heapless::Vec;
@@ -10,9 +11,10 @@ use crate::limits;
 use crate::spec::config::Mount;
 use crate::spec::record::List;
 use crate::sys::fs::{fstat, fstatfs};
-use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, mount_setattr};
+use crate::sys::{AsFd, BorrowedFd, Errno};
 
-use super::descriptor::{Fd, attach, attach_at};
+use super::descriptor::{Fd, attach, attach_at, make_read_only};
+use super::failure::cannot_own;
 use super::options::{self, Options, RDONLY, Super};
 use super::resolve::{self, Links, Missing, Place};
 use super::root::{Root, change_propagation};
@@ -42,8 +44,7 @@ impl Deferred {
     /// The kernel refuses.
     pub fn make_read_only(self) -> Result<()> {
         for mount in &self.0 {
-            mount_setattr(mount.as_fd(), c"", false, Attributes { set: RDONLY, ..Attributes::default() })
-                .map_err(|errno| crate::fail!(errno => "cannot make a tmpfs read-only"))?;
+            make_read_only(mount.as_fd(), false).map_err(|errno| cannot_own("make a tmpfs read-only", c"", errno))?;
         }
         Ok(())
     }
@@ -53,12 +54,17 @@ impl Deferred {
 ///
 /// # Errors
 /// The first that fails, with its place in the configuration.
+#[inline(never)]
 pub fn mount_all(root: &Root, mounts: List<'_, Mount<'static>>, context: &MountContext<'_>) -> Result<Deferred> {
+    let mut buffer: PathBuffer = [0; limits::PATH];
     let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: root.shared };
     for mount in mounts.iter() {
         let options = Options::of(&mount)?;
         so_far.shared |= options.shared;
-        Job { root, mount: &mount, options, context }.carry_out(&mut so_far)?;
+        let Some(destination) = mount.destination() else { continue }; // required: was checked
+        let destination = destination.c_str(&mut buffer)?;
+        let job = Job { root, mount: &mount, options, context, trouble: Trouble::default() };
+        job.carry_out(destination, &mut so_far)?;
     }
     Ok(Deferred(so_far.deferred))
 }
@@ -80,48 +86,63 @@ struct Job<'a> {
     mount: &'a Mount<'a>,
     options: Options,
     context: &'a MountContext<'a>,
+    trouble: Trouble,
 }
+
+/// What an error says besides the errno.
+#[derive(Default)]
+struct Trouble {
+    /// Goes on where the sentence ends.
+    more: Cell<&'static str>,
+    /// Where the file system may have said more.
+    log: Cell<Option<Fd>>,
+    /// An error that was made in full.
+    inner: Cell<Option<Error>>,
+}
+
+/// In place of an errno: it is not the kernel that refuses.
+const REFUSED: Errno = Errno::CANCELED;
 
 /// Magic number of procfs (statfs(2)).
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 impl Job<'_> {
-    fn carry_out(&self, so_far: &mut SoFar) -> Result<()> {
-        let mut buffer: PathBuffer = [0; limits::PATH];
-        let Some(destination) = self.mount.destination() else { return Ok(()) };
-        let destination = destination.c_str(&mut buffer)?;
-
-        if check::is_at(destination.to_bytes(), b"/dev") {
+    #[inline(never)] // the frame of whoever calls holds a path: it would make every access longer
+    fn carry_out(&self, destination: &CStr, so_far: &mut SoFar) -> Result<()> {
+        if self.is_at("/dev") {
             so_far.dev = None;
-        }
-        if self.options.remount {
-            return self.remount(destination);
         }
         let is_cgroup = self.is("cgroup");
         let tree = match self.context.cgroup {
+            _ if self.options.remount => return self.remount(destination).map_err(|errno| self.failed(errno)),
             _ if self.options.bind.is_some() => bind::source(self.mount, self.options.bind, self.context.bundle)?,
             Some(cgroup) if is_cgroup || self.is("cgroup2") => bind::cgroup(self.mount, cgroup)?,
-            // The name that engines use for either version.
-            _ if is_cgroup => return self.file_system(destination, c"cgroup2", so_far),
             _ => {
                 let mut name = [0; 256]; // longer ones do not exist
                 let Some(kind) = self.mount.kind() else { return Ok(()) };
-                return self.file_system(destination, kind.c_str(&mut name)?, so_far);
+                let kind = kind.c_str(&mut name)?;
+                // The name that engines use for either version.
+                let kind = if is_cgroup { c"cgroup2" } else { kind };
+                return self.file_system(destination, kind, so_far).map_err(|errno| self.failed(errno));
             }
         };
-        self.bind(destination, tree, so_far)
+        self.bind(destination, tree, so_far).map_err(|errno| self.failed(errno))
+    }
+
+    fn is_at(&self, place: &str) -> bool {
+        self.mount.destination().is_some_and(|destination| check::is_at(destination, place))
     }
 
     fn is(&self, kind: &str) -> bool {
         self.mount.kind().is_some_and(|text| text.is(kind))
     }
 
-    fn bind(&self, destination: &CStr, tree: Fd, so_far: &mut SoFar) -> Result<()> {
-        if check::is_at(destination.to_bytes(), b"/proc") && !is_procfs(tree.as_fd()) {
-            return Err(self.refused("only a proc file system may be mounted here"));
+    fn bind(&self, destination: &CStr, tree: Fd, so_far: &mut SoFar) -> Result<(), Errno> {
+        if self.is_at("/proc") && !is_procfs(tree.as_fd()) {
+            return self.refuse(": only a proc file system may be mounted here");
         }
         bind::set_attributes(tree.as_fd(), self.mount, &self.options)
-            .map_err(|errno| self.failed(errno, "; setting its options"))?;
+            .map_err(|errno| self.more(errno, "; setting its options"))?;
         let place = self.place(destination, Links::Follow, Some(tree.as_fd()), so_far)?;
         self.attach(tree.as_fd(), place.fd.as_fd())?;
         place.fd.done();
@@ -130,7 +151,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn file_system(&self, destination: &CStr, kind: &CStr, so_far: &mut SoFar) -> Result<()> {
+    fn file_system(&self, destination: &CStr, kind: &CStr, so_far: &mut SoFar) -> Result<(), Errno> {
         let is_tmpfs = kind == c"tmpfs";
         let mut options = self.options;
         let read_only_later = is_tmpfs && options.all_attributes().set & RDONLY != 0;
@@ -143,9 +164,9 @@ impl Job<'_> {
             // last; cgroup2 is one file system for all.
             options.super_set &= !Super::ReadOnly.bit();
         }
-        let request = filesystem::Request { mount: self.mount, kind, options };
+        let request = filesystem::Request { mount: self.mount, kind, options, log: &self.trouble.log };
         let made = match request.fits_context() && !request.needs_covered() {
-            true => Some(request.create(None).map_err(|failure| self.explained(failure))?),
+            true => Some(request.create(None)?),
             false => None,
         };
         let by_name = made.as_ref().is_some_and(|tree| self.attach_by_name(tree.as_fd(), destination, so_far).is_ok());
@@ -155,14 +176,15 @@ impl Job<'_> {
         };
         self.set_propagation(tree.as_fd(), so_far)?;
         if read_only_later {
-            so_far.deferred.push(tree).map_err(|_| self.refused("more read-only tmpfs mounts than the limit allows"))
+            if so_far.deferred.push(tree).is_err() {
+                return self.refuse(": more read-only tmpfs mounts than the limit allows");
+            }
         } else if is_tmpfs && by_name && destination == c"/dev" {
             so_far.dev = Some(tree);
-            Ok(())
         } else {
             tree.done();
-            Ok(())
         }
+        Ok(())
     }
 
     /// Attaches a new file system whose place is a name in the root or in the
@@ -172,21 +194,17 @@ impl Job<'_> {
         let path = destination.to_bytes();
         let (end, start) = resolve::split(path).ok_or(Errno::NOENT)?;
         let name = resolve::c_str(destination.to_bytes_with_nul(), start);
-        match (path.get(..end), &so_far.dev) {
+        let folder = match (path.get(..end), &so_far.dev) {
             (Some(b""), _) => match attach(tree, self.root.as_fd(), name) {
-                Err(Errno::NOENT) => {
-                    resolve::make(self.root.as_fd(), name, Missing::Folder)?;
-                    attach(tree, self.root.as_fd(), name)
-                }
-                result => result,
+                Err(Errno::NOENT) => self.root.as_fd(),
+                result => return result,
             },
-            (Some(b"/dev"), Some(dev)) => {
-                // Where it fails, the next call does too, or it was there already.
-                let _ = resolve::make(dev.as_fd(), name, Missing::Folder);
-                attach(tree, dev.as_fd(), name)
-            }
-            _ => Err(Errno::NOENT),
-        }
+            (Some(b"/dev"), Some(dev)) => dev.as_fd(),
+            _ => return Err(Errno::NOENT),
+        };
+        // Where it fails, the next call does too, or it was there already.
+        let _ = resolve::make(folder, name, Missing::Folder);
+        attach(tree, folder, name)
     }
 
     /// Attaches a new file system wherever its place is, and makes it unless it
@@ -197,7 +215,7 @@ impl Job<'_> {
         made: Option<Fd>,
         destination: &CStr,
         so_far: &mut SoFar,
-    ) -> Result<Fd> {
+    ) -> Result<Fd, Errno> {
         // What these two show is trusted by their place: no link may move them.
         let trusted = request.kind == c"proc" || request.kind == c"sysfs";
         let links = if trusted { Links::Refuse } else { Links::Follow };
@@ -206,16 +224,17 @@ impl Job<'_> {
         let tree = match made {
             Some(tree) => tree,
             None if !request.fits_context() => {
-                request.mount(place.fd.as_fd()).map_err(|errno| self.failed(errno, ""))?;
+                request.mount(place.fd.as_fd())?;
                 place.fd.done();
-                let found = resolve::find(self.root.as_fd(), destination, links);
-                return found.map(|place| place.fd).map_err(|errno| self.failed(errno, ""));
+                return resolve::find(self.root.as_fd(), destination, links).map(|place| place.fd);
             }
-            None => request.create(covered).map_err(|failure| self.explained(failure))?,
+            None => request.create(covered)?,
         };
-        if let Some(covered) = covered.filter(|_| self.options.copy_up) {
-            copy_up::copy(covered, tree.as_fd())
-                .map_err(|error| self.mount.value().error(format_args!("{}: {error}", self.failed_at(""))))?;
+        if let Some(covered) = covered.filter(|_| self.options.copy_up)
+            && let Err(error) = copy_up::copy(covered, tree.as_fd())
+        {
+            self.trouble.inner.set(Some(error));
+            return Err(REFUSED);
         }
         self.attach(tree.as_fd(), place.fd.as_fd())?;
         place.fd.done();
@@ -223,38 +242,37 @@ impl Job<'_> {
     }
 
     /// Changes what is mounted at `destination` already.
-    fn remount(&self, destination: &CStr) -> Result<()> {
-        let place = resolve::find(self.root.as_fd(), destination, Links::Follow);
-        let place = place.map_err(|errno| self.failed(errno, ""))?.fd;
+    fn remount(&self, destination: &CStr) -> Result<(), Errno> {
+        let place = resolve::find(self.root.as_fd(), destination, Links::Follow)?.fd;
         if self.options.bind.is_none() {
             let mut options = self.options;
             if self.is("tmpfs") {
                 options.super_set &= !Super::ReadOnly.bit(); // as above
             }
-            let request = filesystem::Request { mount: self.mount, kind: c"", options };
-            request.reconfigure(place.as_fd()).map_err(|failure| self.explained(failure))?;
+            let request = filesystem::Request { mount: self.mount, kind: c"", options, log: &self.trouble.log };
+            request.reconfigure(place.as_fd())?;
         }
-        bind::set_attributes(place.as_fd(), self.mount, &self.options).map_err(|errno| self.failed(errno, " anew"))?;
+        bind::set_attributes(place.as_fd(), self.mount, &self.options).map_err(|errno| self.more(errno, " anew"))?;
         place.done();
         Ok(())
     }
 
-    fn attach(&self, tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
+    fn attach(&self, tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> {
         attach_at(tree, place).map_err(|errno| {
             // move_mount(2) says EINVAL for a folder on a file and the reverse.
             let mixed = bind::kind_of(tree).ok() != bind::kind_of(place).ok();
-            self.failed(errno, if mixed { "; one is a folder, the other is not" } else { "" })
+            self.more(errno, if mixed { "; one is a folder, the other is not" } else { "" })
         })
     }
 
-    fn set_propagation(&self, tree: BorrowedFd<'_>, so_far: &SoFar) -> Result<()> {
+    fn set_propagation(&self, tree: BorrowedFd<'_>, so_far: &SoFar) -> Result<(), Errno> {
         // A bind has its propagation already, but what is attached to a shared
         // mount becomes shared. What was made new is private.
         let is_new = self.options.bind.is_none();
-        if so_far.shared || is_new && options::propagations(self.mount).any(|(kind, _)| kind == options::UNBINDABLE) {
-            for (kind, recursive) in options::propagations(self.mount) {
+        for (kind, recursive) in options::propagations(self.mount) {
+            if so_far.shared || is_new && self.options.unbindable {
                 change_propagation(tree, c"", kind, recursive)
-                    .map_err(|errno| self.failed(errno, "; setting its propagation"))?;
+                    .map_err(|errno| self.more(errno, "; setting its propagation"))?;
             }
         }
         Ok(())
@@ -269,73 +287,85 @@ impl Job<'_> {
         links: Links,
         tree: Option<BorrowedFd<'_>>,
         so_far: &mut SoFar,
-    ) -> Result<Place> {
+    ) -> Result<Place, Errno> {
         let root = self.root.as_fd();
         let place = match resolve::find(root, destination, links) {
-            Err(Errno::NOENT) => tree
-                .map_or(Ok(Missing::Folder), bind::kind_of)
-                .and_then(|missing| resolve::create(root, destination, missing, links))
-                .and_then(|()| resolve::find(root, destination, links))
-                .map(|place| Place { existed: false, ..place }),
+            Err(Errno::NOENT) => {
+                let missing = tree.map_or(Ok(Missing::Folder), bind::kind_of)?;
+                resolve::create(root, destination, missing, links)
+                    .and_then(|()| resolve::find(root, destination, links))
+                    .map(|place| Place { existed: false, ..place })
+            }
             result => result,
         };
-        if links == Links::Refuse && matches!(place, Err(Errno::LOOP)) {
-            return Err(self.refused("not mounted through a symbolic link"));
-        }
-        let place = place.map_err(|errno| self.failed(errno, ""))?;
+        let place = match place {
+            Err(Errno::LOOP) if links == Links::Refuse => {
+                return self.refuse(": not mounted through a symbolic link");
+            }
+            place => place?,
+        };
         if place.by_link {
             so_far.dev = None; // it could lead there
             if is_procfs(place.fd.as_fd()) {
-                return Err(self.refused("a symbolic link leads into /proc, where nothing may be mounted"));
+                return self.refuse(": a symbolic link leads into /proc, where nothing may be mounted");
             }
-            if same_file(place.fd.as_fd(), root).map_err(|errno| self.failed(errno, ""))? {
-                return Err(self.refused("a symbolic link leads to the root itself"));
+            if same_file(place.fd.as_fd(), root)? {
+                return self.refuse(": a symbolic link leads to the root itself");
             }
         }
         Ok(place)
     }
 
-    /// "cannot mount proc at /proc…", the start of every message.
-    fn failed_at(&self, more: &'static str) -> impl core::fmt::Display {
-        FailedAt { source: self.what(), destination: self.mount.destination(), more }
-    }
-
-    fn what(&self) -> Option<Text<'_>> {
-        if self.options.bind.is_some() { self.mount.source() } else { self.mount.kind() }
+    /// The same errno, whose sentence goes on with `more`.
+    #[cold]
+    #[inline(never)]
+    fn more(&self, errno: Errno, more: &'static str) -> Errno {
+        self.trouble.more.set(more);
+        errno
     }
 
     #[cold]
-    fn failed(&self, errno: Errno, more: &'static str) -> Error {
-        self.mount.value().os_error(errno, format_args!("{}", self.failed_at(more)))
+    fn refuse<T>(&self, why: &'static str) -> Result<T, Errno> {
+        Err(self.more(REFUSED, why))
     }
 
+    /// The whole sentence: "cannot mount proc at /proc…", and why.
     #[cold]
-    fn refused(&self, why: &'static str) -> Error {
-        self.mount.value().error(format_args!("{}: {why}", self.failed_at("")))
+    #[inline(never)]
+    fn failed(&self, errno: Errno) -> Error {
+        let value = self.mount.value();
+        let source = if self.options.bind.is_some() { self.mount.source() } else { self.mount.kind() };
+        let at = FailedAt { source, destination: self.mount.destination(), more: self.trouble.more.get() };
+        if let Some(error) = self.trouble.inner.take() {
+            return value.error(format_args!("{at}: {error}"));
+        }
+        if errno == REFUSED {
+            return value.error(format_args!("{at}"));
+        }
+        let mut log: filesystem::Log = [0; 256];
+        let context = self.trouble.log.take();
+        let hint = if context.is_some() { self.hint(errno) } else { "" };
+        let said = filesystem::said(context, &mut log);
+        let separator = if said.0.is_empty() { "" } else { ": " };
+        value.os_error(errno, format_args!("{at}{hint}{separator}{said}"))
     }
 
-    /// With what the file system said of it, and what is usually the matter.
-    #[cold]
-    fn explained(&self, failure: filesystem::Failure) -> Error {
-        let denied = failure.errno == Errno::PERM && self.context.user_namespace;
-        let hint = match () {
-            () if failure.errno == Errno::NODEV => " (is the file system known to this kernel?)",
+    /// What is usually the matter where a file system cannot be made.
+    fn hint(&self, errno: Errno) -> &'static str {
+        let denied = errno == Errno::PERM && self.context.user_namespace;
+        match () {
+            () if errno == Errno::NODEV => " (is the file system known to this kernel?)",
             () if denied && self.is("proc") => {
                 " (it needs a pid namespace of its own, and the host's /proc without anything mounted over parts of it)"
             }
             () if denied && self.is("sysfs") => " (it needs a network namespace of its own; a bind of /sys does not)",
             () if denied && self.is("mqueue") => " (it needs an ipc namespace of its own)",
             () if denied => " (this user namespace may not)",
-            () if failure.errno == Errno::INVAL && self.context.user_namespace => {
+            () if errno == Errno::INVAL && self.context.user_namespace => {
                 " (ids among its options must be mapped in this user namespace)"
             }
             () => "",
-        };
-        let mut log: filesystem::Log = [0; 256];
-        let said = failure.said(&mut log);
-        let separator = if said.0.is_empty() { "" } else { ": " };
-        let message = format_args!("{}{hint}{separator}{said}", self.failed_at(""));
-        self.mount.value().os_error(failure.errno, message)
+        }
     }
 }
 

@@ -7,33 +7,34 @@
 //! the rest, which only the file system itself understands. A bind has no file
 //! system to ask: there the rest is a mistake.
 
+use crate::bytes;
 use crate::error::Result;
 use crate::json::Text;
 use crate::spec::config::Mount;
 
 /// `MOUNT_ATTR_*` (mount_setattr(2)), with the kernel's values.
-pub const RDONLY: u64 = 0x1;
-pub const NOSUID: u64 = 0x2;
-pub const NODEV: u64 = 0x4;
-pub const NOEXEC: u64 = 0x8;
+pub const RDONLY: u32 = 0x1;
+pub const NOSUID: u32 = 0x2;
+pub const NODEV: u32 = 0x4;
+pub const NOEXEC: u32 = 0x8;
 /// The field of the access-time setting, in which zero is `relatime`.
-pub const ATIME: u64 = 0x70;
-pub const NOATIME: u64 = 0x10;
-pub const STRICTATIME: u64 = 0x20;
-pub const NODIRATIME: u64 = 0x80;
-pub const NOSYMFOLLOW: u64 = 0x20_0000;
+pub const ATIME: u32 = 0x70;
+pub const NOATIME: u32 = 0x10;
+pub const STRICTATIME: u32 = 0x20;
+pub const NODIRATIME: u32 = 0x80;
+pub const NOSYMFOLLOW: u32 = 0x20_0000;
 
 /// `MS_*` propagation types (mount(2)), with the kernel's values.
-pub const UNBINDABLE: u64 = 1 << 17;
-pub const PRIVATE: u64 = 1 << 18;
-pub const SLAVE: u64 = 1 << 19;
-pub const SHARED: u64 = 1 << 20;
+pub const UNBINDABLE: u32 = 1 << 17;
+pub const PRIVATE: u32 = 1 << 18;
+pub const SLAVE: u32 = 1 << 19;
+pub const SHARED: u32 = 1 << 20;
 
 /// A change of attributes: first `clear`, then `set` (mount_setattr(2)).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Change {
-    pub set: u64,
-    pub clear: u64,
+    pub set: u32,
+    pub clear: u32,
 }
 
 impl Change {
@@ -44,7 +45,7 @@ impl Change {
 
     /// Whether nothing changes.
     pub fn is_empty(self) -> bool {
-        self == Change::default()
+        self.set | self.clear == 0
     }
 }
 
@@ -75,16 +76,19 @@ impl Super {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Effect {
     /// Attributes of the mount; with a leading `r`, of those below it too.
-    Attributes(Change),
-    /// `ro` and `rw`: the mount's attribute and the file system's setting.
-    Both(Change, Super, bool),
-    /// A setting of the file system, on or off.
-    Super(Super, bool),
+    Set(u32),
+    Clear(u32),
+    /// The access-time setting, which mount_setattr(2) clears as a whole first.
+    Atime(u32),
+    /// The mount's attribute and the file system's setting.
+    ReadOnly(bool),
     /// How mount events travel; with a leading `r`, below it too.
-    Propagation(u64),
+    Propagation(u32),
     /// A mount of what is somewhere already; with a leading `r`, with what is
     /// mounted below.
-    Bind,
+    BindMount,
+    /// A setting of the file system, on or off.
+    Setting(Super, bool),
     Remount,
     CopyUp,
     /// Says nothing that a container runtime could act on.
@@ -92,88 +96,86 @@ enum Effect {
     /// Has a meaning that this version does not carry out.
     Unsupported,
 }
+use Effect::*;
 
-const fn set(bits: u64) -> Effect {
-    Effect::Attributes(Change { set: bits, clear: 0 })
+impl Effect {
+    /// Whether the word has a form with an `r` before it.
+    fn has_recursive_form(self) -> bool {
+        matches!(self, Set(_) | Clear(_) | Atime(_) | ReadOnly(_) | Propagation(_) | BindMount)
+    }
 }
 
-const fn clear(bits: u64) -> Effect {
-    Effect::Attributes(Change { set: 0, clear: bits })
+/// The words, as one list of words, and in the same order what they mean.
+macro_rules! words {
+    ($first:literal $effect:expr; $($word:literal $meaning:expr;)*) => {
+        const WORDS: &str = concat!($first, $(" ", $word),*);
+        static EFFECTS: &[Effect] = &[$effect, $($meaning),*];
+    };
 }
 
-/// mount_setattr(2): the access-time setting is always cleared as a whole first.
-const fn atime(setting: u64) -> Effect {
-    Effect::Attributes(Change { set: setting, clear: ATIME })
-}
-
-const READ_ONLY: Change = Change { set: RDONLY, clear: 0 };
-const WRITABLE: Change = Change { set: 0, clear: RDONLY };
-
-/// Every word but the recursive forms, which are a word of the first, second,
-/// fourth or fifth kind with an `r` before it.
-const WORDS: &[(&str, Effect)] = &[
-    ("ro", Effect::Both(READ_ONLY, Super::ReadOnly, true)),
-    ("rw", Effect::Both(WRITABLE, Super::ReadOnly, false)),
-    ("nosuid", set(NOSUID)),
-    ("suid", clear(NOSUID)),
-    ("nodev", set(NODEV)),
-    ("dev", clear(NODEV)),
-    ("noexec", set(NOEXEC)),
-    ("exec", clear(NOEXEC)),
-    ("nosymfollow", set(NOSYMFOLLOW)),
-    ("symfollow", clear(NOSYMFOLLOW)),
-    ("nodiratime", set(NODIRATIME)),
-    ("diratime", clear(NODIRATIME)),
-    ("noatime", atime(NOATIME)),
-    ("strictatime", atime(STRICTATIME)),
-    ("relatime", atime(0)),
+words! {
+    "ro" ReadOnly(true);
+    "rw" ReadOnly(false);
+    "nosuid" Set(NOSUID);
+    "suid" Clear(NOSUID);
+    "nodev" Set(NODEV);
+    "dev" Clear(NODEV);
+    "noexec" Set(NOEXEC);
+    "exec" Clear(NOEXEC);
+    "nosymfollow" Set(NOSYMFOLLOW);
+    "symfollow" Clear(NOSYMFOLLOW);
+    "nodiratime" Set(NODIRATIME);
+    "diratime" Clear(NODIRATIME);
+    "noatime" Atime(NOATIME);
+    "strictatime" Atime(STRICTATIME);
+    "relatime" Atime(0);
     // The kernel's default is relatime: what is not the one extreme, nor the
     // other, is that.
-    ("atime", atime(0)),
-    ("nostrictatime", atime(0)),
-    ("norelatime", Effect::Attributes(Change { set: 0, clear: 0 })),
-    ("sync", Effect::Super(Super::Sync, true)),
-    ("async", Effect::Super(Super::Sync, false)),
-    ("dirsync", Effect::Super(Super::DirSync, true)),
-    ("lazytime", Effect::Super(Super::LazyTime, true)),
-    ("nolazytime", Effect::Super(Super::LazyTime, false)),
-    ("mand", Effect::Super(Super::Mand, true)),
-    ("nomand", Effect::Super(Super::Mand, false)),
-    ("iversion", Effect::Super(Super::IVersion, true)),
-    ("noiversion", Effect::Super(Super::IVersion, false)),
-    ("shared", Effect::Propagation(SHARED)),
-    ("slave", Effect::Propagation(SLAVE)),
-    ("private", Effect::Propagation(PRIVATE)),
-    ("unbindable", Effect::Propagation(UNBINDABLE)),
-    ("bind", Effect::Bind),
-    ("remount", Effect::Remount),
-    ("tmpcopyup", Effect::CopyUp),
+    "atime" Atime(0);
+    "nostrictatime" Atime(0);
+    "norelatime" Set(0);
+    "sync" Setting(Super::Sync, true);
+    "async" Setting(Super::Sync, false);
+    "dirsync" Setting(Super::DirSync, true);
+    "lazytime" Setting(Super::LazyTime, true);
+    "nolazytime" Setting(Super::LazyTime, false);
+    "mand" Setting(Super::Mand, true);
+    "nomand" Setting(Super::Mand, false);
+    "iversion" Setting(Super::IVersion, true);
+    "noiversion" Setting(Super::IVersion, false);
+    "shared" Propagation(SHARED);
+    "slave" Propagation(SLAVE);
+    "private" Propagation(PRIVATE);
+    "unbindable" Propagation(UNBINDABLE);
+    "bind" BindMount;
+    "remount" Remount;
+    "tmpcopyup" CopyUp;
+    "acl" Nothing; // MS_POSIXACL: file systems that have ACLs set it themselves
+    "noacl" Nothing;
     // Whether the kernel writes to its log when mounting fails: fsopen(2) gives
     // the messages to us instead.
-    ("acl", Effect::Nothing), // MS_POSIXACL: file systems that have ACLs set it themselves
-    ("noacl", Effect::Nothing),
-    ("silent", Effect::Nothing),
-    ("loud", Effect::Nothing),
+    "silent" Nothing;
+    "loud" Nothing;
     // "Use the default options" (mount(8)): they are what is there anyway.
-    ("defaults", Effect::Nothing),
+    "defaults" Nothing;
     // mount(8): these speak of /etc/fstab, of who may call mount(8) and when.
-    ("auto", Effect::Nothing),
-    ("noauto", Effect::Nothing),
-    ("nouser", Effect::Nothing),
-    ("nofail", Effect::Nothing),
-    ("_netdev", Effect::Nothing),
+    "auto" Nothing;
+    "noauto" Nothing;
+    "nouser" Nothing;
+    "nofail" Nothing;
+    "_netdev" Nothing;
     // mount(8): who may mount it, which implies these.
-    ("user", set(NOSUID | NODEV | NOEXEC)),
-    ("users", set(NOSUID | NODEV | NOEXEC)),
-    ("owner", set(NOSUID | NODEV)),
-    ("group", set(NOSUID | NODEV)),
-    ("idmap", Effect::Unsupported),
-    ("ridmap", Effect::Unsupported),
+    "user" Set(NOSUID | NODEV | NOEXEC);
+    "users" Set(NOSUID | NODEV | NOEXEC);
+    "owner" Set(NOSUID | NODEV);
+    "group" Set(NOSUID | NODEV);
+    "idmap" Unsupported;
+    "ridmap" Unsupported;
     // Extensions of crun's.
-    ("copy-symlink", Effect::Unsupported),
-    ("src-nofollow", Effect::Unsupported),
-    ("dest-nofollow", Effect::Unsupported),
-];
+    "copy-symlink" Unsupported;
+    "src-nofollow" Unsupported;
+    "dest-nofollow" Unsupported;
+}
 
 /// The options that mean the same for every mount, for `features`.
 pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime \
@@ -186,25 +188,28 @@ pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync 
 /// What `text` means and whether in its recursive form; `None`: the file
 /// system's own.
 fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
-    if let Some((_, effect)) = WORDS.iter().find(|(word, _)| text.is(word)) {
-        return Some((*effect, false));
-    }
-    let mut rest = text.bytes();
-    if rest.next() == Some(b'r')
-        && let Some((_, effect)) = WORDS.iter().find(|(word, _)| rest.clone().eq(word.bytes()))
-        && matches!(effect, Effect::Attributes(_) | Effect::Both(..) | Effect::Propagation(_) | Effect::Bind)
+    let mut buffer = [0; 24]; // longer than any word
+    if text.length() < buffer.len()
+        && let Ok(word) = text.c_str(&mut buffer)
     {
-        return Some((*effect, true));
+        let effect = |word| EFFECTS.get(bytes::index_of(WORDS, word)?).copied();
+        if let Some(effect) = effect(word.to_bytes()) {
+            return Some((effect, false));
+        }
+        if let Some(effect) = word.to_bytes().strip_prefix(b"r").and_then(effect)
+            && effect.has_recursive_form()
+        {
+            return Some((effect, true));
+        }
     }
     // mount(8): "x-" and "comment=" are notes of other programs'; "X-" too, but
     // for those of its own, of which we make the folder in any case.
-    if text.starts_with("x-") || text.starts_with("comment=") || text.starts_with("X-mount.mkdir") {
-        return Some((Effect::Nothing, false));
+    match bytes::words("x- comment= X-mount.mkdir X-mount. idmap= ridmap= X-")
+        .position(|start| text.starts_with(start))?
+    {
+        3..=5 => Some((Unsupported, false)),
+        _ => Some((Nothing, false)),
     }
-    if text.starts_with("X-mount.") || text.starts_with("idmap=") || text.starts_with("ridmap=") {
-        return Some((Effect::Unsupported, false));
-    }
-    text.starts_with("X-").then_some((Effect::Nothing, false))
 }
 
 /// How much a bind takes along.
@@ -235,6 +240,8 @@ pub struct Options {
     pub super_clear: u8,
     /// A mount that takes part in another's events is asked for.
     pub shared: bool,
+    /// A mount that no bind can take along is asked for.
+    pub unbindable: bool,
 }
 
 impl Options {
@@ -250,7 +257,7 @@ impl Options {
         let mut unknown = None;
         for text in mount.options().iter() {
             match classify(text) {
-                Some((Effect::Unsupported, _)) => {
+                Some((Unsupported, _)) => {
                     return Err(text.error(format_args!("the option is not supported by this version of ocinit")));
                 }
                 Some((effect, recursive)) => options.add(effect, recursive),
@@ -268,26 +275,32 @@ impl Options {
 
     fn add(&mut self, effect: Effect, recursive: bool) {
         match effect {
-            Effect::Attributes(change) => self.change(change, recursive),
-            Effect::Both(change, setting, on) => {
-                self.change(change, recursive);
-                self.set_super(setting, on);
+            Set(bits) => self.change(bits, 0, recursive),
+            Clear(bits) => self.change(0, bits, recursive),
+            Atime(setting) => self.change(setting, ATIME, recursive),
+            ReadOnly(on) => {
+                let (set, clear) = if on { (RDONLY, 0) } else { (0, RDONLY) };
+                self.change(set, clear, recursive);
+                self.set_super(Super::ReadOnly, on);
             }
-            Effect::Super(setting, on) => self.set_super(setting, on),
-            Effect::Propagation(kind) => self.shared |= kind == SHARED,
-            Effect::Bind if recursive => self.bind = Some(Bind::Recursive),
-            Effect::Bind => self.bind = self.bind.or(Some(Bind::Single)),
-            Effect::Remount => self.remount = true,
-            Effect::CopyUp => self.copy_up = true,
-            Effect::Nothing | Effect::Unsupported => {}
+            Setting(setting, on) => self.set_super(setting, on),
+            Propagation(kind) => {
+                self.shared |= kind == SHARED;
+                self.unbindable |= kind == UNBINDABLE;
+            }
+            BindMount if recursive => self.bind = Some(Bind::Recursive),
+            BindMount => self.bind = self.bind.or(Some(Bind::Single)),
+            Remount => self.remount = true,
+            CopyUp => self.copy_up = true,
+            Nothing | Unsupported => {}
         }
     }
 
-    fn change(&mut self, change: Change, recursive: bool) {
+    #[inline(never)]
+    fn change(&mut self, set: u32, clear: u32, recursive: bool) {
         let which = if recursive { &mut self.recursive } else { &mut self.attributes };
         // A word takes back its opposite: the last one holds.
-        *which =
-            Change { set: which.set & !change.clear | change.set, clear: which.clear & !change.set | change.clear };
+        *which = Change { set: which.set & !clear | set, clear: which.clear & !set | clear };
     }
 
     fn set_super(&mut self, setting: Super, on: bool) {
@@ -307,9 +320,9 @@ impl Options {
 
 /// The changes of propagation that `mount` asks for, in their order (they add
 /// up: a slave made shared is both), and whether each goes for all below.
-pub fn propagations<'a>(mount: &Mount<'a>) -> impl Iterator<Item = (u64, bool)> + use<'a> {
+pub fn propagations<'a>(mount: &Mount<'a>) -> impl Iterator<Item = (u32, bool)> + use<'a> {
     mount.options().iter().filter_map(|text| match classify(text) {
-        Some((Effect::Propagation(kind), recursive)) => Some((kind, recursive)),
+        Some((Propagation(kind), recursive)) => Some((kind, recursive)),
         _ => None,
     })
 }
@@ -335,9 +348,9 @@ pub fn separate(option: &mut [u8]) {
 
 /// A word of `rootfsPropagation`, as its type and whether it goes for all
 /// mounts below; `None` where nothing is asked for.
-pub fn propagation(text: Option<Text<'_>>) -> Option<(u64, bool)> {
+pub fn propagation(text: Option<Text<'_>>) -> Option<(u32, bool)> {
     match classify(text?) {
-        Some((Effect::Propagation(kind), recursive)) => Some((kind, recursive)),
+        Some((Propagation(kind), recursive)) => Some((kind, recursive)),
         _ => None,
     }
 }

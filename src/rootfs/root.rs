@@ -2,15 +2,15 @@
 
 use core::ffi::CStr;
 
-use crate::error::{Lossy, Result};
-use crate::fail;
+use crate::error::Result;
 use crate::json::Text;
 use crate::limits;
 use crate::sys::fs::{CWD, Mode, OFlags, open, openat};
-use crate::sys::{AsFd, Attributes, BorrowedFd, Errno, mount_setattr};
+use crate::sys::{AsFd, BorrowedFd, Errno};
 
-use super::descriptor::{Fd, attach_at, clone_tree};
-use super::options::{self, PRIVATE, SHARED, SLAVE, UNBINDABLE};
+use super::descriptor::{Fd, attach_at, change, clone_tree};
+use super::failure::cannot_own;
+use super::options::{self, Change, PRIVATE, SHARED, SLAVE, UNBINDABLE};
 
 /// The root file system, attached in this mount namespace.
 pub struct Root {
@@ -34,8 +34,8 @@ impl AsFd for Root {
 ///
 /// # Errors
 /// The folder cannot be opened, or the kernel refuses.
+#[inline(never)]
 pub fn attach(path: &CStr, propagation: Option<Text<'_>>) -> Result<Root> {
-    let shown = Lossy(path.to_bytes());
     let asked = options::propagation(propagation);
     // What must hold before the clone is made. A shared root is shared last of
     // all (`set_propagation`); one that is unbindable could not be cloned.
@@ -45,38 +45,42 @@ pub fn attach(path: &CStr, propagation: Option<Text<'_>>) -> Result<Root> {
         Some((UNBINDABLE, recursive)) => Some((PRIVATE, recursive)),
         other => other,
     };
+    let mut doing = "";
+    attach_as(path, before, &mut doing).map_err(|errno| cannot_own(doing, path, errno))
+}
+
+fn attach_as(path: &CStr, before: Option<(u32, bool)>, doing: &mut &'static str) -> Result<Root, Errno> {
     if let Some((kind, recursive)) = before {
-        change_propagation(CWD, c"/", kind, recursive)
-            .map_err(|errno| fail!(errno => "cannot set the propagation of the new mount namespace"))?;
+        *doing = "set the propagation of the new mount namespace for ";
+        change_propagation(CWD, c"/", kind, recursive)?;
     }
-    let folder = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map(Fd::new)
-        .map_err(|errno| fail!(errno => "cannot open the root file system {shown}"))?;
+    *doing = "open the root file system ";
+    let folder = Fd::new(open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
     let shared = !before.is_some_and(|(_, recursive)| recursive);
     if shared {
         // pivot_root(2) refuses a root whose parent is shared, and the clone
         // would be a peer of the original.
         let kind = if before.is_some_and(|(kind, _)| kind == SLAVE) { SLAVE } else { PRIVATE };
-        unshare_mount_of(folder.as_fd(), kind)
-            .map_err(|errno| fail!(errno => "cannot make the mount that holds {shown} private"))?;
+        *doing = "make private the mount that holds ";
+        unshare_mount_of(folder.as_fd(), kind)?;
     }
-    let fd = clone_tree(folder.as_fd(), c"", true)
-        .map_err(|errno| fail!(errno => "cannot clone the root file system {shown}"))?;
-    attach_at(fd.as_fd(), folder.as_fd())
-        .map_err(|errno| fail!(errno => "cannot mount the root file system {shown} on itself"))?;
+    *doing = "clone the root file system ";
+    let fd = clone_tree(folder.as_fd(), c"", true)?;
+    *doing = "mount on itself the root file system ";
+    attach_at(fd.as_fd(), folder.as_fd())?;
     folder.done();
     Ok(Root { fd, shared })
 }
 
 /// Changes only how mount events travel.
-pub fn change_propagation(dir: BorrowedFd<'_>, path: &CStr, kind: u64, recursive: bool) -> Result<(), Errno> {
-    mount_setattr(dir, path, recursive, Attributes { propagation: kind, ..Attributes::default() })
+pub fn change_propagation(dir: BorrowedFd<'_>, path: &CStr, kind: u32, recursive: bool) -> Result<(), Errno> {
+    change(dir, path, recursive, Change::default(), kind)
 }
 
 /// Sets the propagation of the mount that `folder` lies in: the root of that
 /// mount is the first folder on the way up of which mount_setattr(2) does not
 /// say EINVAL.
-fn unshare_mount_of(folder: BorrowedFd<'_>, kind: u64) -> Result<(), Errno> {
+fn unshare_mount_of(folder: BorrowedFd<'_>, kind: u32) -> Result<(), Errno> {
     let mut above: Option<Fd> = None;
     for _ in 0..limits::PATH / 2 {
         let here = above.as_ref().map_or(folder, |fd| fd.as_fd());

@@ -7,7 +7,7 @@ use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with};
+use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_socket, socket_with};
 use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, send_message};
 
 /// Connects to the UNIX stream socket at `path`; `what` it is, for an error.
@@ -18,26 +18,28 @@ use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, send_message};
 /// # Errors
 /// Those of the kernel.
 pub fn connect(what: &str, path: &CStr) -> Result<OwnedFd> {
-    let failed = |errno: Errno| fail!(errno => "cannot connect to the {what} {}", Lossy(path.to_bytes()));
+    connect_to(path).map_err(|errno| fail!(errno => "cannot connect to the {what} {}", Lossy(path.to_bytes())))
+}
+
+fn connect_to(path: &CStr) -> Result<OwnedFd, Errno> {
     if path.is_empty() {
         // To the kernel this would be an abstract address.
-        return Err(failed(Errno::NOENT));
+        return Err(Errno::NOENT);
     }
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(failed)?;
-    match SocketAddrUnix::new(path) {
-        Ok(address) => connect_to(&socket, &address),
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let address = match SocketAddrUnix::new(path) {
         // sun_path has 108 bytes (unix(7)). A descriptor of the socket's file
         // has a shorter name.
         Err(Errno::NAMETOOLONG) => {
-            let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+            let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             // "/proc/self/fd/" and at most ten digits: it fits.
             let name = Printed::<32>::of(format_args!("/proc/self/fd/{}", file.as_raw_fd()));
-            SocketAddrUnix::new(name.as_c_str()).and_then(|address| connect_to(&socket, &address))
+            let address = SocketAddrUnix::new(name.as_c_str())?;
+            return connect_socket(&socket, &address).map(|()| socket);
         }
-        Err(errno) => Err(errno),
-    }
-    .map_err(failed)?;
-    Ok(socket)
+        address => address?,
+    };
+    connect_socket(&socket, &address).map(|()| socket)
 }
 
 /// What a message with a pidfd says, as runc has it: for a container's first

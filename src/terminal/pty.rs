@@ -8,7 +8,7 @@ use crate::sys::process::{Uid, ioctl_tiocsctty};
 use crate::sys::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use crate::sys::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use crate::sys::termios::{Winsize, tcsetwinsize};
-use crate::sys::{AsFd, BorrowedFd, OwnedFd, pty_number};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, pty_number};
 
 /// Both sides of a pseudo-terminal, close-on-exec.
 pub struct Pair {
@@ -34,33 +34,37 @@ const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 /// # Errors
 /// Where there is no devpts, and those of the kernel.
 pub fn open_pair(size: Option<Winsize>) -> Result<Pair> {
-    let folder = openat2(
-        CWD,
-        c"/dev/pts",
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-    )
-    .map_err(|errno| fail!(errno => "cannot open /dev/pts for a terminal"))?;
-    let found = fstatfs(&folder).map_err(|errno| fail!(errno => "cannot examine /dev/pts"))?;
-    if found.f_type as u64 != DEVPTS_SUPER_MAGIC {
-        return Err(fail!("a terminal is wanted, but no file system of type devpts is mounted on /dev/pts"));
+    let mut doing = "";
+    make_pair(size, &mut doing).map_err(|errno| match errno {
+        NO_DEVPTS => fail!("a terminal is wanted, but no file system of type devpts is mounted on /dev/pts"),
+        errno => fail!(errno => "cannot {doing}"),
+    })
+}
+
+/// In place of an errno.
+const NO_DEVPTS: Errno = Errno::CANCELED;
+
+fn make_pair(size: Option<Winsize>, doing: &mut &'static str) -> Result<Pair, Errno> {
+    *doing = "open /dev/pts for a terminal";
+    let links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat2(CWD, c"/dev/pts", flags, Mode::empty(), links)?;
+    if fstatfs(&folder)?.f_type as u64 != DEVPTS_SUPER_MAGIC {
+        return Err(NO_DEVPTS);
     }
-    let master = openat2(
-        &folder,
-        c"ptmx",
-        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV,
-    )
-    .map_err(|errno| fail!(errno => "cannot open /dev/pts/ptmx"))?;
-    let number = pty_number(master.as_fd()).map_err(|errno| fail!(errno => "/dev/pts/ptmx gives no terminal"))?;
-    unlockpt(&master).map_err(|errno| fail!(errno => "cannot unlock the new terminal"))?;
+    *doing = "open /dev/pts/ptmx";
+    let inside = links | ResolveFlags::BENEATH | ResolveFlags::NO_XDEV;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = openat2(&folder, c"ptmx", flags, Mode::empty(), inside)?;
+    *doing = "make a terminal of /dev/pts/ptmx";
+    let number = pty_number(master.as_fd())?;
+    unlockpt(&master)?;
     // Not by its path: this way it is the peer whatever stands in /dev/pts.
-    let peer = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-        .map_err(|errno| fail!(errno => "cannot open the new terminal"))?;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let peer = ioctl_tiocgptpeer(&master, flags)?;
     if let Some(size) = size {
-        tcsetwinsize(&master, size).map_err(|errno| fail!(errno => "cannot set the size of the new terminal"))?;
+        *doing = "set the size of the new terminal";
+        tcsetwinsize(&master, size)?;
     }
     Ok(Pair { master, peer, number })
 }
@@ -82,17 +86,23 @@ impl Pair {
 /// # Errors
 /// Those of the kernel, and a `peer` that is no character device.
 pub fn take_as_controlling(peer: BorrowedFd<'_>, uid: u32) -> Result<()> {
-    let stat = fstat(peer).map_err(|errno| fail!(errno => "cannot examine the terminal"))?;
+    let mut doing = "examine";
+    take(peer, uid, &mut doing).map_err(|errno| fail!(errno => "cannot {doing} the terminal"))
+}
+
+fn take(peer: BorrowedFd<'_>, uid: u32, doing: &mut &'static str) -> Result<(), Errno> {
+    let stat = fstat(peer)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
-        return Err(fail!("what was given as a terminal is none"));
+        return Err(Errno::NOTTY);
     }
     if stat.st_uid != uid {
-        fchown(peer, Some(Uid::from_raw(uid)), None)
-            .map_err(|errno| fail!(errno => "cannot give the terminal to user {uid}"))?;
+        *doing = "give the user";
+        fchown(peer, Some(Uid::from_raw(uid)), None)?;
     }
-    ioctl_tiocsctty(peer).map_err(|errno| fail!(errno => "cannot make the terminal the session's own"))?;
-    dup2_stdin(peer)
-        .and_then(|()| dup2_stdout(peer))
-        .and_then(|()| dup2_stderr(peer))
-        .map_err(|errno| fail!(errno => "cannot put the terminal on descriptors 0 to 2"))
+    *doing = "give the session";
+    ioctl_tiocsctty(peer)?;
+    *doing = "put on descriptors 0 to 2";
+    dup2_stdin(peer)?;
+    dup2_stdout(peer)?;
+    dup2_stderr(peer)
 }
