@@ -45,6 +45,7 @@ impl Namespaces {
     /// # Errors
     /// With the place: a path that is none of its type; or one that is the host's,
     /// of which something is to be changed (security rule R15).
+    #[inline(never)]
     pub fn open(config: &Config<'_>) -> Result<Namespaces> {
         let mut namespaces = Namespaces { new: 0, by_path: heapless::Vec::new(), time_offsets: Printed::new() };
         let Some(linux) = config.linux() else { return Ok(namespaces) };

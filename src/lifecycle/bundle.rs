@@ -28,6 +28,7 @@ pub struct RootPath {
 
 impl Bundle {
     /// Opens it.
+    #[inline(never)]
     pub fn open(path: &CStr, arena: &mut Arena<'static>) -> Result<Bundle> {
         let failed = |errno: Errno| fail!(errno => "cannot open the bundle {}", Lossy(path.to_bytes()));
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

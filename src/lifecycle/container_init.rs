@@ -12,7 +12,7 @@ use super::create::Setup;
 use super::gate::{Gate, WaitError};
 use super::handshake::{Channel, Message};
 use super::process::{self, die_with_parent};
-use crate::cgroup::{Cgroup, Hierarchy};
+use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Result};
 use crate::json::{PathBuffer, Text};
 use crate::namespace::flags;
@@ -102,6 +102,7 @@ fn become_root(setup: &Setup<'_>, channel: &Channel) -> Result<()> {
 }
 
 /// Host and domain name, the loopback device, sysctls.
+#[inline(never)]
 fn set_names(setup: &Setup<'_>) -> Result<()> {
     if let Some(name) = setup.config.hostname().filter(|name| !name.is_empty()) {
         identity::set_hostname(name)?;
@@ -119,6 +120,7 @@ fn set_names(setup: &Setup<'_>) -> Result<()> {
 }
 
 /// Builds the root file system and enters it. Gives what is to become read-only.
+#[inline(never)]
 fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
     let linux = setup.config.linux();
     let devices = linux.map_or(List::empty(), |linux| linux.devices());
@@ -146,10 +148,11 @@ fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
 
 /// For a `cgroup` mount without a cgroup namespace: the container's own part of
 /// the hierarchy, opened in the mount namespace that it is cloned in.
+#[inline(never)]
 fn own_cgroup(setup: &Setup<'_>) -> Result<Option<Cgroup>> {
-    match &setup.cgroup {
-        Some((path, _)) if !setup.namespaces.has(flags::CGROUP) && mounts_cgroup(setup) => {
-            Hierarchy::open()?.lookup(path)
+    match setup.cgroup {
+        Some(path) if !setup.namespaces.has(flags::CGROUP) && mounts_cgroup(setup) => {
+            Hierarchy::open()?.lookup(&CgroupPath::from_bytes(path.as_bytes())?)
         }
         _ => Ok(None),
     }
@@ -161,6 +164,7 @@ fn mounts_cgroup(setup: &Setup<'_>) -> bool {
 }
 
 /// What is taken away from the root file system at the end.
+#[inline(never)]
 fn restrict_root(setup: &Setup<'_>) -> Result<()> {
     if !setup.namespaces.has(flags::MOUNT) {
         return Ok(());

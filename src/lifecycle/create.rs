@@ -63,8 +63,8 @@ pub struct Setup<'a> {
     /// The name of the session keyring to make.
     pub keyring: Option<&'static CStr>,
     pub no_pivot: bool,
-    /// Where the container's cgroup is below the mount; and the same, for the record.
-    pub cgroup: Option<(CgroupPath, &'static str)>,
+    /// Where the container's cgroup is below the mount.
+    pub cgroup: Option<&'static str>,
 }
 
 /// A container that waits to be started, and what is written down of it.
@@ -135,6 +135,7 @@ pub fn create(
 }
 
 /// Everything that the input decides, before anything has happened.
+#[inline(never)]
 fn decide<'a>(
     request: &Request<'_>,
     config: Config<'a>,
@@ -149,11 +150,7 @@ fn decide<'a>(
     };
     let cgroup = match request.no_cgroup {
         true => None,
-        false => {
-            let path = choose_cgroup(&config, request.id)?;
-            let text = buffers.arena.join(&[path.as_bytes()])?.to_str();
-            Some((path, text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))?))
-        }
+        false => Some(choose_cgroup(&config, request.id, &mut buffers.arena)?),
     };
     let namespaces = Namespaces::open(&config)?;
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
@@ -165,16 +162,21 @@ fn decide<'a>(
 }
 
 /// Where the cgroup is to be. Our own is only looked up where that matters.
-fn choose_cgroup(config: &Config<'_>, id: &CStr) -> Result<CgroupPath> {
+#[inline(never)] // its buffers are not to be part of the caller's frame
+fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> Result<&'static str> {
     let asked = config.linux().and_then(|linux| linux.cgroups_path());
-    let id = id.to_str().unwrap_or("");
-    if asked.is_some_and(|path| path.starts_with("/")) {
-        return CgroupPath::choose(asked, id, b"/");
-    }
-    let mut buffer = [0; 2 * limits::PATH];
-    let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
-    let text = proc::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
-    CgroupPath::choose(asked, id, cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?)
+    let mut buffer = [0; limits::PATH];
+    let own = match asked.is_some_and(|path| path.starts_with("/")) {
+        true => b"/".as_slice(),
+        false => {
+            let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
+            let text = proc::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
+            cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?
+        }
+    };
+    let path = CgroupPath::choose(asked, id.to_str().unwrap_or(""), own)?;
+    let text = arena.join(&[path.as_bytes()])?.to_str();
+    text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))
 }
 
 /// What the record says from the start.
@@ -189,6 +191,7 @@ struct Facts {
 }
 
 impl Facts {
+    #[inline(never)]
     fn new(request: &Request<'_>, bundle: &Bundle, root: &RootPath, arena: &mut Arena<'static>) -> Result<Facts> {
         let text =
             |path: &'static CStr| path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())));
@@ -284,11 +287,13 @@ impl Making<'_> {
     }
 
     /// The write-ahead record, the cgroup, and which one it was.
+    #[inline(never)]
     fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
-        let Some((path, text)) = &setup.cgroup else {
+        let Some(text) = setup.cgroup else {
             return self.folder.write_record(&self.record, self.scratch).map(|()| None);
         };
         let hierarchy = Hierarchy::open()?;
+        let path = &CgroupPath::from_bytes(text.as_bytes())?;
         let existing = hierarchy.existing(path)?;
         self.record.cgroup = text;
         self.record.cgroup_existing = existing as u32;
@@ -315,6 +320,7 @@ impl Making<'_> {
 
     /// From the birth of the process to the hand-over. Gives the terminal that
     /// is left for us.
+    #[inline(never)]
     fn bring_up(
         &mut self,
         setup: &Setup<'_>,

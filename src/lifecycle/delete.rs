@@ -121,6 +121,7 @@ fn clear(folder: &Folder<'_>, record: &StateRecord<'_>) -> Result<()> {
 }
 
 /// Kills what lives in the cgroup and removes it, if it is the one we made.
+#[inline(never)]
 fn clear_cgroup(folder: &Folder<'_>, record: Option<&StateRecord<'_>>) -> Result<()> {
     let mut buffer = [MaybeUninit::uninit(); limits::PATH];
     let Some((inode, existing, path)) = folder.read_cgroup(&mut buffer)? else {

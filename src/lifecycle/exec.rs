@@ -178,6 +178,7 @@ fn root_of(init: &Process, namespaces: u64) -> Result<Option<OwnedFd>> {
 /// Where the process is to be born: where the container's first process is by
 /// now, which may have made its cgroup an inner node; or below, where the
 /// caller says so. Never outside of the container's.
+#[inline(never)]
 fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> Result<Option<Cgroup>> {
     if record.cgroup.is_empty() {
         return match below {

@@ -27,6 +27,7 @@ const CHLD: u64 = 1 << 16;
 /// (security rule R6), and blocks all signals: from here on they are waited for
 /// where there is something to do about them. All of it from a sealed copy of
 /// the binary, see [`sealed`].
+#[inline(never)]
 pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
     let own = sealed::ensure(arguments, environment)?;
     let failed = |errno: Errno| fail!(errno => "cannot harden the runtime's own process");

@@ -11,6 +11,7 @@ use crate::sys::fs::{CWD, Mode, OFlags, openat, rename};
 use crate::sys::{Errno, io};
 
 /// Writes `pid`, as our pid namespace has it, to `path`.
+#[inline(never)]
 pub fn write(path: &CStr, pid: i32) -> Result<()> {
     let failed = |errno: Errno| fail!(errno => "cannot write the pid file {}", Lossy(path.to_bytes()));
     let mut beside = heapless::Vec::<u8, { limits::PATH }>::new();

@@ -159,6 +159,7 @@ fn setgroups_denied(plan: &ProcessPlan<'_>) -> Result<bool> {
 }
 
 /// HOME, where the environment lacks it: engines expect it of a runtime.
+#[inline(never)]
 fn add_home(plan: &mut ProcessPlan<'_>, buffer: &mut PathBuffer) -> Result<()> {
     if plan.variable("HOME").is_some() {
         return Ok(());
@@ -203,6 +204,7 @@ fn enter(cwd: &CStr) -> Result<(), Errno> {
 }
 
 /// mkdir -p, in the container.
+#[inline(never)]
 fn make_folders(path: &CStr) -> Result<(), Errno> {
     let mut part = heapless::Vec::<u8, { limits::PATH }>::new();
     for byte in path.to_bytes_with_nul() {

@@ -109,6 +109,7 @@ impl StateRoot {
 }
 
 /// mkdir -p with mode 0700: every folder on the way to `path`.
+#[inline(never)]
 fn make_folders(path: &CStr) -> Result<()> {
     let shown = Lossy(path.to_bytes());
     let mut part: heapless::Vec<u8, { crate::limits::PATH }> = heapless::Vec::new();
