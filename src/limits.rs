@@ -100,8 +100,8 @@ limits! {
     /// Read-only tmpfs mounts: each is a descriptor kept open until the end, as
     /// later mounts may have their places in them.
     READ_ONLY_TMPFS = 64, "number of read-only tmpfs mounts";
-    /// Nested folders that `tmpcopyup` copies: each is two descriptors and some
-    /// 2 KB of stack. What is copied so are folders like /etc and /run.
+    /// Nested folders that `tmpcopyup` copies: each is two descriptors. What is
+    /// copied so are folders like /etc and /run.
     COPY_UP_DEPTH = 32, "depth of folders for tmpcopyup";
     /// Device nodes of the host's that a container in a user namespace is given:
     /// each is a descriptor. A large host has about 200 in all.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -36,7 +37,12 @@ fn cve_2016_9962_the_joining_process_shows_nothing_of_the_host(c: &Context) -> R
         let mut command = c.command(&["run", "-d", &id]);
         capture.attach(&mut command)?;
         ensure!(command.status()?.success(), "cannot run the loop: {}", capture.stderr());
-        for _ in 0..200 {
+        // An emulated machine does less in the same time.
+        let end = Instant::now() + Duration::from_secs(30);
+        for number in 0..200 {
+            if number >= 40 && Instant::now() > end {
+                break;
+            }
             c.exec(&id, &["/bin/true"])?.ok()?;
         }
         c.delete(&id)?;
