@@ -32,11 +32,12 @@ pub fn check(config: &Config<'_>) -> Result<()> {
         if let Some(resources) = linux.resources() {
             resources.devices().iter().try_for_each(device_rule)?;
         }
-        covered_paths(linux, linux.masked_paths())?;
-        covered_paths(linux, linux.readonly_paths())?;
+        covered_paths(linux.masked_paths())?;
+        covered_paths(linux.readonly_paths())?;
         linux.cgroups_path().map_or(Ok(()), cgroups_path)?;
     }
     uts_names(config, linux.as_ref())?;
+    what_needs_mounts(config, linux.as_ref())?;
     config.process().map_or(Ok(()), |described| process(&described))
 }
 
@@ -287,14 +288,31 @@ fn cgroups_path(path: Text<'_>) -> Result<()> {
 }
 
 /// Masked and read-only paths. Relative ones are taken from `/`, as runc does.
-fn covered_paths(linux: &Linux<'_>, paths: List<'_, Text<'static>>) -> Result<()> {
-    for text in paths.iter() {
-        path(text, Absolute::Must)?;
-        if namespace(linux, "mount").is_none() {
-            return Err(text.error(format_args!("needs a mount namespace, which \"linux.namespaces\" does not list")));
-        }
+fn covered_paths(paths: List<'_, Text<'static>>) -> Result<()> {
+    paths.iter().try_for_each(|text| path(text, Absolute::Must))
+}
+
+/// Without a mount namespace of the container's own its mounts would be made in
+/// the host's.
+fn what_needs_mounts(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<()> {
+    let mut place = config.mounts().iter().next().map(|mount| mount.value());
+    if let Some(root) = config.root().filter(|root| root.readonly() == Some(true)) {
+        place = place.or(Some(member(root.value(), "readonly")));
     }
-    Ok(())
+    if let Some(linux) = linux {
+        if namespace(linux, "mount").is_some() {
+            return Ok(());
+        }
+        let covered = linux.masked_paths().iter().chain(linux.readonly_paths().iter()).next();
+        let propagation = linux.rootfs_propagation().filter(|word| !word.is_empty());
+        place = place.or(covered.or(propagation).map(|text| text.value()));
+    }
+    match place {
+        Some(place) => {
+            Err(place.error(format_args!("needs a mount namespace, which \"linux.namespaces\" does not list")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn environment(variables: List<'_, Text<'static>>) -> Result<()> {

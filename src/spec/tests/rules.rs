@@ -167,11 +167,36 @@ fn a_process_alone() {
 }
 
 #[test]
+fn without_a_mount_namespace_nothing_is_mounted() {
+    for (more, place) in [
+        ("", None),
+        (",\"mounts\":[]", None),
+        (",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\"}]", Some("mounts[0]: ")),
+        (",\"linux\":{\"readonlyPaths\":[\"/a\"]}", Some("linux.readonlyPaths[0]: ")),
+        (",\"linux\":{\"maskedPaths\":[\"/a\"]}", Some("linux.maskedPaths[0]: ")),
+        (",\"linux\":{\"rootfsPropagation\":\"shared\"}", Some("linux.rootfsPropagation: ")),
+        (",\"linux\":{\"rootfsPropagation\":\"\"}", None),
+    ] {
+        let text = format!("{{\"ociVersion\":\"1.0.0\",\"root\":{{\"path\":\"r\"}}{more}}}");
+        let said = verdict(text.as_bytes());
+        match place {
+            None => assert_eq!(said, None, "{more}"),
+            Some(place) => assert!(said.clone().unwrap().contains(&format!("{place}needs a mount")), "{said:?}"),
+        }
+    }
+    let said = verdict(b"{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\",\"readonly\":true}}");
+    assert!(said.unwrap().contains("root.readonly: needs a mount"));
+}
+
+#[test]
 fn ten_thousand_mounts_are_taken() {
     let mounts =
         (0..10_000).map(|index| format!("{{\"destination\":\"/d{index}\",\"type\":\"tmpfs\",\"options\":[\"ro\"]}}"));
     let mounts = mounts.collect::<Vec<_>>().join(",");
-    let text = format!("{{\"ociVersion\":\"1.0.0\",\"root\":{{\"path\":\"r\"}},\"mounts\":[{mounts}]}}");
+    let text = format!(
+        "{{\"ociVersion\":\"1.0.0\",\"root\":{{\"path\":\"r\"}},\"mounts\":[{mounts}],\
+         \"linux\":{{\"namespaces\":[{{\"type\":\"mount\"}}]}}}}"
+    );
     assert!(text.len() < limits::DOCUMENT);
     assert_eq!(verdict(text.as_bytes()), None);
 }

@@ -124,7 +124,7 @@ pub const FAULTS: &[Fault] = &[
     ("/linux/namespaces/-", "{\"type\": \"mount\", \"path\": \"/proc/1/ns/mnt\"}", "linux.namespaces[7].type: "),
     ("/linux/namespaces/1/path", "\"proc/1/ns/pid\"", ""),
     ("/linux/namespaces/1/path", "false", ""),
-    ("/linux/namespaces/0", "", "linux.maskedPaths[0]: "),
+    ("/linux/namespaces/0", "", "mounts[0]: "),
     ("/linux/namespaces/6", "", "linux.uidMappings: "),
     // Id mappings.
     ("/linux/uidMappings", "", "linux: a new user namespace needs \"uidMappings\""),
