@@ -37,7 +37,7 @@ pub fn exec(
         process: path(invocation, Flag::Process),
         overrides,
         cgroup: path(invocation, Flag::Cgroup),
-        no_new_keyring: false,
+        ignore_paused: invocation.has(Flag::IgnorePaused),
         wishes: wishes(invocation, vectors.environment, foreground),
     };
     let mut warn = |text: &str| log.warning(format_args!("{text}"));

@@ -42,7 +42,8 @@ pub struct ExecRequest<'r> {
     pub overrides: Overrides<'r>,
     /// `--cgroup`: below the container's.
     pub cgroup: Option<&'static CStr>,
-    pub no_new_keyring: bool,
+    /// `--ignore-paused`: also into a frozen cgroup.
+    pub ignore_paused: bool,
     pub wishes: Wishes,
 }
 
@@ -69,7 +70,7 @@ struct Setup<'a> {
     /// The root of the container's first process, where no mount namespace
     /// brings it along.
     root: Option<OwnedFd>,
-    keyring: Option<&'static CStr>,
+    keyring: &'static CStr,
     process: ProcessPlan<'a>,
 }
 
@@ -102,10 +103,7 @@ pub fn exec(
         Some(_) => spec::load_process(&given)?,
         None => config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?,
     };
-    let keyring = match request.no_new_keyring {
-        true => None,
-        false => Some(arena.join(&[b"_ses.", request.id.to_bytes()])?),
-    };
+    let keyring = arena.join(&[b"_ses.", request.id.to_bytes()])?;
     let buffers = Buffers {
         arguments: &mut workspace.arguments,
         environment: &mut workspace.environment,
@@ -124,6 +122,13 @@ pub fn exec(
     process.in_user_namespace = of_container & flags::USER != 0;
     let mut setup = Setup { root: root_of(&init, of_container)?, init: &init, join: of_container, keyring, process };
     let cgroup = cgroup_of(&record, &init, request.cgroup)?;
+    // Born there the process would freeze at once, and we would wait for it.
+    if let Some(cgroup) = &cgroup
+        && !request.ignore_paused
+        && cgroup.frozen()?
+    {
+        return Err(fail!("cannot exec in a paused container (use --ignore-paused to override)"));
+    }
     make(&mut setup, cgroup.as_ref(), &caller, warn)
 }
 
@@ -275,7 +280,7 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
             .map_err(|errno| fail!(errno => "cannot enter the container's root"))?;
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
-    process::join_session_keyring(setup.keyring)?;
+    process::join_session_keyring(Some(setup.keyring))?;
     process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
     let program = process::prepare(&mut setup.process, channel, &[channel.fd()], path)?;
     channel.send(Message::Ready)?;
