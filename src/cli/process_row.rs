@@ -10,7 +10,7 @@ use crate::sys::fs::{CWD, stat};
 pub const TITLES: [&dyn Display; 5] = [&"UID", &"PID", &"PPID", &"TIME", &"CMD"];
 
 /// The numbers have no more digits than the least width of a column has room for.
-pub fn columns() -> Columns<5> {
+pub fn columns() -> Columns {
     Columns::new()
 }
 
