@@ -10,6 +10,7 @@ use core::ffi::CStr;
 
 use heapless::Vec;
 
+use crate::bytes;
 use crate::error::Result;
 use crate::json::Text;
 use crate::{fail, limits};
@@ -155,7 +156,7 @@ fn parent(path: &[u8]) -> &[u8] {
 /// The path in the `0::` line of /proc/PID/cgroup (cgroups(7)), which is that
 /// of version 2. A group that was removed meanwhile is none.
 pub fn in_proc_file(text: &[u8]) -> Option<&[u8]> {
-    let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+    let line = bytes::split(text, b'\n').find_map(|line| bytes::after(line, "0::"))?;
     (!line.ends_with(b" (deleted)")).then_some(line)
 }
 

@@ -10,6 +10,7 @@ use core::ffi::CStr;
 use heapless::Vec;
 
 use super::path::CgroupPath;
+use crate::bytes;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::event::{PollFd, PollFlags, poll};
@@ -303,8 +304,7 @@ fn event_in(file: BorrowedFd<'_>, key: &str) -> Result<bool, Errno> {
     let mut buffer = [0; 256];
     let length = io::pread(file, &mut buffer[..], 0)?;
     let text = buffer.get(..length).unwrap_or(&[]);
-    let value =
-        text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(key.as_bytes())?.strip_prefix(b" "));
+    let value = bytes::split(text, b'\n').find_map(|line| bytes::after(bytes::after(line, key)?, " "));
     Ok(value == Some(b"1"))
 }
 

@@ -227,16 +227,15 @@ impl<I: Iterator<Item = &'static CStr>> Items<I> {
     }
 
     fn flag(&mut self, argument: &'static CStr) -> Item {
-        let bytes = argument.to_bytes();
-        let name = bytes.strip_prefix(b"--").or(bytes.strip_prefix(b"-")).unwrap_or(bytes);
+        let text = argument.to_bytes();
+        let name = bytes::after(text, "--").or(bytes::after(text, "-")).unwrap_or(text);
         if matches!(name.first(), None | Some(b'-' | b'=')) {
             return Item::Wrong(Mistake::Syntax, argument);
         }
-        let equals = bytes.iter().position(|byte| *byte == b'=');
-        let name = name.split(|byte| *byte == b'=').next().unwrap_or(name);
+        let (name, value) = bytes::cut(name, b'=');
         // The rest of an argument is a C string too: it ends where that does.
-        let attached = equals
-            .and_then(|equals| argument.to_bytes_with_nul().get(equals.saturating_add(1)..))
+        let attached = value
+            .and_then(|value| argument.to_bytes_with_nul().get(text.len().saturating_sub(value.len())..))
             .and_then(|value| CStr::from_bytes_until_nul(value).ok());
         let flags = self.command.map_or(GLOBAL, |command| command.flags);
         let Some(flag) = flags.iter().chain(&[Flag::Help]).copied().find(|flag| is_named(*flag, name)) else {
@@ -316,9 +315,9 @@ fn unsupported_flag(flag: Flag) -> crate::error::Error {
 fn explain(mistake: Mistake, argument: &CStr, command: Option<&Command>) -> crate::error::Error {
     let whole = Lossy(argument.to_bytes());
     // As Go's flag package names it: with one dash.
-    let bytes = argument.to_bytes();
-    let name = bytes.strip_prefix(b"-").filter(|rest| rest.first() == Some(&b'-')).unwrap_or(bytes);
-    let name = Lossy(name.split(|byte| *byte == b'=').next().unwrap_or(name));
+    let text = argument.to_bytes();
+    let name = bytes::after(text, "-").filter(|rest| rest.first() == Some(&b'-')).unwrap_or(text);
+    let name = Lossy(bytes::cut(name, b'=').0);
     let (space, topic) = command.map_or(("", ""), |command| (" ", command.name));
     match mistake {
         Mistake::Unknown => {

@@ -5,23 +5,26 @@
 
 use core::fmt::{self, Display, Write};
 
-/// The widths of a table's `N` columns, in characters.
-pub struct Columns<const N: usize> {
-    widths: [usize; N],
+/// The widths of a table's columns, in characters.
+pub struct Columns {
+    widths: [usize; MOST],
 }
+
+/// The most columns that a table of ours has.
+const MOST: usize = 6;
 
 /// Blanks between the widest cell and the next column, and the least width of a
 /// column with them: both as in runc's tables, which scripts cut by position.
 const GAP: usize = 3;
 const LEAST: usize = 12;
 
-impl<const N: usize> Columns<N> {
+impl Columns {
     pub const fn new() -> Self {
-        Columns { widths: [LEAST; N] }
+        Columns { widths: [LEAST; MOST] }
     }
 
     /// First pass: makes the columns wide enough for this row.
-    pub fn measure(&mut self, row: &[&dyn Display; N]) {
+    pub fn measure(&mut self, row: &[&dyn Display]) {
         for (width, cell) in self.widths.iter_mut().zip(row) {
             let mut counter = Counter(0);
             // A counter cannot fail.
@@ -32,7 +35,7 @@ impl<const N: usize> Columns<N> {
 
     /// Second pass: writes a row as one line. Nothing is put behind the last
     /// cell.
-    pub fn write(&self, out: &mut dyn Write, row: &[&dyn Display; N]) -> fmt::Result {
+    pub fn write(&self, out: &mut dyn Write, row: &[&dyn Display]) -> fmt::Result {
         let mut missing = 0;
         for (width, cell) in self.widths.iter().zip(row) {
             for _ in 0..missing {
@@ -47,7 +50,7 @@ impl<const N: usize> Columns<N> {
     }
 }
 
-impl<const N: usize> Default for Columns<N> {
+impl Default for Columns {
     fn default() -> Self {
         Self::new()
     }
@@ -69,7 +72,7 @@ mod tests {
     use std::string::String;
 
     fn table(rows: &[[&str; 3]]) -> String {
-        let mut columns = Columns::<3>::new();
+        let mut columns = Columns::new();
         let mut out = String::new();
         for row in rows {
             columns.measure(&row.each_ref().map(|cell| cell as &dyn Display));

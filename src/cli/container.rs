@@ -5,7 +5,7 @@ use core::ffi::CStr;
 
 use super::commands::{Flag, Task};
 use super::report::Log;
-use super::{Invocation, Vectors, words};
+use super::{Invocation, Vectors, variable, words};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::lifecycle::{self, Request, StateRoot, Wishes, Workspace};
@@ -31,8 +31,7 @@ pub fn wishes(invocation: &Invocation, environment: sys::Vector, foreground: boo
 /// Sockets that whoever started us has opened for the container's process
 /// (sd_listen_fds(3)).
 pub fn listen_fds(environment: sys::Vector) -> u32 {
-    let value = environment.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"LISTEN_FDS="));
-    value.and_then(words::number).unwrap_or(0)
+    variable(environment, "LISTEN_FDS=").and_then(words::number).unwrap_or(0)
 }
 
 /// `create` and `run`.

@@ -27,6 +27,7 @@ use self::commands::{Command, Flag, Task};
 use self::output::Output;
 use self::report::Log;
 use self::state_root::StateRootPath;
+use crate::bytes;
 use crate::error::Result;
 use crate::fail;
 pub use crate::lifecycle::Workspace;
@@ -100,6 +101,11 @@ pub fn refuse_set_user_id() -> i32 {
 pub struct Vectors {
     pub arguments: sys::Vector,
     pub environment: sys::Vector,
+}
+
+/// The value of a variable of our own environment; `name` ends in `=`.
+fn variable(environment: sys::Vector, name: &str) -> Option<&'static [u8]> {
+    environment.iter().find_map(|variable| bytes::after(variable.to_bytes(), name))
 }
 
 /// One command, one arm. `Ok` is the exit status.

@@ -3,6 +3,7 @@
 use core::fmt::{self, Display};
 
 use super::columns::Columns;
+use crate::bytes;
 use crate::lifecycle::{ProcPath, read_file, stat_field};
 use crate::sys::fs::{CWD, stat};
 
@@ -10,7 +11,7 @@ use crate::sys::fs::{CWD, stat};
 pub const TITLES: [&dyn Display; 5] = [&"UID", &"PID", &"PPID", &"TIME", &"CMD"];
 
 /// The numbers have no more digits than the least width of a column has room for.
-pub fn columns() -> Columns<5> {
+pub fn columns() -> Columns {
     Columns::new()
 }
 
@@ -82,8 +83,8 @@ impl Display for Command {
         if self.is_name {
             return write!(f, "[{}]", crate::error::Lossy(text));
         }
-        let arguments = text.strip_suffix(b"\0").unwrap_or(text).split(|byte| *byte == 0);
-        for (index, argument) in arguments.enumerate() {
+        let text = if let [text @ .., 0] = text { text } else { text };
+        for (index, argument) in bytes::split(text, 0).enumerate() {
             f.write_str(if index > 0 { " " } else { "" })?;
             write!(f, "{}", crate::error::Lossy(argument))?;
         }

@@ -4,8 +4,8 @@ use core::ffi::CStr;
 
 use heapless::Vec;
 
-use super::Invocation;
 use super::commands::Flag;
+use super::{Invocation, variable};
 use crate::error::Result;
 use crate::sys;
 use crate::{fail, limits};
@@ -25,9 +25,7 @@ impl StateRootPath {
             Some(root) => [root.to_bytes(), b""],
             None if sys::process::geteuid().is_root() => [b"/run/ocinit", b""],
             None => {
-                let folder =
-                    environment.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"XDG_RUNTIME_DIR="));
-                let folder = folder.filter(|folder| !folder.is_empty());
+                let folder = variable(environment, "XDG_RUNTIME_DIR=").filter(|folder| !folder.is_empty());
                 [
                     folder.ok_or_else(|| fail!("XDG_RUNTIME_DIR is not set: say with --root where to keep state"))?,
                     b"/ocinit",

@@ -90,8 +90,9 @@ pub fn signal_number(text: &[u8]) -> Option<u32> {
     // No name is longer than this.
     let mut upper = [0; 16];
     let name = upper.get_mut(..text.len())?;
-    name.copy_from_slice(text);
-    name.make_ascii_uppercase();
+    for (place, byte) in name.iter_mut().zip(text) {
+        *place = byte.to_ascii_uppercase();
+    }
     let name = bytes::after(name, "SIG").unwrap_or(name);
     if let Some(index) = bytes::index_of(SIGNALS, name) {
         return u32::try_from(index.checked_add(1)?).ok();

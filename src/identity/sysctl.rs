@@ -1,9 +1,6 @@
 //! Setting sysctls (proc(5), /proc/sys).
 
-use core::ffi::CStr;
-
-use heapless::Vec;
-
+use crate::bytes::Printed;
 use crate::error::Result;
 use crate::json::Text;
 use crate::limits;
@@ -18,16 +15,13 @@ use crate::sys::Procfs;
 /// With the place: the kernel's, or a name or a value that is longer than the
 /// limit.
 pub fn set(procfs: &Procfs, sysctls: Map<'_, Text<'static>>) -> Result<()> {
-    let mut buffer = [0; limits::PATH];
+    let (mut path_buffer, mut buffer) = ([0; limits::SYSCTL], [0; limits::PATH]);
     for (name, value) in sysctls.iter() {
-        let mut file = Vec::<u8, { limits::SYSCTL }>::new();
-        let whole = b"sys/".iter().copied().chain(sysctl_path(name)).chain([0]).all(|byte| file.push(byte).is_ok());
-        let Some(file) = CStr::from_bytes_until_nul(&file).ok().filter(|_| whole) else {
-            return Err(name.error(format_args!("longer than the limit of {} bytes", limits::SYSCTL)));
-        };
+        let path = sysctl_path(name, &mut path_buffer)?;
+        let file = Printed::<{ limits::SYSCTL + 4 }>::of(format_args!("sys/{path}"));
         let text = value.c_str(&mut buffer)?.to_bytes();
         procfs
-            .write_file(file, text)
+            .write_file(file.as_c_str(), text)
             .map_err(|errno| value.value().os_error(errno, format_args!("cannot set {name} to \"{value}\"")))?;
     }
     Ok(())

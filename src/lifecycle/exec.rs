@@ -21,6 +21,7 @@ use super::run::Waiting;
 use super::state_file::StateRoot;
 use super::workspace::Workspace;
 use super::{bundle, delete, ready};
+use crate::bytes;
 use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::json::{Document, PathBuffer};
@@ -212,7 +213,7 @@ fn current_cgroup(process: &Process) -> Result<CgroupPath> {
     let mut buffer = [0; 2 * limits::PATH];
     let text = read_file(CWD, path.as_c_str(), &mut buffer).map_err(failed)?;
     let path = cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
-    CgroupPath::from_bytes(path.strip_prefix(b"/").unwrap_or(path))
+    CgroupPath::from_bytes(bytes::after(path, "/").unwrap_or(path))
 }
 
 /// The process, from its birth until it is ready.

@@ -13,9 +13,7 @@ use crate::fail;
 use crate::limits;
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{Mode, fchmod};
-use crate::sys::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
-};
+use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept, bind, connect, listen, socket};
 use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, SignalSet};
 
 /// The process's end.
@@ -25,7 +23,7 @@ impl Gate {
     /// Puts the gate into the state directory `folder`.
     pub fn open(folder: BorrowedFd<'_>) -> Result<Gate> {
         let failed = |errno: Errno| fail!(errno => "cannot make the start gate");
-        let socket = socket()?;
+        let socket = new_socket()?;
         // Its mode becomes that of the file.
         fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         bind(&socket, &address(folder)?).map_err(failed)?;
@@ -69,7 +67,7 @@ impl Gate {
     /// Who has come to the gate, if it is a `start`: one that connects and dies
     /// is not.
     fn admit(&self) -> Result<Option<Channel>> {
-        let connection = match accept_with(&self.0, SocketFlags::CLOEXEC) {
+        let connection = match accept(&self.0, SocketFlags::CLOEXEC) {
             Ok(connection) => Channel::over(connection),
             Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
             Err(errno) => return Err(fail!(errno => "cannot open the start gate")),
@@ -104,7 +102,7 @@ fn terminates(signal: u32) -> bool {
 /// The side of `start`: the connection to the process that waits at the gate in
 /// `folder`; `None` where none waits.
 pub fn knock(folder: BorrowedFd<'_>) -> Result<Option<Channel>> {
-    let socket = socket()?;
+    let socket = new_socket()?;
     match connect(&socket, &address(folder)?) {
         Ok(()) => {}
         Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
@@ -115,8 +113,8 @@ pub fn knock(folder: BorrowedFd<'_>) -> Result<Option<Channel>> {
     Ok(Some(connection))
 }
 
-fn socket() -> Result<OwnedFd> {
-    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+fn new_socket() -> Result<OwnedFd> {
+    socket(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC)
         .map_err(|errno| fail!(errno => "cannot make a socket"))
 }
 

@@ -81,7 +81,7 @@ pub type Buffer = [u8; 1 + limits::MESSAGE];
 impl Channel {
     /// Both ends: the parent's and the child's.
     pub fn pair() -> Result<(Channel, Channel)> {
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC)
             .map(|(parent, child)| (Channel(parent), Channel(child)))
             .map_err(|errno| fail!(errno => "cannot make a socket pair"))
     }

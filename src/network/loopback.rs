@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::fail;
-use crate::sys::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use crate::sys::net::{AddressFamily, SocketFlags, SocketType, socket};
 use crate::sys::{AsFd, Errno, set_interface_up};
 
 /// Brings it up, in the caller's network namespace. The kernel gives it its
@@ -12,7 +12,7 @@ use crate::sys::{AsFd, Errno, set_interface_up};
 /// The kernel's.
 pub fn bring_up() -> Result<()> {
     // Any socket that speaks of interfaces will do; this family is always there.
-    socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+    socket(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC)
         .and_then(|socket| set_interface_up(socket.as_fd(), b"lo"))
         .map_err(|errno: Errno| fail!(errno => "cannot bring up the loopback device"))
 }

@@ -10,8 +10,9 @@ use super::hooks::Hook;
 use super::linux::{Device, IdMapping, Linux, Namespace};
 use super::record::List;
 use super::resources::DeviceRule;
+use crate::bytes;
 use crate::error::Result;
-use crate::json::{Text, Value};
+use crate::json::{PathBuffer, Text, Value};
 use crate::limits;
 
 /// Checks a whole configuration, whose form has been checked.
@@ -61,13 +62,13 @@ pub fn process(process: &Process<'_>) -> Result<()> {
     process.user().map_or(Ok(()), user)?;
     rlimits(process.rlimits())?;
     if let Some(adjustment) = process.oom_score_adj() {
-        between(member(process.value(), "oomScoreAdj"), adjustment.into(), -1000, 1000)?;
+        between(process.value(), "oomScoreAdj", adjustment.into(), -1000, 1000)?;
     }
     if let Some(size) = process.console_size() {
         // struct winsize (ioctl_tty(2)) has 16 bits for each.
         for (name, number) in [("height", size.height()), ("width", size.width())] {
             let number = number.unwrap_or(0).try_into().unwrap_or(i64::MAX);
-            between(member(size.value(), name), number, 0, u16::MAX.into())?;
+            between(size.value(), name, number, 0, u16::MAX.into())?;
         }
     }
     Ok(())
@@ -112,12 +113,20 @@ fn namespaces(linux: &Linux<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What is at `place` is about a namespace of the container's own: without one
+/// it would be about the host's.
+fn needs(linux: Option<&Linux<'_>>, kind: &str, place: Value<'_>) -> Result<()> {
+    match linux.and_then(|linux| namespace(linux, kind)) {
+        Some(_) => Ok(()),
+        None => Err(place.error(format_args!("needs a {kind} namespace, which \"linux.namespaces\" does not list"))),
+    }
+}
+
 fn uts_names(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<()> {
     for name in [config.hostname(), config.domainname()].into_iter().flatten() {
         short(name, limits::HOSTNAME)?;
-        // Without one it would be the host's name that is changed.
-        if !name.is_empty() && linux.and_then(|linux| namespace(linux, "uts")).is_none() {
-            return Err(name.error(format_args!("needs a uts namespace, which \"linux.namespaces\" does not list")));
+        if !name.is_empty() {
+            needs(linux, "uts", name.value())?;
         }
     }
     Ok(())
@@ -126,104 +135,120 @@ fn uts_names(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<()> {
 /// user_namespaces(7), "User and group ID mappings".
 fn user_namespace(linux: &Linux<'_>) -> Result<()> {
     let user = namespace(linux, "user");
+    let made = user.is_some_and(|user| user.path().is_none_or(|path| path.is_empty()));
     for (name, mappings) in [("uidMappings", linux.uid_mappings()), ("gidMappings", linux.gid_mappings())] {
-        match (&user, mappings.value()) {
-            (None, Some(place)) if !mappings.is_empty() => {
-                return Err(
-                    place.error(format_args!("needs a user namespace, which \"linux.namespaces\" does not list"))
-                );
+        match mappings.value().filter(|_| !mappings.is_empty()) {
+            Some(place) => needs(Some(linux), "user", place)?,
+            None if made => {
+                return Err(linux.value().error(format_args!("a new user namespace needs \"{name}\"")));
             }
-            (Some(user), _) if user.path().is_none_or(|path| path.is_empty()) && mappings.is_empty() => {
-                let place = linux.value();
-                return Err(place.error(format_args!("a new user namespace needs \"{name}\"")));
-            }
-            // With a path: that namespace has its maps. Mappings beside it are
-            // taken and not used, because podman sends one for runc's sake.
-            _ => id_mappings(mappings)?,
+            None => {}
         }
+        // With a path: that namespace has its maps. Mappings beside it are taken
+        // and not used, because podman sends one for runc's sake.
+        id_mappings(mappings)?;
     }
     Ok(())
 }
 
 fn id_mappings(mappings: List<'_, IdMapping<'static>>) -> Result<()> {
-    let numbers = |mapping: IdMapping<'_>| {
-        let size = mapping.size().unwrap_or(0);
-        [(mapping.container_id().unwrap_or(0), size), (mapping.host_id().unwrap_or(0), size)]
-    };
     for (index, mapping) in mappings.iter().enumerate() {
         if index == limits::ID_MAPPINGS {
             let limit = limits::ID_MAPPINGS;
             return Err(mapping.value().error(format_args!("more than the limit of {limit} mappings")));
         }
-        for (side, (first, size)) in numbers(mapping).into_iter().enumerate() {
-            // The kernel maps the last id, which stands for "none", to nothing.
-            let Some(end) = first.checked_add(size).filter(|_| size > 0) else {
-                return Err(mapping.value().error(format_args!("ids from {first} on, {size} of them: not a range")));
-            };
-            for earlier in mappings.iter().take(index) {
-                let Some((other, size)) = numbers(earlier).into_iter().nth(side) else { continue };
-                if first < other.saturating_add(size) && other < end {
-                    return Err(mapping.value().error(format_args!("ids from {first} on are mapped already")));
-                }
-            }
+        id_range(mappings, index, mapping, IdMapping::container_id)?;
+        id_range(mappings, index, mapping, IdMapping::host_id)?;
+    }
+    Ok(())
+}
+
+/// One side of mapping number `index`, whose first id `first` gives.
+fn id_range<'a>(
+    mappings: List<'a, IdMapping<'static>>,
+    index: usize,
+    mapping: IdMapping<'a>,
+    first: fn(&IdMapping<'a>) -> Option<u32>,
+) -> Result<()> {
+    let range = |mapping: &IdMapping<'a>| (first(mapping).unwrap_or(0), mapping.size().unwrap_or(0));
+    let (start, size) = range(&mapping);
+    // The kernel maps the last id, which stands for "none", to nothing.
+    let Some(end) = start.checked_add(size).filter(|_| size > 0) else {
+        return Err(mapping.value().error(format_args!("ids from {start} on, {size} of them: not a range")));
+    };
+    for earlier in mappings.iter().take(index) {
+        let (other, size) = range(&earlier);
+        if start < other.saturating_add(size) && other < end {
+            return Err(mapping.value().error(format_args!("ids from {start} on are mapped already")));
         }
     }
     Ok(())
 }
 
-/// The sysctls that belong to a namespace; a name that ends in `/` stands for
-/// all below it. Any other would change the host.
-const SYSCTLS: &[(&str, &str)] = &[
-    ("net/", "network"),
-    ("fs/mqueue/", "ipc"),
-    ("kernel/msgmax", "ipc"),
-    ("kernel/msgmnb", "ipc"),
-    ("kernel/msgmni", "ipc"),
-    ("kernel/sem", "ipc"),
-    ("kernel/shmall", "ipc"),
-    ("kernel/shmmax", "ipc"),
-    ("kernel/shmmni", "ipc"),
-    ("kernel/shm_rmid_forced", "ipc"),
-    // Docker has no other way to say it.
-    ("kernel/domainname", "uts"),
-];
+/// The sysctls that belong to a namespace, and to which; a name that ends in `/`
+/// stands for all below it. Any other would change the host. (Docker has no
+/// other way to say the domain name.)
+const SYSCTLS: &str = "\
+net/ network
+fs/mqueue/ ipc
+kernel/msgmax ipc
+kernel/msgmnb ipc
+kernel/msgmni ipc
+kernel/sem ipc
+kernel/shmall ipc
+kernel/shmmax ipc
+kernel/shmmni ipc
+kernel/shm_rmid_forced ipc
+kernel/domainname uts";
+
+/// The namespace of the sysctl at `path`.
+fn namespace_of(path: &str) -> Option<&'static str> {
+    (0..).map_while(|index| bytes::part(SYSCTLS, b'\n', index)).find_map(|line| {
+        let name = bytes::word(line, 0)?.as_bytes();
+        let inside = name.ends_with(b"/") && path.as_bytes().starts_with(name);
+        if inside || path.as_bytes() == name { bytes::word(line, 1) } else { None }
+    })
+}
 
 /// The path of a sysctl below /proc/sys. As sysctl(8) reads names: the first
 /// separator decides whether `.` or `/` separates, the other one stands for
 /// itself, as in `net.ipv4.conf.eth0/100.forwarding`.
-pub fn sysctl_path<'a>(name: Text<'a>) -> impl Iterator<Item = u8> + Clone + 'a {
-    let dotted = name.bytes().find(|byte| matches!(byte, b'.' | b'/')) == Some(b'.');
-    name.bytes().map(move |byte| match byte {
-        b'.' if dotted => b'/',
-        b'/' if dotted => b'.',
-        other => other,
-    })
+///
+/// # Errors
+/// Longer than the limit.
+pub fn sysctl_path<'b>(name: Text<'_>, buffer: &'b mut [u8; limits::SYSCTL]) -> Result<&'b str> {
+    let length = name.c_str(buffer)?.count_bytes();
+    let path = buffer.get_mut(..length).unwrap_or(&mut []);
+    let dotted = path.iter().find(|byte| matches!(byte, b'.' | b'/')) == Some(&b'.');
+    for byte in path.iter_mut().filter(|_| dotted) {
+        *byte = match *byte {
+            b'.' => b'/',
+            b'/' => b'.',
+            other => other,
+        };
+    }
+    core::str::from_utf8(path).map_err(|_| name.error(format_args!("not UTF-8")))
 }
 
 fn sysctls(config: &Config<'_>, linux: &Linux<'_>) -> Result<()> {
+    let (mut buffer, mut other) = ([0; limits::SYSCTL], [0; limits::SYSCTL]);
     for (index, (name, _)) in linux.sysctl().iter().enumerate() {
-        let path = sysctl_path(name);
-        if has_component(path.clone(), &["", ".", ".."]) {
+        let path = sysctl_path(name, &mut buffer)?;
+        if bytes::split(path.as_bytes(), b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
             return Err(name.error(format_args!("not the name of a sysctl")));
         }
-        if linux.sysctl().iter().take(index).any(|(earlier, _)| sysctl_path(earlier).eq(path.clone())) {
-            return Err(name.error(format_args!("this sysctl stands here a second time")));
+        for (earlier, _) in linux.sysctl().iter().take(index) {
+            if sysctl_path(earlier, &mut other)? == path {
+                return Err(name.error(format_args!("this sysctl stands here a second time")));
+            }
         }
-        let says = |field: &str| path.clone().eq("kernel/".bytes().chain(field.bytes()));
-        if says("hostname") || (says("domainname") && config.domainname().is_some()) {
+        if path == "kernel/hostname" || (path == "kernel/domainname" && config.domainname().is_some()) {
             return Err(name.error(format_args!("has a field of its own in config.json, which is to be used")));
         }
-        let belongs = |entry: &str| {
-            let mut rest = path.clone();
-            entry.bytes().all(|expected| rest.next() == Some(expected))
-                && (entry.ends_with('/') || rest.next().is_none())
-        };
-        let Some((_, kind)) = SYSCTLS.iter().find(|(entry, _)| belongs(entry)) else {
+        let Some(kind) = namespace_of(path) else {
             return Err(name.error(format_args!("not a sysctl of a namespace: it would change the host")));
         };
-        if namespace(linux, kind).is_none() {
-            return Err(name.error(format_args!("needs a {kind} namespace, which \"linux.namespaces\" does not list")));
-        }
+        needs(Some(linux), kind, name.value())?;
     }
     Ok(())
 }
@@ -255,8 +280,8 @@ fn device(device: Device<'_>) -> Result<()> {
     for (name, number, most) in [("major", device.major(), 0xfff), ("minor", device.minor(), 0xf_ffff)] {
         match number {
             // A FIFO has none; engines written in Go write out a zero all the same.
-            _ if fifo => between(member(device.value(), name), number.unwrap_or(0), 0, 0)?,
-            Some(number) => between(member(device.value(), name), number, 0, most)?,
+            _ if fifo => between(device.value(), name, number.unwrap_or(0), 0, 0)?,
+            Some(number) => between(device.value(), name, number, 0, most)?,
             None => return Err(device.value().error(format_args!("\"{name}\" is missing"))),
         }
     }
@@ -275,16 +300,18 @@ fn device_rule(rule: DeviceRule<'_>) -> Result<()> {
         return Err(access.error(format_args!("expected letters of rwm, found \"{access}\"")));
     }
     for (name, number) in [("major", rule.major()), ("minor", rule.minor())] {
-        between(member(rule.value(), name), number.unwrap_or(-1), -1, i32::MAX as u32)?;
+        between(rule.value(), name, number.unwrap_or(-1), -1, i32::MAX as u32)?;
     }
     Ok(())
 }
 
 fn cgroups_path(path: Text<'_>) -> Result<()> {
-    if has_component(path.bytes(), &[".."]) {
+    short(path, limits::PATH - 1)?;
+    let mut buffer: PathBuffer = [0; limits::PATH];
+    if bytes::split(path.c_str(&mut buffer)?.to_bytes(), b'/').any(|part| part == b"..") {
         return Err(path.error(format_args!("\"..\" leaves the place that the cgroup is given")));
     }
-    short(path, limits::PATH - 1)
+    Ok(())
 }
 
 /// Masked and read-only paths. Relative ones are taken from `/`, as runc does.
@@ -300,19 +327,11 @@ fn what_needs_mounts(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<(
         place = place.or(Some(member(root.value(), "readonly")));
     }
     if let Some(linux) = linux {
-        if namespace(linux, "mount").is_some() {
-            return Ok(());
-        }
         let covered = linux.masked_paths().iter().chain(linux.readonly_paths().iter()).next();
         let propagation = linux.rootfs_propagation().filter(|word| !word.is_empty());
         place = place.or(covered.or(propagation).map(|text| text.value()));
     }
-    match place {
-        Some(place) => {
-            Err(place.error(format_args!("needs a mount namespace, which \"linux.namespaces\" does not list")))
-        }
-        None => Ok(()),
-    }
+    place.map_or(Ok(()), |place| needs(linux, "mount", place))
 }
 
 fn environment(variables: List<'_, Text<'static>>) -> Result<()> {
@@ -331,7 +350,7 @@ fn user(user: User<'_>) -> Result<()> {
     const LAST: u32 = u32::MAX - 1;
     let ids = [("uid", user.uid(), LAST), ("gid", user.gid(), LAST), ("umask", user.umask(), 0o777)];
     for (name, number, most) in ids {
-        between(member(user.value(), name), number.unwrap_or(0).into(), 0, most)?;
+        between(user.value(), name, number.unwrap_or(0).into(), 0, most)?;
     }
     let list = user.additional_gids().value();
     match list.iter().flat_map(|list| list.items()).find(|id| id.as_u64() == Some(u32::MAX.into())) {
@@ -377,9 +396,10 @@ fn short(text: Text<'_>, most: usize) -> Result<()> {
     }
 }
 
-fn between(place: Value<'_>, number: i64, least: i64, most: u32) -> Result<()> {
+/// Whether `number`, which the member `name` of `object` is, lies so.
+fn between(object: Value<'_>, name: &str, number: i64, least: i64, most: u32) -> Result<()> {
     if number < least || number > most.into() {
-        return Err(not_between(place, least, most.into()));
+        return Err(not_between(member(object, name), least, most.into()));
     }
     Ok(())
 }
@@ -387,18 +407,4 @@ fn between(place: Value<'_>, number: i64, least: i64, most: u32) -> Result<()> {
 /// The place of a member, or of the object where it is absent.
 fn member<'a>(object: Value<'a>, name: &str) -> Value<'a> {
     object.get(name).unwrap_or(object)
-}
-
-/// Whether one of a path's components is one of `words`.
-fn has_component(path: impl Iterator<Item = u8> + Clone, words: &[&str]) -> bool {
-    let mut rest = path;
-    loop {
-        let component = rest.clone().take_while(|byte| *byte != b'/');
-        if words.iter().any(|word| word.bytes().eq(component.clone())) {
-            return true;
-        }
-        if !rest.any(|byte| byte == b'/') {
-            return false;
-        }
-    }
 }

@@ -16,16 +16,15 @@ pub fn rfc3339(seconds: i64, nanoseconds: u32) -> Printed<40> {
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     // At most 30 bytes: there is room for 40.
     let mut out = Printed::of(format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"));
-    let mut fraction = u64::from(nanoseconds.min(999_999_999));
-    if fraction != 0 {
-        let mut digits = 9;
-        while fraction % 10 == 0 {
-            fraction /= 10;
-            digits -= 1;
+    let nanoseconds = nanoseconds.min(999_999_999);
+    if nanoseconds != 0 {
+        out.add(format_args!(".{nanoseconds:09}"));
+        while let Some(rest) = out.as_bytes().strip_suffix(b"0") {
+            let length = rest.len();
+            out.truncate(length);
         }
-        out.add(format_args!(".{fraction:0digits$}"));
     }
-    out.add(format_args!("Z"));
+    out.push("Z");
     out
 }
 

@@ -40,7 +40,7 @@ pub use owned::OwnedFd;
 pub use procfs::Procfs;
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
 pub use standard::{borrow_raw, close_copy, fill as fill_standard_descriptors, leave_open, stderr, stdin, stdout};
-pub use terminal::pty_number;
+pub use terminal::{Modes, pty_number, set_terminal_modes, terminal_modes};
 
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 pub use rustix::io::Errno;
@@ -59,7 +59,7 @@ pub mod mounts {
 }
 
 pub mod net {
-    pub use super::owned::{accept_with, socket_with, socketpair};
+    pub use super::owned::{accept, socket, socketpair};
     pub use rustix::net::*;
 }
 

@@ -2,19 +2,21 @@
 //!
 //! rustix has an `OwnedFd` for programs without std; but each look at it goes
 //! through a check for -1 that is a call of its own. This one is made from what
-//! the kernel returned, and needs none. The functions are rustix's own
-//! otherwise, each once and not once for every kind of argument.
+//! the kernel returned, and needs none. The types of flags are rustix's.
 
 use core::ffi::CStr;
-use core::mem::{forget, transmute};
+use core::mem::{forget, size_of, transmute};
 
+use linux_raw_sys::general::open_how;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
-use rustix::fs::{self, MemfdFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{self, FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, OpenTreeFlags};
-use rustix::net::{self, AddressFamily, Protocol, SocketFlags, SocketType};
-use rustix::process::{self, Pid, PidfdFlags};
-use rustix::pty::{self, OpenptFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, OpenTreeFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, PidfdFlags};
+use rustix::pty::OpenptFlags;
+
+use super::raw::syscall;
 
 /// A descriptor that is closed when it is dropped.
 #[repr(transparent)]
@@ -56,33 +58,28 @@ impl IntoRawFd for OwnedFd {
     }
 }
 
-impl From<rustix::fd::OwnedFd> for OwnedFd {
-    #[inline]
-    fn from(theirs: rustix::fd::OwnedFd) -> OwnedFd {
-        OwnedFd(theirs.into_raw_fd())
-    }
+/// What a call returned that makes a descriptor.
+fn made(returned: Result<usize, Errno>) -> Result<OwnedFd, Errno> {
+    returned.map(|fd| OwnedFd(fd as RawFd))
 }
 
-fn ours(theirs: Result<rustix::fd::OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
-    theirs.map(OwnedFd::from)
-}
-
-/// open(2)
-#[inline(never)]
+/// `int open(const char *pathname, int flags, mode_t mode);` open(2)
 pub fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    ours(fs::open(path, flags, mode))
+    openat(CWD, path, flags, mode)
 }
 
-/// openat(2)
+/// `int openat(int dirfd, const char *pathname, int flags, mode_t mode);` open(2)
 #[inline]
 pub fn openat(folder: impl AsFd, path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     #[inline(never)]
     fn call(folder: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-        ours(fs::openat(folder, path, flags, mode))
+        // SAFETY: a C string that is read during the call.
+        made(unsafe { syscall!(__NR_openat, folder.as_raw_fd(), path.as_ptr(), flags.bits(), mode.bits()) })
     }
     call(folder.as_fd(), path, flags, mode)
 }
 
+/// `long syscall(SYS_openat2, int dirfd, const char *pathname, struct open_how *how, size_t size);`
 /// openat2(2)
 #[inline]
 pub fn openat2(
@@ -93,76 +90,78 @@ pub fn openat2(
     resolve: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
     #[inline(never)]
-    fn call(
-        folder: BorrowedFd<'_>,
-        path: &CStr,
-        flags: OFlags,
-        mode: Mode,
-        resolve: ResolveFlags,
-    ) -> Result<OwnedFd, Errno> {
-        ours(fs::openat2(folder, path, flags, mode, resolve))
+    fn call(folder: BorrowedFd<'_>, path: &CStr, how: open_how) -> Result<OwnedFd, Errno> {
+        // SAFETY: a C string and an open_how of the size given, which are read
+        // during the call.
+        made(unsafe {
+            syscall!(__NR_openat2, folder.as_raw_fd(), path.as_ptr(), &raw const how, size_of::<open_how>())
+        })
     }
-    call(folder.as_fd(), path, flags, mode, resolve)
+    let how = open_how { flags: flags.bits().into(), mode: mode.bits().into(), resolve: resolve.bits() };
+    call(folder.as_fd(), path, how)
 }
 
-/// memfd_create(2)
+/// `int memfd_create(const char *name, unsigned int flags);` memfd_create(2)
 pub fn memfd_create(name: &CStr, flags: MemfdFlags) -> Result<OwnedFd, Errno> {
-    ours(fs::memfd_create(name, flags))
+    // SAFETY: a C string that is read during the call.
+    made(unsafe { syscall!(__NR_memfd_create, name.as_ptr(), flags.bits()) })
 }
 
-/// fsopen(2)
+/// `int fsopen(const char *fsname, unsigned int flags);` fsopen(2)
 pub fn fsopen(name: &CStr, flags: FsOpenFlags) -> Result<OwnedFd, Errno> {
-    ours(mount::fsopen(name, flags))
+    // SAFETY: a C string that is read during the call.
+    made(unsafe { syscall!(__NR_fsopen, name.as_ptr(), flags.bits()) })
 }
 
-/// fsmount(2)
+/// `int fsmount(int fsfd, unsigned int flags, unsigned int attr_flags);` fsmount(2)
 pub fn fsmount(context: impl AsFd, flags: FsMountFlags, attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
-    ours(mount::fsmount(context.as_fd(), flags, attributes))
+    // SAFETY: only integers.
+    made(unsafe { syscall!(__NR_fsmount, context.as_fd().as_raw_fd(), flags.bits(), attributes.bits()) })
 }
 
-/// fspick(2)
+/// `int fspick(int dirfd, const char *path, unsigned int flags);` fspick(2)
 pub fn fspick(folder: BorrowedFd<'_>, path: &CStr, flags: FsPickFlags) -> Result<OwnedFd, Errno> {
-    ours(mount::fspick(folder, path, flags))
+    // SAFETY: a C string that is read during the call.
+    made(unsafe { syscall!(__NR_fspick, folder.as_raw_fd(), path.as_ptr(), flags.bits()) })
 }
 
-/// open_tree(2)
+/// `int open_tree(int dirfd, const char *path, unsigned int flags);` open_tree(2)
 pub fn open_tree(folder: BorrowedFd<'_>, path: &CStr, flags: OpenTreeFlags) -> Result<OwnedFd, Errno> {
-    ours(mount::open_tree(folder, path, flags))
+    // SAFETY: a C string that is read during the call.
+    made(unsafe { syscall!(__NR_open_tree, folder.as_raw_fd(), path.as_ptr(), flags.bits()) })
 }
 
-/// socket(2)
-#[inline(never)]
-pub fn socket_with(
-    family: AddressFamily,
-    kind: SocketType,
-    flags: SocketFlags,
-    protocol: Option<Protocol>,
-) -> Result<OwnedFd, Errno> {
-    ours(net::socket_with(family, kind, flags, protocol))
+/// `int socket(int domain, int type, int protocol);` socket(2); the protocol is
+/// the family's own.
+pub fn socket(family: AddressFamily, kind: SocketType, flags: SocketFlags) -> Result<OwnedFd, Errno> {
+    // SAFETY: only integers.
+    made(unsafe { syscall!(__NR_socket, family.as_raw(), kind.as_raw() | flags.bits(), 0) })
 }
 
-/// socketpair(2)
-#[inline(never)]
-pub fn socketpair(
-    family: AddressFamily,
-    kind: SocketType,
-    flags: SocketFlags,
-    protocol: Option<Protocol>,
-) -> Result<(OwnedFd, OwnedFd), Errno> {
-    net::socketpair(family, kind, flags, protocol).map(|(one, two)| (one.into(), two.into()))
+/// `int socketpair(int domain, int type, int protocol, int sv[2]);` socketpair(2)
+pub fn socketpair(family: AddressFamily, kind: SocketType, flags: SocketFlags) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let mut both: [RawFd; 2] = [0; 2];
+    // SAFETY: the kernel writes two descriptors, for which there is room.
+    unsafe { syscall!(__NR_socketpair, family.as_raw(), kind.as_raw() | flags.bits(), 0, both.as_mut_ptr()) }?;
+    let [one, two] = both;
+    Ok((OwnedFd(one), OwnedFd(two)))
 }
 
-/// accept4(2)
-pub fn accept_with(socket: impl AsFd, flags: SocketFlags) -> Result<OwnedFd, Errno> {
-    ours(net::accept_with(socket, flags))
+/// `int accept4(int sockfd, NULL, NULL, int flags);` accept(2)
+pub fn accept(socket: impl AsFd, flags: SocketFlags) -> Result<OwnedFd, Errno> {
+    // SAFETY: only integers, and two NULLs: no address is asked for.
+    made(unsafe { syscall!(__NR_accept4, socket.as_fd().as_raw_fd(), 0, 0, flags.bits()) })
 }
 
-/// pidfd_open(2)
+/// `int pidfd_open(pid_t pid, unsigned int flags);` pidfd_open(2)
 pub fn pidfd_open(pid: Pid, flags: PidfdFlags) -> Result<OwnedFd, Errno> {
-    ours(process::pidfd_open(pid, flags))
+    // SAFETY: only integers.
+    made(unsafe { syscall!(__NR_pidfd_open, pid.as_raw_nonzero().get(), flags.bits()) })
 }
 
-/// `ioctl(TIOCGPTPEER)`, ioctl_tty(2)
+/// `ioctl(fd, TIOCGPTPEER, int flags)`, ioctl_tty(2)
 pub fn ioctl_tiocgptpeer(master: impl AsFd, flags: OpenptFlags) -> Result<OwnedFd, Errno> {
-    ours(pty::ioctl_tiocgptpeer(master, flags))
+    const TIOCGPTPEER: usize = 0x5441;
+    // SAFETY: only integers.
+    made(unsafe { syscall!(__NR_ioctl, master.as_fd().as_raw_fd(), TIOCGPTPEER, flags.bits()) })
 }

@@ -7,7 +7,7 @@ use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_socket, socket_with};
+use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_socket, socket};
 use crate::sys::{AsRawFd, BorrowedFd, Errno, OwnedFd, send_message};
 
 /// Connects to the UNIX stream socket at `path`; `what` it is, for an error.
@@ -26,7 +26,7 @@ fn connect_to(path: &CStr) -> Result<OwnedFd, Errno> {
         // To the kernel this would be an abstract address.
         return Err(Errno::NOENT);
     }
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC)?;
     let address = match SocketAddrUnix::new(path) {
         // sun_path has 108 bytes (unix(7)). A descriptor of the socket's file
         // has a shorter name.

@@ -3,15 +3,13 @@
 
 use crate::error::Result;
 use crate::fail;
-use crate::sys::BorrowedFd;
-use crate::sys::Errno;
-use crate::sys::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use crate::sys::{BorrowedFd, Errno, Modes, set_terminal_modes, terminal_modes};
 
 /// A terminal in raw mode. Dropping it brings back the mode it had.
 #[must_use = "dropping it ends raw mode"]
 pub struct RawMode<'a> {
     terminal: BorrowedFd<'a>,
-    saved: Termios,
+    saved: Modes,
 }
 
 impl<'a> RawMode<'a> {
@@ -22,15 +20,13 @@ impl<'a> RawMode<'a> {
     /// Those of the kernel.
     pub fn enter(terminal: BorrowedFd<'a>) -> Result<Option<RawMode<'a>>> {
         let failed = |errno: Errno| fail!(errno => "cannot put the terminal into raw mode");
-        let saved = match tcgetattr(terminal) {
+        let saved = match terminal_modes(terminal) {
             Ok(saved) => saved,
             Err(Errno::NOTTY | Errno::INVAL | Errno::IO) => return Ok(None),
             Err(errno) => return Err(failed(errno)),
         };
-        let mut raw = saved.clone();
-        raw.make_raw();
         // Now, and not after what is typed ahead has been thrown away.
-        tcsetattr(terminal, OptionalActions::Now, &raw).map_err(failed)?;
+        set_terminal_modes(terminal, &saved.raw(), false).map_err(failed)?;
         Ok(Some(RawMode { terminal, saved }))
     }
 }
@@ -38,6 +34,6 @@ impl<'a> RawMode<'a> {
 impl Drop for RawMode<'_> {
     fn drop(&mut self) {
         // After the last output; where it fails the terminal is gone.
-        let _ = tcsetattr(self.terminal, OptionalActions::Drain, &self.saved);
+        let _ = set_terminal_modes(self.terminal, &self.saved, true);
     }
 }

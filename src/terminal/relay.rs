@@ -14,9 +14,9 @@ use crate::fail;
 use crate::limits;
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use crate::sys::termios::{LocalModes, SpecialCodeIndex, tcgetattr, tcgetwinsize, tcsetwinsize};
+use crate::sys::termios::{tcgetwinsize, tcsetwinsize};
 use crate::sys::time::Timespec;
-use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno, io};
+use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno, io, terminal_modes};
 
 /// See the module.
 pub struct Relay<'a> {
@@ -262,9 +262,8 @@ impl<'a> Relay<'a> {
     /// its meaning.
     fn end_input(&mut self) {
         self.input_open = false;
-        let Ok(modes) = tcgetattr(self.master) else { return };
-        if modes.local_modes.contains(LocalModes::ICANON) {
-            let key = modes.special_codes[SpecialCodeIndex::VEOF];
+        let Ok(modes) = terminal_modes(self.master) else { return };
+        if let Some(key) = modes.end_of_file() {
             if !self.line_ended {
                 // In the middle of a line the first one only ends that.
                 self.to_master.push(key);

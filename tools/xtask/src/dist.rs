@@ -8,10 +8,30 @@ use anyhow::{Context, Result};
 
 use crate::shell::{cargo, run, target, top};
 
+/// What LLVM does for speed at the cost of size, even when asked for size: code
+/// taken out of loops and common values kept in registers need more of them than
+/// there are, blocks in their order of likelihood need more jumps. Measured, for
+/// Rust 1.95: 1.3, 0.5, 0.2 and 0.8 % of the code.
+const SMALLER: &[&str] =
+    &["disable-machine-licm", "disable-machine-cse", "split-spill-mode=size", "disable-block-placement"];
+
 /// The optimised binary with its symbols: what `check` looks into.
 pub fn build() -> Result<PathBuf> {
-    run(cargo().args(["build", "--quiet", "--release", "--package", "ocinit", "--bin", "ocinit"]))?;
+    let mut command = cargo();
+    command.args(["rustc", "--quiet", "--release", "--package", "ocinit", "--bin", "ocinit"]);
+    command.arg("--config").arg(format!("build.rustflags={:?}", remapped()?));
+    command.arg("--").args(SMALLER.iter().map(|option| format!("-Cllvm-args=-{option}")));
+    run(&mut command)?;
     Ok(target().join("release/ocinit"))
+}
+
+/// Options that take the builder's paths out of what a panic would say: they
+/// are long, and nobody's business.
+fn remapped() -> Result<Vec<String>> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let Some(Ok(registries)) = home.map(|home| fs::read_dir(home.join("registry/src"))) else { return Ok(Vec::new()) };
+    registries.map(|registry| Ok(format!("--remap-path-prefix={}/=", registry?.path().display()))).collect()
 }
 
 /// Builds, strips, prints the size in bytes; returns path and size.
