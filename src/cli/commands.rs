@@ -249,7 +249,7 @@ flags! {
     AdditionalGids = "additional-gids" "g" "GID" "a further group id (may be repeated)";
     Apparmor = "apparmor" "" "PROFILE" "AppArmor profile: not supported by this version";
     Cap = "cap" "c" "CAPABILITY" "a further capability (may be repeated)";
-    Cgroup = "cgroup" "" "PATH" "an existing cgroup below the container's (may be repeated)";
+    Cgroup = "cgroup" "" "PATH" "an existing cgroup below the container's";
     Cwd = "cwd" "" "DIR" "the working directory, in the container";
     Env = "env" "e" "NAME=VALUE" "a further environment variable (may be repeated)";
     IgnorePaused = "ignore-paused" "" "" "also into a paused container";
@@ -259,7 +259,7 @@ flags! {
     Tty = "tty" "t" "" "give the process a terminal";
     User = "user" "u" "UID[:GID]" "user id, and group id, in the container";
     // kill, delete, list, ps, spec
-    All = "all" "a" "" "accepted and without effect: obsolete";
+    All = "all" "a" "" "obsolete: a container that has stopped is no error";
     Force = "force" "f" "" "kill it if it runs; an unknown ID is no error";
     Format = "format" "f" "table|json" "how it is printed (default table)";
     Quiet = "quiet" "q" "" "only ids";

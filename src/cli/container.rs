@@ -29,9 +29,15 @@ pub fn wishes(invocation: &Invocation, environment: sys::Vector, foreground: boo
 }
 
 /// Sockets that whoever started us has opened for the container's process
-/// (sd_listen_fds(3)).
+/// (sd_listen_fds(3)). Not where the variables are meant for another process,
+/// whose environment has come down to us.
 pub fn listen_fds(environment: sys::Vector) -> u32 {
-    variable(environment, "LISTEN_FDS=").and_then(words::number).unwrap_or(0)
+    let number = |name| variable(environment, name).map(|value| words::number(value).unwrap_or(0));
+    let own = sys::process::getpid().as_raw_nonzero().get().unsigned_abs();
+    match number("LISTEN_PID=") {
+        Some(pid) if pid != own => 0,
+        _ => number("LISTEN_FDS=").unwrap_or(0),
+    }
 }
 
 /// `create` and `run`.
@@ -95,7 +101,7 @@ pub fn kill(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> 
         }
     };
     let root = StateRoot::open(root, false)?;
-    lifecycle::kill(root.as_ref(), invocation.id(), signal, workspace).map(|()| 0)
+    lifecycle::kill(root.as_ref(), invocation.id(), signal, invocation.has(Flag::All), workspace).map(|()| 0)
 }
 
 /// `delete`.

@@ -7,6 +7,7 @@ use super::container::{path, wishes};
 use super::report::Log;
 use super::{Invocation, Vectors, words};
 use crate::error::Result;
+use crate::fail;
 use crate::lifecycle::{self, ExecRequest, Overrides, Workspace};
 
 /// Runs a further process; gives its status, or 0 when detached.
@@ -19,6 +20,9 @@ pub fn exec(
 ) -> Result<i32> {
     let hardened = lifecycle::harden(vectors.arguments, vectors.environment)?;
     let foreground = !invocation.has(Flag::Detach);
+    if invocation.values(Flag::Cgroup).nth(1).is_some() {
+        return Err(fail!("--cgroup is given more than once: in the one hierarchy a process has one cgroup"));
+    }
     // All were checked when the command line was read.
     let gids = invocation.values(Flag::AdditionalGids).filter_map(|gid| words::user_id(gid.to_bytes()));
     let overrides = Overrides {

@@ -11,9 +11,8 @@ use heapless::Vec;
 use super::capability::Sets;
 use crate::error::Result;
 use crate::spec::record::List;
-use crate::sys::fs::OFlags;
+use crate::sys::Errno;
 use crate::sys::thread::{self, CapabilitySet, CapabilitySets, Gid, Uid};
-use crate::sys::{Errno, Procfs, io};
 use crate::{fail, limits};
 
 /// Supplementary groups: 256 KiB, so it belongs into static memory.
@@ -91,21 +90,25 @@ pub fn drop_bounding(sets: &Sets) -> Result<()> {
 /// Becomes the user: supplementary groups, group, user (real, effective, saved
 /// and file system ids), with the permitted capabilities kept.
 ///
-/// `setgroups_denied`: the caller's user namespace does not let its groups be
-/// set (see [`setgroups_denied`]): then none may be asked for, and those that
-/// the process has stay.
+/// `in_user_namespace`: one that an ordinary user has made, or that maps no group,
+/// does not let the groups be set, although the caller has every capability in it
+/// (user_namespaces(7)): then none may be asked for, and those that the process
+/// has stay.
 ///
 /// # Errors
 /// The kernel's: EINVAL for an id that the user namespace does not map.
-pub fn set_user(uid: u32, gid: u32, groups: &Groups, setgroups_denied: bool) -> Result<()> {
+pub fn set_user(uid: u32, gid: u32, groups: &Groups, in_user_namespace: bool) -> Result<()> {
     // -1 is "as before" to the kernel: it would leave the process root.
     if uid == u32::MAX || gid == u32::MAX {
         return Err(fail!("4294967295 is not a user or group id"));
     }
-    if !setgroups_denied {
-        thread::set_thread_groups(&groups.gids).map_err(|errno| fail!(errno => "cannot set the additional groups"))?;
-    } else if !groups.gids.is_empty() {
-        return Err(fail!("additional groups cannot be set: the user namespace denies setgroups"));
+    match thread::set_thread_groups(&groups.gids) {
+        Ok(()) => {}
+        Err(Errno::PERM) if in_user_namespace && groups.gids.is_empty() => {}
+        Err(Errno::PERM) if in_user_namespace => {
+            return Err(fail!("additional groups cannot be set: the user namespace denies setgroups"));
+        }
+        Err(errno) => return Err(fail!(errno => "cannot set the additional groups")),
     }
     let group = Gid::from_raw_unchecked(gid);
     thread::set_thread_res_gid(group, group, group).map_err(|errno| fail!(errno => "cannot become group {gid}"))?;
@@ -190,18 +193,4 @@ fn grantable(sets: &Sets) -> Result<Sets> {
 /// The kernel's.
 pub fn no_new_privileges() -> Result<()> {
     thread::set_no_new_privs(true).map_err(|errno| fail!(errno => "cannot set no_new_privs"))
-}
-
-/// Whether the caller's user namespace denies setgroups(2).
-///
-/// # Errors
-/// The kernel's.
-pub fn setgroups_denied(procfs: &Procfs) -> Result<bool> {
-    let mut text = [0; 8];
-    let read = procfs.open_file(c"self/setgroups", OFlags::RDONLY).and_then(|file| io::read(&file, &mut text[..]));
-    match read {
-        Ok(_) => Ok(text.starts_with(b"deny")),
-        Err(Errno::NOENT) => Ok(false), // a kernel without user namespaces
-        Err(errno) => Err(fail!(errno => "cannot read /proc/self/setgroups")),
-    }
 }

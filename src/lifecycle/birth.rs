@@ -18,6 +18,7 @@
 //! clone3 would take the parent's, so the process makes it itself.
 
 use super::container::Process;
+use super::delete;
 use super::handshake::{Buffer, Channel, Message, Received};
 use super::process::{MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
@@ -196,8 +197,10 @@ fn receive_child(helper: &Process, channel: &Channel) -> Result<Born> {
             let pid = bytes::decimal(received.text).and_then(|pid| i32::try_from(pid).ok());
             match (pid.and_then(Pid::from_raw), received.descriptor) {
                 (Some(pid), Some(pidfd)) => {
-                    channel.send(Message::Known)?;
-                    Ok(Born::Child(Process { pid, pidfd }))
+                    let process = Process { pid, pidfd };
+                    // It may have been killed by now, and is ours to reap.
+                    channel.send(Message::Known).inspect_err(|_| delete::end_child(&process))?;
+                    Ok(Born::Child(process))
                 }
                 _ => Err(fail!("the helper that joins namespaces did not say what it has made")),
             }

@@ -33,8 +33,8 @@ pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut 
         Err(error) => return Err(error),
     };
     if force {
-        // It holds the lock until it has made the container.
-        end_creator(&folder, workspace)?;
+        // Who makes or starts it holds the lock meanwhile, and waits for it.
+        end_at_once(&folder, workspace)?;
     }
     folder.lock()?;
     if !folder.is_current(id) {
@@ -80,12 +80,15 @@ fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
     }
 }
 
-/// Kills a runtime that is still making the container; the container's first
-/// process dies with it.
-fn end_creator(folder: &Folder<'_>, workspace: &mut Workspace) -> Result<()> {
-    match folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings)) {
-        Ok(Some(record)) => container::creator(&record)?.map_or(Ok(()), |creator| end(&creator)),
-        Ok(None) | Err(_) => Ok(()),
+/// Kills a runtime that is still making the container, with which the container's
+/// first process dies; or that process, so that a `start` which waits for it in
+/// vain (it is frozen, or its program's file system does not answer) goes on.
+fn end_at_once(folder: &Folder<'_>, workspace: &mut Workspace) -> Result<()> {
+    let read = folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings));
+    let Ok(Some(record)) = read else { return Ok(()) };
+    match container::creator(&record)? {
+        Some(creator) => end(&creator),
+        None => container::init(&record)?.map_or(Ok(()), |init| end(&init)),
     }
 }
 

@@ -41,7 +41,9 @@ pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
     Ok(Hardened { ignored_signals, own })
 }
 
-/// The mask behind `SigIgn:` (proc_pid_status(5)), in hexadecimal.
+/// The mask behind `SigIgn:` (proc_pid_status(5)), in hexadecimal. Where a list of
+/// many hundred groups goes before it and it was not read, any signal may be.
 fn ignored(status: &[u8]) -> u64 {
-    bytes::field(status, "SigIgn:").and_then(bytes::hexadecimal).unwrap_or(0)
+    const KILL_AND_STOP: u64 = 1 << 8 | 1 << 18;
+    bytes::field(status, "SigIgn:").and_then(bytes::hexadecimal).unwrap_or(!KILL_AND_STOP)
 }

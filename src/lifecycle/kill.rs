@@ -17,21 +17,26 @@ const KILL: u32 = 9;
 
 /// Sends the signal.
 ///
-/// KILL to a container that shares its pid namespace goes to all its processes:
-/// with a namespace of its own the kernel sees to that.
+/// KILL to a container that shares its pid namespace goes to all its processes,
+/// and reaches those that its first process has left behind: with a namespace of
+/// its own the kernel sees to that.
+///
+/// `all`: the obsolete flag, of which it is left that a container whose first
+/// process has ended is no error (as runc has it since 1.2).
 ///
 /// # Errors
 /// It does not run: in the words that engines look for.
-pub fn kill(root: Option<&StateRoot>, id: &CStr, signal: u32, workspace: &mut Workspace) -> Result<()> {
+pub fn kill(root: Option<&StateRoot>, id: &CStr, signal: u32, all: bool, workspace: &mut Workspace) -> Result<()> {
     let shown = Lossy(id.to_bytes());
     let folder = container::open(root, id)?;
     let record = container::record(&folder, id, &mut workspace.second, &mut Arena::new(&mut workspace.strings))?;
-    let (_, Some(init)) = container::status(&record)? else {
-        return Err(fail!("container not running: {shown}"));
-    };
+    let init = container::status(&record)?.1;
     if signal == KILL && !record.own_pid_namespace && kill_cgroup(&record)? {
         return Ok(());
     }
+    let Some(init) = init else {
+        return if all { Ok(()) } else { Err(fail!("container not running: {shown}")) };
+    };
     match sys::pidfd_send_signal(init.pidfd.as_fd(), signal) {
         Ok(()) => Ok(()),
         Err(Errno::SRCH) => Err(fail!("container not running: {shown}")),
@@ -39,14 +44,16 @@ pub fn kill(root: Option<&StateRoot>, id: &CStr, signal: u32, workspace: &mut Wo
     }
 }
 
-/// Kills every process of the container's cgroup, if it is still there.
+/// Kills every process of the container's cgroup. Whether there were any.
 fn kill_cgroup(record: &StateRecord<'_>) -> Result<bool> {
-    if record.cgroup.is_empty() {
+    // Inodes of an earlier boot are others'. Where it has not been handed over,
+    // it is still the business of whoever makes it.
+    if record.cgroup.is_empty() || record.pid == 0 || !container::of_this_boot(record)? {
         return Ok(false);
     }
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
     match Hierarchy::open()?.lookup(&path)? {
-        Some(cgroup) if cgroup.inode() == record.cgroup_inode => cgroup.kill().map(|()| true),
+        Some(cgroup) if cgroup.inode() == record.cgroup_inode && cgroup.populated()? => cgroup.kill().map(|()| true),
         _ => Ok(false),
     }
 }

@@ -7,7 +7,7 @@ use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::limits;
-use crate::sys::fs::{CWD, Mode, OFlags, openat, rename};
+use crate::sys::fs::{CWD, Mode, OFlags, openat, rename, unlink};
 use crate::sys::{Errno, io};
 
 /// Writes `pid`, as our pid namespace has it, to `path`.
@@ -23,9 +23,15 @@ pub fn write(path: &CStr, pid: i32) -> Result<()> {
     }
     let beside = CStr::from_bytes_until_nul(&beside).map_err(|_| failed(Errno::INVAL))?;
     let digits = Printed::<16>::of(format_args!("{pid}")); // a pid has seven digits at most
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    // Never what is there already: in a folder of others' it could be a link. A
+    // runtime that was killed may have left one.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
-    let file = openat(CWD, beside, flags, mode).map_err(failed)?;
+    let file = match openat(CWD, beside, flags, mode) {
+        Err(Errno::EXIST) => unlink(beside).and_then(|()| openat(CWD, beside, flags, mode)),
+        file => file,
+    };
+    let file = file.map_err(failed)?;
     let written = io::write(&file, digits.as_bytes()).map_err(failed)?;
     if written != digits.as_bytes().len() {
         return Err(failed(Errno::NOSPC));

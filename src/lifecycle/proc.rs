@@ -7,6 +7,7 @@ use core::ffi::CStr;
 use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::fail;
+use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{Mode, OFlags, openat};
 use crate::sys::{BorrowedFd, Errno, OwnedFd, fs, io};
 
@@ -42,6 +43,8 @@ pub fn read_all<'b>(file: &OwnedFd, buffer: &'b mut [u8]) -> Result<&'b [u8], Er
             Ok(0) => break,
             Ok(read) => length += read,
             Err(Errno::INTR) => {}
+            // A pipe, opened without waiting for its writer, who has more to say.
+            Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(file, PollFlags::IN)], None)),
             Err(errno) => return Err(errno),
         }
     }

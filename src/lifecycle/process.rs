@@ -6,7 +6,6 @@
 
 use core::ffi::CStr;
 
-use super::birth::open_procfs;
 use super::handshake::{Channel, Message};
 use super::process_plan::{ProcessPlan, shown};
 use crate::bytes::Printed;
@@ -141,7 +140,7 @@ pub fn prepare<'b>(
         identity::set_rlimits(None, plan.view.rlimits())?;
     }
     identity::drop_bounding(&plan.capabilities)?;
-    identity::set_user(plan.uid, plan.gid, plan.buffers.groups, setgroups_denied(plan)?)?;
+    identity::set_user(plan.uid, plan.gid, plan.buffers.groups, plan.in_user_namespace)?;
     die_with_parent(channel)?;
     warn_of(identity::set_capabilities(&plan.capabilities)?, channel)?;
     match entered {
@@ -150,12 +149,6 @@ pub fn prepare<'b>(
         Err(errno) => return Err(cwd_failed(plan, errno)),
     }
     identity::find_executable(plan.program()?, plan.variable("PATH"), &[plan.own], buffer)
-}
-
-/// Whether the groups may be set: not in a user namespace that an ordinary user
-/// has made.
-fn setgroups_denied(plan: &ProcessPlan<'_>) -> Result<bool> {
-    if plan.in_user_namespace { identity::setgroups_denied(&open_procfs()?) } else { Ok(false) }
 }
 
 /// HOME, where the environment lacks it: engines expect it of a runtime.

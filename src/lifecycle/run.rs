@@ -2,8 +2,8 @@
 
 use super::container::Process;
 use super::handshake::Channel;
-use super::ready;
 use super::supervise::supervise;
+use super::{delete, ready};
 use crate::error::Result;
 use crate::fail;
 use crate::sys::process::{getpid, set_child_subreaper};
@@ -23,23 +23,32 @@ impl Waiting {
     /// Lets it go on to its program.
     ///
     /// # Errors
-    /// The program cannot be executed.
+    /// The program cannot be executed. The process has ended then and is reaped:
+    /// left to somebody else, it would keep the container's pid namespace, and
+    /// with it the container's first process, from ending until that is done.
     pub fn go(&self) -> Result<()> {
-        ready::go(&self.channel, &self.process)
+        ready::go(&self.channel, &self.process).inspect_err(|_| delete::end_child(&self.process))
     }
 
     /// Passes signals and the terminal through until it has ended. Gives the
     /// status that a shell would.
+    ///
+    /// # Errors
+    /// The kernel's. The process is ended: nobody would be there for it.
     pub fn attend(self, warn: &mut dyn FnMut(&str)) -> Result<i32> {
         let Waiting { process, channel, terminal } = self;
         drop(channel);
-        let Some(master) = &terminal else { return supervise(&process, None, warn) };
-        let raw = RawMode::enter(sys::stdin())?;
-        let mut relay = Relay::new(sys::stdin(), sys::stdout(), master.as_fd())?;
-        let status = supervise(&process, Some(&mut relay), warn);
-        drop(raw);
-        status
+        stay_with(&process, terminal.as_ref(), warn).inspect_err(|_| delete::end_child(&process))
     }
+}
+
+fn stay_with(process: &Process, terminal: Option<&OwnedFd>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
+    let Some(master) = terminal else { return supervise(process, None, warn) };
+    let raw = RawMode::enter(sys::stdin())?;
+    let mut relay = Relay::new(sys::stdin(), sys::stdout(), master.as_fd())?;
+    let status = supervise(process, Some(&mut relay), warn);
+    drop(raw);
+    status
 }
 
 /// Makes the orphans of the container our children, so that we see them end.

@@ -78,7 +78,8 @@ impl StateRoot {
         }
         let folder = self.folder(id)?.ok_or_else(|| fail!("the state directory of {shown} has disappeared"))?;
         folder.lock()?;
-        Ok(folder)
+        // A `delete` may have been quicker: what is made now would be lost.
+        if folder.is_current(id) { Ok(folder) } else { Err(fail!("container {shown} has just been deleted")) }
     }
 
     /// Opens a container's folder; `None` where there is none.
@@ -100,7 +101,7 @@ impl StateRoot {
         let mut entries = RawDir::new(fd, &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;
-            if !entry.file_name().to_bytes().starts_with(b".") {
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 each(entry.file_name())?;
             }
         }

@@ -92,6 +92,22 @@ pub fn cgroups_with(part: &str) -> Vec<PathBuf> {
     found
 }
 
+/// Whether a process lives in a cgroup or below it.
+pub fn is_populated(folder: &Path) -> bool {
+    fs::read_to_string(folder.join("cgroup.events")).unwrap_or_default().contains("populated 1")
+}
+
+/// In which function of the kernel a process sleeps.
+pub fn wait_channel(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default()
+}
+
+/// Children of ours that have ended and are not reaped.
+pub fn zombies() -> Vec<u32> {
+    let is_zombie = |pid: &u32| state_and_parent(*pid).is_some_and(|(state, _)| state == 'Z');
+    children().into_iter().filter(is_zombie).collect()
+}
+
 /// The mount table, without the fields that change by themselves.
 pub fn mount_table() -> Vec<String> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -15,6 +15,7 @@ cases!("descriptors":
     only_three_descriptors,
     preserved_descriptors,
     listen_fds,
+    listen_fds_of_another_process,
 );
 
 fn standard_streams_belong_to_the_user(c: &Context) -> Result<()> {
@@ -92,5 +93,16 @@ fn listen_fds(c: &Context) -> Result<()> {
     same!(lines[0], "three", "what descriptor 3 holds");
     same!(lines[1], "1 1", "LISTEN_FDS and LISTEN_PID");
     same!(descriptors(&serde_json::from_str(lines[2])?).len(), 4, "descriptors {}", lines[2]);
+    Ok(())
+}
+
+/// An engine that was itself started for a socket hands its environment down.
+fn listen_fds_of_another_process(c: &Context) -> Result<()> {
+    c.write(&Config::plain().script("echo \"$LISTEN_FDS\"; /probe descriptors"))?;
+    let mut command = c.command(&["run", &c.id()]);
+    command.env("LISTEN_FDS", "1").env("LISTEN_PID", "1");
+    let output = c.finish(command)?.ok()?;
+    same!(output.lines()[0], "", "LISTEN_FDS");
+    same!(descriptors(&serde_json::from_str(output.lines()[1])?).len(), 3, "descriptors");
     Ok(())
 }

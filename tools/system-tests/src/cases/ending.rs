@@ -1,5 +1,7 @@
 //! How a container ends: `kill` and `delete`, of what runs, waits or is gone.
 
+use std::fs;
+
 use anyhow::{Result, ensure};
 
 use super::lifecycle::sleeping;
@@ -16,10 +18,12 @@ cases!("ending":
     kill_of_init_that_ignores_term,
     kill_without_a_pid_namespace_reaches_all,
     kill_all_is_accepted,
+    kill_reaches_what_init_left_behind,
     delete_of_a_created_container_kills_it,
     delete_of_a_running_container_is_an_error,
     delete_force_of_a_running_container,
     delete_force_twice_is_success,
+    delete_force_ends_a_start_that_hangs,
 );
 
 fn kill_takes_every_form_of_a_signal(c: &Context) -> Result<()> {
@@ -124,6 +128,23 @@ fn kill_all_is_accepted(c: &Context) -> Result<()> {
     Ok(())
 }
 
+fn kill_reaches_what_init_left_behind(c: &Context) -> Result<()> {
+    for all in [&["--all"][..], &[]] {
+        let id = c.create(&Config::plain().without_namespace("pid").script("sleep 1004 & exec true"))?;
+        c.call(&["start", &id])?.ok()?;
+        c.await_status(&id, "stopped")?;
+        let left = || Ok(kernel::cgroups_with(&id).iter().any(|folder| kernel::is_populated(folder)));
+        ensure!(left()?, "the process in the background is gone");
+        c.call(&[&["kill"], all, &[&id, "KILL"]].concat())?.ok()?;
+        c.until("nothing to be left", || left().map(|left| !left))?;
+        // With nothing left to kill, only the old flag makes it no error.
+        c.call(&["kill", &id, "KILL"])?.error(1, &["container not running"])?;
+        c.call(&["kill", "--all", &id, "KILL"])?.ok()?;
+        c.call(&["delete", &id])?.ok()?;
+    }
+    Ok(())
+}
+
 fn delete_of_a_created_container_kills_it(c: &Context) -> Result<()> {
     let id = c.create(&sleeping())?;
     let pid = c.pid(&id)?;
@@ -155,5 +176,21 @@ fn delete_force_twice_is_success(c: &Context) -> Result<()> {
     let id = c.sleeper()?;
     c.call(&["delete", "-f", &id])?.ok()?;
     c.call(&["delete", "-f", &id])?.ok()?;
+    Ok(())
+}
+
+fn delete_force_ends_a_start_that_hangs(c: &Context) -> Result<()> {
+    let id = c.create(&sleeping())?;
+    // As a file system that does not answer would, this holds up the process on
+    // its way to its program.
+    for folder in kernel::cgroups_with(&id) {
+        fs::write(folder.join("cgroup.freeze"), "1")?;
+    }
+    let start = c.spawn(&["start", &id])?;
+    let waits = || Ok(kernel::wait_channel(start.pid()).contains("skb"));
+    c.until("start to wait for the process", waits)?;
+    c.call(&["delete", "--force", &id])?.ok()?;
+    drop(start.finish()?);
+    c.call(&["state", &id])?.error(1, &["does not exist"])?;
     Ok(())
 }

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use crate::bundle::Config;
 use crate::context::Context;
+use crate::kernel;
 
 cases!("exec":
     gives_the_process_status,
     gives_128_and_the_signal,
     own_errors_give_255,
+    reaps_a_process_that_does_not_start,
     passes_standard_input_and_output,
     inherits_the_containers_process,
     cwd,
@@ -23,6 +25,7 @@ cases!("exec":
     no_new_privileges,
     process_file,
     process_file_that_is_wrong,
+    process_file_from_a_pipe,
     preserved_descriptors,
     only_three_descriptors,
     forwards_signals,
@@ -57,6 +60,31 @@ fn own_errors_give_255(c: &Context) -> Result<()> {
     fs::set_permissions(c.rootfs().join("bin/bad"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     c.exec(&id, &["/bin/bad"])?.error(255, &["exec format error"])?;
     c.call(&["exec", "--cwd", "/etc/passwd", &id, "true"])?.error(255, &["not a directory"])?;
+    c.delete(&id)
+}
+
+/// Left to others, it would keep the container from ending until they reap it.
+fn reaps_a_process_that_does_not_start(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    fs::write(c.rootfs().join("bin/bad"), "\x01\x02")?;
+    fs::set_permissions(c.rootfs().join("bin/bad"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    for flags in [&[][..], &["-d"]] {
+        for program in ["/bin/bad", "/nothing/here"] {
+            let running = c.spawn(&[&["exec"], flags, &[&id, program]].concat())?;
+            running.finish()?.status(255)?;
+            same!(kernel::zombies(), [0u32; 0], "what `exec` of {program} leaves to be reaped");
+        }
+    }
+    c.delete(&id)
+}
+
+fn process_file_from_a_pipe(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let mut command = Command::new("bash");
+    let script = r#"exec "$@" -p <(sleep 0.2; echo '{"args": ["/bin/echo", "hello"], "cwd": "/"}') "$ID""#;
+    command.args(["-c", script, "bash"]).arg(&c.program).arg("--root").arg(c.state_dir()).arg("exec").env("ID", &id);
+    c.surroundings(&mut command);
+    same!(c.finish(command)?.ok()?.stdout, "hello\n", "output");
     c.delete(&id)
 }
 

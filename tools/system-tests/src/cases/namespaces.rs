@@ -21,6 +21,7 @@ cases!("namespaces":
     pid_namespace_by_path_is_not_led,
     user_namespace_maps_ids,
     user_namespace_with_several_ranges,
+    user_namespace_without_proc,
     user_namespace_by_path,
     user_namespace_leaves_sources_under_private_folders_reachable,
     time_namespace_with_offsets [Need::Path("/proc/self/timens_offsets")],
@@ -157,6 +158,13 @@ fn user_namespace_maps_ids(c: &Context) -> Result<()> {
         meta.uid(),
         meta.gid()
     );
+    Ok(())
+}
+
+/// Nothing that a container need not have may be needed to start it.
+fn user_namespace_without_proc(c: &Context) -> Result<()> {
+    let config = Config::plain().user_namespace(200_000, 65_536).remove("/mounts/0"); // proc
+    c.run(&config.args(&["id", "-u"]))?.ok()?;
     Ok(())
 }
 

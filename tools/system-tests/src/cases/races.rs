@@ -153,7 +153,7 @@ fn random_commands_on_one_id(c: &Context) -> Result<()> {
             // Ended containers are this process's orphans, and must be reaped
             // for `delete` to see the end of their namespaces.
             while !thread.is_finished() {
-                reap(&caller);
+                reap();
                 std::thread::sleep(Duration::from_millis(5));
             }
             thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked")))?;
@@ -166,13 +166,12 @@ fn random_commands_on_one_id(c: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Reaps orphans that are not a runtime's command, whom a thread waits for.
-fn reap(caller: &Caller) {
-    let own = caller.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for pid in kernel::children() {
-        let zombie = kernel::state_and_parent(pid).is_some_and(|(state, _)| state == 'Z');
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if zombie && name.trim() == "sleep" && !own.starts_with("sleep") {
+/// Reaps orphans: not a runtime's command, which a thread waits for, but what
+/// lives in a pid namespace of a container's.
+fn reap() {
+    for pid in kernel::zombies() {
+        let numbers = kernel::status_field(&pid.to_string(), "NSpid").unwrap_or_default();
+        if numbers.split_whitespace().count() > 1 {
             let pid = rustix::process::Pid::from_raw(pid as i32);
             let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::NOHANG);
         }

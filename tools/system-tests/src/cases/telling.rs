@@ -15,6 +15,8 @@ use crate::kernel;
 cases!("telling":
     pid_file_holds_digits_only,
     pid_file_is_replaced_not_rewritten,
+    pid_file_is_never_written_through_a_link,
+    list_shows_an_id_that_begins_with_a_dot,
     list_shows_every_container,
     list_of_nothing,
     list_skips_foreign_files,
@@ -71,6 +73,28 @@ fn pid_file_is_replaced_not_rewritten(c: &Context) -> Result<()> {
     same!(fs::read_to_string(&old)?, "old content", "the old file");
     let names: Vec<_> = fs::read_dir(&c.dir)?.flatten().map(|e| e.file_name()).collect();
     ensure!(!names.iter().any(|n| n.to_string_lossy().contains("pid") && n != "pid"), "left beside: {names:?}");
+    c.delete(&id)
+}
+
+fn pid_file_is_never_written_through_a_link(c: &Context) -> Result<()> {
+    let victim = c.dir.join("victim");
+    fs::write(&victim, "precious")?;
+    std::os::unix::fs::symlink(&victim, c.dir.join(".pid"))?;
+    c.write(&sleeping())?;
+    let id = c.id();
+    let file = c.dir.join("pid");
+    c.call(&["create", "--pid-file", &file.to_string_lossy(), &id])?.ok()?;
+    same!(fs::read_to_string(&victim)?, "precious", "the file that the link leads to");
+    ensure!(fs::symlink_metadata(&file)?.is_file(), "the pid file is not a file");
+    same!(fs::read_to_string(&file)?.parse::<u32>()?, c.pid(&id)?, "the pid in the file");
+    c.delete(&id)
+}
+
+fn list_shows_an_id_that_begins_with_a_dot(c: &Context) -> Result<()> {
+    c.write(&sleeping())?;
+    let id = format!(".{}", c.id());
+    c.call(&["create", &id])?.ok()?;
+    same!(c.call(&["list", "-q"])?.ok()?.stdout, format!("{id}\n"), "ids");
     c.delete(&id)
 }
 
