@@ -4,30 +4,24 @@
 //! As runc does it with its cgroupfs driver: an absolute path counts from the
 //! mount, a relative one from the parent of the runtime's own cgroup (the own
 //! one has processes, so no controller could be enabled below it), and no path
-//! is the container's id. `..` never leads out: it stops at where it started.
+//! is the container's id.
 
-use core::ffi::CStr;
-
-use heapless::Vec;
-
-use crate::bytes;
-use crate::error::Result;
+use crate::error::{Lossy, Result};
 use crate::json::Text;
-use crate::{fail, limits};
+use crate::{bytes, fail, limits};
 
 /// A cgroup's path below the mount, without a leading slash: not empty, and
-/// without `.`, `..` and empty components.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CgroupPath {
-    /// The path and a NUL.
-    bytes: Vec<u8, { limits::PATH }>,
+/// without `.`, `..` and empty components. It fits into a [`PathBuffer`](crate::json::PathBuffer).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CgroupPath<'a> {
+    path: &'a [u8],
 }
 
 /// The kernel's NAME_MAX, without the NUL.
 const NAME_MAX: usize = 255;
 
-impl CgroupPath {
-    /// The path for what `linux.cgroupsPath` asks for.
+impl<'a> CgroupPath<'a> {
+    /// The path for what `linux.cgroupsPath` asks for, in `buffer`.
     ///
     /// `id` is the name when nothing is asked for; `own` is the caller's own
     /// cgroup, as /proc/self/cgroup has it.
@@ -35,122 +29,119 @@ impl CgroupPath {
     /// # Errors
     /// With the place in the document: the path names the root of the
     /// hierarchy, or is longer than the kernel takes.
-    pub fn choose(asked: Option<Text<'_>>, id: &str, own: &[u8]) -> Result<CgroupPath> {
-        let mut buffer = [0; limits::PATH];
-        let Some(text) = asked.filter(|text| !text.is_empty()) else {
-            return Self::below(parent(own), id.as_bytes()).map_err(|why| fail!("cgroup of \"{id}\": {why}"));
+    #[inline(never)] // its buffer is gone from the stack before anything deeper
+    pub fn choose(asked: Option<Text<'_>>, id: &str, own: &[u8], buffer: &'a mut [u8]) -> Result<CgroupPath<'a>> {
+        let mut room = [0; limits::PATH];
+        let asked = asked.filter(|text| !text.is_empty());
+        let name = match asked {
+            Some(text) => text.c_str(&mut room)?.to_bytes(),
+            None => id.as_bytes(),
         };
-        let asked = text.c_str(&mut buffer)?.to_bytes();
-        let base = if asked.first() == Some(&b'/') { b"".as_slice() } else { parent(own) };
-        Self::below(base, asked).map_err(|why| text.error(format_args!("{why}")))
+        let base = if name.first() == Some(&b'/') { &[] } else { split_last(own).0 };
+        Self::below(base, name, buffer).map_err(|why| match asked {
+            Some(text) => text.error(format_args!("{why}")),
+            None => fail!("cgroup of \"{id}\": {why}"),
+        })
     }
 
     /// The path that [`CgroupPath::as_bytes`] gave.
     ///
     /// # Errors
     /// It is not one: a component is empty, `.` or `..`, or it is too long.
-    pub fn from_bytes(bytes: &[u8]) -> Result<CgroupPath> {
-        match Self::below(b"", bytes) {
-            Ok(path) if path.as_bytes() == bytes => Ok(path),
-            _ => Err(fail!("\"{}\" is not the path of a cgroup", crate::error::Lossy(bytes))),
-        }
+    pub fn from_bytes(path: &'a [u8]) -> Result<CgroupPath<'a>> {
+        let is_one = path.len() < limits::PATH
+            && bytes::split(path, b'/').all(|name| !matches!(name, b"" | b".") && check_name(name).is_ok());
+        if is_one { Ok(CgroupPath { path }) } else { Err(fail!("\"{}\" is not the path of a cgroup", Lossy(path))) }
     }
 
-    /// The path `below` inside this one; `..` does not lead out of it.
+    /// The path `below` inside this one, in `buffer`.
     ///
     /// # Errors
-    /// Longer than the kernel takes.
-    pub fn join(&self, below: &[u8]) -> Result<CgroupPath> {
-        Self::below(self.as_bytes(), below).map_err(|why| fail!("cgroup \"{}\": {why}", crate::error::Lossy(below)))
+    /// It leads out, or is longer than the kernel takes.
+    pub fn join<'b>(&self, below: &[u8], buffer: &'b mut [u8]) -> Result<CgroupPath<'b>> {
+        CgroupPath::below(self.path, below, buffer).map_err(|why| fail!("cgroup \"{}\": {why}", Lossy(below)))
     }
 
-    /// `asked` below `base`, both cleaned.
-    fn below(base: &[u8], asked: &[u8]) -> Result<CgroupPath, &'static str> {
-        let mut path = CgroupPath { bytes: Vec::new() };
-        if components(base).any(|name| name == b"..") {
-            // A process outside its cgroup namespace's root sees itself at
-            // "/../…": from there nothing can be counted but from the mount.
-        } else {
-            components(base).try_for_each(|name| path.push(name))?;
-        }
-        let floor = path.bytes.len();
-        for name in components(asked) {
-            if name == b".." {
-                path.pop(floor);
-            } else {
-                path.push(name)?;
+    /// `asked` below `base`, both cleaned, in `buffer`.
+    fn below(base: &[u8], asked: &[u8], buffer: &'a mut [u8]) -> Result<CgroupPath<'a>, &'static str> {
+        let mut length = 0;
+        let mut floor = 0;
+        // A process outside its cgroup namespace's root sees itself at "/../…":
+        // from there nothing can be counted but from the mount.
+        let base = if bytes::split(base, b'/').any(|name| name == b"..") { &[] } else { base };
+        for part in [base, asked] {
+            floor = length;
+            for name in bytes::split(part, b'/').filter(|name| !matches!(*name, b"" | b".")) {
+                check_name(name)?;
+                // Each with a slash behind it; the last one's is left out below.
+                let end = length + name.len() + 1;
+                let place = buffer.get_mut(length..end).filter(|_| end <= limits::PATH);
+                let place = place.ok_or("longer than a path can be (PATH_MAX, 4096 bytes)")?;
+                for (to, from) in place.iter_mut().zip(name.iter().chain(b"/")) {
+                    *to = *from;
+                }
+                length = end;
             }
         }
-        if path.bytes.len() == floor {
-            return Err("names no cgroup of its own");
+        match buffer.get(..length.saturating_sub(1)) {
+            Some(path) if length > floor => Ok(CgroupPath { path }),
+            _ => Err("names no cgroup of its own"),
         }
-        path.bytes.push(0).map_err(|_| TOO_LONG)?;
-        Ok(path)
-    }
-
-    fn push(&mut self, name: &[u8]) -> Result<(), &'static str> {
-        if name.len() > NAME_MAX {
-            return Err("a component is longer than 255 bytes (NAME_MAX)");
-        }
-        if name.contains(&b'\n') {
-            return Err("a cgroup's name cannot hold a line break");
-        }
-        if !self.bytes.is_empty() {
-            self.bytes.push(b'/').map_err(|_| TOO_LONG)?;
-        }
-        self.bytes.extend_from_slice(name).map_err(|_| TOO_LONG)
-    }
-
-    /// Takes the last component off, but none of the first `floor` bytes.
-    fn pop(&mut self, floor: usize) {
-        let slash = self.bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        self.bytes.truncate(slash.max(floor));
     }
 
     /// The path, without a leading slash.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.split_last().map_or(&[], |(_, path)| path)
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.path
     }
 
-    /// The path, for openat2(2) below the mount.
-    pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    /// How many components it has.
+    pub fn depth(&self) -> usize {
+        bytes::split(self.path, b'/').count()
     }
 
-    /// The names, from the mount down.
-    pub fn components(&self) -> impl Iterator<Item = &[u8]> {
-        components(self.as_bytes())
-    }
-
-    /// Everything but the last component, and that one.
-    pub fn split(&self) -> (&[u8], &[u8]) {
-        let path = self.as_bytes();
-        match path.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => (path.get(..slash).unwrap_or(&[]), path.get(slash + 1..).unwrap_or(&[])),
-            None => (&[], path),
+    /// The first `length` bytes of it, if that is where a component ends.
+    pub fn prefix(&self, length: usize) -> Option<CgroupPath<'a>> {
+        match self.path.get(length) {
+            Some(b'/') | None => self.path.get(..length).map(|path| CgroupPath { path }),
+            Some(_) => None,
         }
+    }
+
+    /// The one above it, if that is not the root; and its own name there.
+    pub fn split(&self) -> (Option<CgroupPath<'a>>, &'a [u8]) {
+        let (path, name) = split_last(self.path);
+        (if path.is_empty() { None } else { Some(CgroupPath { path }) }, name)
     }
 
     /// Whether this is `other`, or lies somewhere below it.
-    pub fn is_within(&self, other: &CgroupPath) -> bool {
-        match self.as_bytes().strip_prefix(other.as_bytes()) {
-            Some(rest) => rest.is_empty() || rest.first() == Some(&b'/'),
-            None => false,
-        }
+    pub fn is_within(&self, other: &CgroupPath<'_>) -> bool {
+        self.path.starts_with(other.path) && matches!(self.path.get(other.path.len()), None | Some(b'/'))
     }
 }
 
-const TOO_LONG: &str = "longer than a path can be (PATH_MAX, 4096 bytes)";
-
-/// The components that say something.
-fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".")
+/// What stands before the last slash, and behind it.
+#[inline(never)]
+fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => {
+            path.split_at_checked(slash).map_or((&[], path), |(above, name)| (above, name.get(1..).unwrap_or(&[])))
+        }
+        None => (&[], path),
+    }
 }
 
-/// The path without its last component.
-fn parent(path: &[u8]) -> &[u8] {
-    let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-    path.get(..slash).unwrap_or(&[])
+/// What a component may be, besides nothing and `.`.
+#[inline(never)]
+fn check_name(name: &[u8]) -> Result<(), &'static str> {
+    if name == b".." {
+        Err("\"..\" leaves the place that the cgroup is given")
+    } else if name.len() > NAME_MAX {
+        Err("a component is longer than 255 bytes (NAME_MAX)")
+    } else if name.contains(&b'\n') {
+        Err("a cgroup's name cannot hold a line break")
+    } else {
+        Ok(())
+    }
 }
 
 /// The path in the `0::` line of /proc/PID/cgroup (cgroups(7)), which is that
@@ -171,10 +162,9 @@ mod tests {
         let json = format!("{{\"p\": \"{}\"}}", asked.unwrap_or(""));
         let document = Document::parse("c", json.as_bytes()).unwrap();
         let text = document.root().get("p").unwrap().as_text().filter(|_| asked.is_some());
-        match CgroupPath::choose(text, "c1", own.as_bytes()) {
+        match CgroupPath::choose(text, "c1", own.as_bytes(), &mut [0; limits::PATH]) {
             Ok(path) => {
                 assert_eq!(CgroupPath::from_bytes(path.as_bytes()).unwrap().as_bytes(), path.as_bytes());
-                assert_eq!(path.as_c_str().to_bytes(), path.as_bytes());
                 Ok(String::from_utf8(path.as_bytes().to_vec()).unwrap())
             }
             Err(error) => Err(error.to_string()),
@@ -192,9 +182,7 @@ mod tests {
             (Some("foo/bar"), "/own/sub", "own/foo/bar"),
             (Some("/abs/x/y"), "/own/sub", "abs/x/y"),
             (Some("a:b:c"), "/own/sub", "own/a:b:c"),
-            (Some("../../up"), "/own/sub", "own/up"),
-            (Some("/../../up2"), "/own/sub", "up2"),
-            (Some("/a/../b/./c//"), "/own/sub", "b/c"),
+            (Some("/b/./c//"), "/own/sub", "b/c"),
             (Some("x"), "/../outside/y", "x"),
         ] {
             assert_eq!(choose(asked, own).as_deref(), Ok(expected), "{asked:?} in {own}");
@@ -205,7 +193,7 @@ mod tests {
     fn what_no_cgroup_can_be_called_is_an_error() {
         let long = "x".repeat(256);
         let deep = "y/".repeat(2048);
-        for asked in ["/", ".", "a/..", "/..", long.as_str(), deep.as_str(), "a\\nb"] {
+        for asked in ["/", ".", "a/..", "/..", "../up", long.as_str(), deep.as_str(), "a\\nb"] {
             let error = choose(Some(asked), "/own/sub").unwrap_err();
             assert!(error.starts_with("c:1:7: p: "), "{error}");
         }
@@ -216,13 +204,15 @@ mod tests {
 
     #[test]
     fn within_means_whole_components() {
-        let path = |text: &str| CgroupPath::from_bytes(text.as_bytes()).unwrap();
+        let path = |text: &'static str| CgroupPath::from_bytes(text.as_bytes()).unwrap();
         assert!(path("a/b").is_within(&path("a/b")));
         assert!(path("a/b/c").is_within(&path("a/b")));
         assert!(!path("a/bc").is_within(&path("a/b")));
         assert!(!path("a").is_within(&path("a/b")));
-        assert_eq!(path("a/b/c").split(), (b"a/b".as_slice(), b"c".as_slice()));
-        assert_eq!(path("a").split(), (b"".as_slice(), b"a".as_slice()));
+        assert!(path("a/b/c").split() == (Some(path("a/b")), b"c") && path("a").split() == (None, b"a"));
+        assert!(path("ab/c").prefix(1).is_none() && path("ab/c").prefix(2) == Some(path("ab")));
+        assert!(path("ab/c").prefix(4) == Some(path("ab/c")) && path("ab/c").prefix(5).is_none());
+        assert_eq!(path("a/b/c").depth(), 3);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use heapless::Vec;
 
-use super::tree::{Cgroup, open_folder};
-use super::walk::{Name, next_folder};
+use super::tree::{Cgroup, cannot, open_folder};
+use super::walk::{Name, as_c_str, next_folder};
 use crate::error::Result;
 use crate::sys::fs::{Mode, OFlags, openat};
 use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
@@ -21,9 +21,9 @@ impl Cgroup {
     /// # Errors
     /// The kernel's, `each`'s, or cgroups nested deeper than the limit.
     pub fn pids(&self, each: &mut Each<'_>) -> Result<()> {
-        let failed = |errno: Errno| fail!(errno => "cannot list the processes of the cgroup");
+        let failed = |errno: Errno| cannot(errno, "list the processes of the cgroup");
         let mut stack: Vec<OwnedFd, { limits::CGROUP_DEPTH }> = Vec::new();
-        let mut name = Name::new();
+        let mut name: Name = [0; _];
         let mut enter = Some(open_folder(self.fd(), c".", OFlags::empty()).map_err(failed)?);
         loop {
             if let Some(folder) = enter.take() {
@@ -34,7 +34,7 @@ impl Cgroup {
             }
             let Some(folder) = stack.last() else { return Ok(()) };
             if next_folder(folder.as_fd(), &mut name).map_err(failed)? {
-                match open_folder(folder.as_fd(), name.as_c_str(), OFlags::empty()) {
+                match open_folder(folder.as_fd(), as_c_str(&name), OFlags::empty()) {
                     Ok(next) => enter = Some(next),
                     Err(Errno::NOENT | Errno::NODEV) => {} // removed meanwhile
                     Err(errno) => return Err(failed(errno)),
@@ -48,7 +48,7 @@ impl Cgroup {
 
 /// The processes of one folder alone.
 fn pids_in(folder: BorrowedFd<'_>, each: &mut Each<'_>) -> Result<()> {
-    let failed = |errno: Errno| fail!(errno => "cannot read cgroup.procs");
+    let failed = |errno: Errno| cannot(errno, "read cgroup.procs");
     let file = match openat(folder, c"cgroup.procs", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NODEV) => return Ok(()),

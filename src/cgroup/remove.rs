@@ -2,7 +2,7 @@
 
 use super::path::CgroupPath;
 use super::tree::{Cgroup, Hierarchy, now, open_folder};
-use super::walk::{Name, next_folder};
+use super::walk::{Name, as_c_str, next_folder};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::fs::{AtFlags, OFlags, unlinkat};
@@ -24,18 +24,16 @@ impl Cgroup {
     /// # Errors
     /// The kernel's: EBUSY where a process is left after a second in which
     /// nothing could be removed.
-    pub fn remove(&self, hierarchy: &Hierarchy, path: &CgroupPath) -> Result<()> {
+    pub fn remove(&self, hierarchy: &Hierarchy, path: &CgroupPath<'_>) -> Result<()> {
         let end = now() + LONGEST;
         let mut busy_until = now() + PATIENCE;
         let mut pause = 1;
         loop {
-            match hierarchy.lookup(path)? {
-                Some(found) if found.inode() == self.inode() => {}
-                _ => return Ok(()), // gone; what has its name now is not ours
-            }
-            // A descriptor of its own, for its position.
+            let Some(found) = hierarchy.lookup(path)?.filter(|found| found.inode() == self.inode()) else {
+                return Ok(()); // gone; what has its name now is not ours
+            };
             let mut removed = false;
-            let emptied = hierarchy.lookup(path)?.map_or(Ok(()), |top| remove_below(top, end, &mut removed));
+            let emptied = remove_below(&found, end, &mut removed);
             if removed {
                 busy_until = now() + PATIENCE;
             }
@@ -56,29 +54,30 @@ impl Cgroup {
 ///
 /// Goes down from `top` anew for each, so that however deep they are nested it
 /// takes three descriptors and no stack. `removed`: whether any was.
-fn remove_below(top: Cgroup, end: u64, removed: &mut bool) -> Result<(), Errno> {
-    let mut name = Name::new();
-    let mut below = Name::new();
+fn remove_below(top: &Cgroup, end: u64, removed: &mut bool) -> Result<(), Errno> {
+    let mut name: Name = [0; _];
+    let mut below: Name = [0; _];
     loop {
+        // A descriptor of its own, for its position.
         let mut folder: OwnedFd = open_folder(top.fd(), c".", OFlags::empty())?;
         if !next_folder(folder.as_fd(), &mut name)? {
             return Ok(());
         }
         loop {
-            let next = match open_folder(folder.as_fd(), name.as_c_str(), OFlags::empty()) {
+            let next = match open_folder(folder.as_fd(), as_c_str(&name), OFlags::empty()) {
                 Ok(next) => next,
                 Err(Errno::NOENT | Errno::NODEV) => break, // somebody else removed it
                 Err(errno) => return Err(errno),
             };
             if !next_folder(next.as_fd(), &mut below)? {
-                match unlinkat(&folder, name.as_c_str(), AtFlags::REMOVEDIR) {
+                match unlinkat(&folder, as_c_str(&name), AtFlags::REMOVEDIR) {
                     Ok(()) => *removed = true,
                     Err(Errno::NOENT) => {}
                     Err(errno) => return Err(errno),
                 }
                 break;
             }
-            core::mem::swap(&mut name, &mut below);
+            name = below;
             folder = next;
         }
         if now() >= end {

@@ -7,16 +7,14 @@
 
 use core::ffi::CStr;
 
-use heapless::Vec;
-
 use super::path::CgroupPath;
-use crate::bytes;
-use crate::error::{Lossy, Result};
-use crate::fail;
+use super::walk::{Name, next_folder};
+use crate::error::{Error, Lossy, Result};
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{self, FsWord, Mode, OFlags, ResolveFlags};
 use crate::sys::time::Timespec;
 use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io, monotonic};
+use crate::{bytes, fail, limits};
 
 /// The mount of cgroup version 2.
 pub struct Hierarchy {
@@ -63,12 +61,12 @@ impl Hierarchy {
     ///
     /// # Errors
     /// The kernel's, with the path.
-    pub fn lookup(&self, path: &CgroupPath) -> Result<Option<Cgroup>> {
-        match self.open_below(path.as_c_str()).and_then(Cgroup::new) {
+    pub fn lookup(&self, path: &CgroupPath<'_>) -> Result<Option<Cgroup>> {
+        match self.open_below(path, OFlags::empty()).and_then(Cgroup::new) {
             Ok(cgroup) => Ok(Some(cgroup)),
             // ENODEV: removed between the look-up and the opening.
             Err(Errno::NOENT | Errno::NODEV) => Ok(None),
-            Err(errno) => Err(fail!(errno => "cannot open cgroup {}", Lossy(path.as_bytes()))),
+            Err(errno) => Err(cannot_open(errno, path)),
         }
     }
 
@@ -76,16 +74,18 @@ impl Hierarchy {
     ///
     /// Asked before [`Hierarchy::create`] and recorded, it tells
     /// [`Hierarchy::remove_parents`] where to stop.
-    pub fn existing(&self, path: &CgroupPath) -> Result<usize> {
-        let mut depth = 0;
-        self.walk_down(path, &mut |folder, name| match open_folder(folder, name, OFlags::PATH) {
-            Ok(next) => {
-                depth += 1;
-                Ok(Some(next))
+    pub fn existing(&self, path: &CgroupPath<'_>) -> Result<usize> {
+        let mut depth = path.depth();
+        let mut next = Some(*path);
+        while let Some(at) = next {
+            match self.open_below(&at, OFlags::PATH) {
+                Err(Errno::NOENT) => {}
+                Ok(_) => break,
+                Err(errno) => return Err(cannot_open(errno, path)),
             }
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        })?;
+            next = at.split().0;
+            depth = depth.saturating_sub(1);
+        }
         Ok(depth)
     }
 
@@ -94,27 +94,19 @@ impl Hierarchy {
     /// # Errors
     /// The kernel's; or the cgroup exists and is not an empty, thawed one
     /// without cgroups below it.
-    pub fn create(&self, path: &CgroupPath) -> Result<Created> {
-        let count = path.components().count();
-        let mut depth = 0;
+    pub fn create(&self, path: &CgroupPath<'_>) -> Result<Created> {
         let mut made = false;
-        let mut leaf = None;
-        self.walk_down(path, &mut |folder, name| {
-            depth += 1;
-            made = match fs::mkdirat(folder, name, Mode::from_raw_mode(0o755)) {
+        for part in (1..=path.as_bytes().len()).filter_map(|length| path.prefix(length)) {
+            made = match self.change(&part, true) {
                 Ok(()) => true,
                 Err(Errno::EXIST) => false,
-                Err(errno) => return Err(errno),
+                Err(errno) => {
+                    let (path, name) = (Lossy(path.as_bytes()), Lossy(part.split().1));
+                    return Err(fail!(errno => "cannot make cgroup {path} (at \"{name}\")"));
+                }
             };
-            let next = open_folder(folder, name, if depth == count { OFlags::empty() } else { OFlags::PATH })?;
-            if depth < count {
-                return Ok(Some(next));
-            }
-            leaf = Some(next);
-            Ok(None)
-        })?;
-        let failed = |errno: Errno| fail!(errno => "cannot open cgroup {}", Lossy(path.as_bytes()));
-        let cgroup = Cgroup::new(leaf.ok_or_else(|| failed(Errno::NOENT))?).map_err(failed)?;
+        }
+        let cgroup = self.lookup(path)?.ok_or_else(|| cannot_open(Errno::NOENT, path))?;
         if !made {
             cgroup.must_be_unused(path)?;
         }
@@ -125,13 +117,11 @@ impl Hierarchy {
     /// those below the first `existing` components, which were there before.
     ///
     /// Best effort: one that is in use by now stays, as does all above it.
-    pub fn remove_parents(&self, path: &CgroupPath, existing: usize) {
-        let mut path = path.clone();
-        let mut count = path.components().count();
-        while count > existing.saturating_add(1) {
-            let Ok(parent) = CgroupPath::from_bytes(path.split().0) else { return };
+    pub fn remove_parents(&self, path: &CgroupPath<'_>, existing: usize) {
+        let mut path = *path;
+        for _ in existing.saturating_add(1)..path.depth() {
+            let Some(parent) = path.split().0 else { return };
             path = parent;
-            count -= 1;
             if !matches!(self.unlink(&path), Ok(()) | Err(Errno::NOENT)) {
                 return;
             }
@@ -142,50 +132,57 @@ impl Hierarchy {
     ///
     /// # Errors
     /// EBUSY: processes or cgroups are in it.
-    pub fn unlink(&self, path: &CgroupPath) -> Result<(), Errno> {
+    pub fn unlink(&self, path: &CgroupPath<'_>) -> Result<(), Errno> {
+        self.change(path, false)
+    }
+
+    /// Makes or removes the one folder.
+    #[inline(never)]
+    fn change(&self, path: &CgroupPath<'_>, make: bool) -> Result<(), Errno> {
         let (parent, name) = path.split();
-        let name = name_buffer(name)?;
-        let name = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::INVAL)?;
-        match CgroupPath::from_bytes(parent) {
-            Ok(parent) => fs::unlinkat(self.open_below(parent.as_c_str())?, name, fs::AtFlags::REMOVEDIR),
-            Err(_) => fs::unlinkat(&self.root, name, fs::AtFlags::REMOVEDIR), // directly below the mount
+        let mut buffer: Name = [0; _];
+        let name = terminated(name, &mut buffer)?;
+        let opened = match parent {
+            Some(parent) => Some(self.open_below(&parent, OFlags::PATH)?),
+            None => None, // directly below the mount
+        };
+        let folder = opened.as_ref().map_or(self.root.as_fd(), |fd| fd.as_fd());
+        match make {
+            true => fs::mkdirat(folder, name, Mode::from_raw_mode(0o755)),
+            false => fs::unlinkat(folder, name, fs::AtFlags::REMOVEDIR),
         }
     }
 
-    fn open_below(&self, path: &CStr) -> Result<OwnedFd, Errno> {
+    #[inline(never)] // its buffer is gone from the stack before anything deeper
+    fn open_below(&self, path: &CgroupPath<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let mut buffer = [0; limits::PATH];
+        let path = terminated(path.as_bytes(), &mut buffer)?;
         // Cgroup file systems have no symbolic links of their own; anything
         // that would lead elsewhere was put there to mislead.
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        fs::openat2(&self.root, path, FOLDER, Mode::empty(), resolve)
-    }
-
-    /// Visits the components of `path`: `step` gets the folder and the name in
-    /// it, and gives the next folder, or nothing to end.
-    fn walk_down(&self, path: &CgroupPath, step: &mut Step<'_>) -> Result<()> {
-        let mut folder: Option<OwnedFd> = None;
-        for name in path.components() {
-            let from = folder.as_ref().map_or(self.root.as_fd(), |fd| fd.as_fd());
-            let next = name_buffer(name)
-                .and_then(|name| step(from, CStr::from_bytes_until_nul(&name).map_err(|_| Errno::INVAL)?))
-                .map_err(
-                    |errno| fail!(errno => "cannot make cgroup {} (at \"{}\")", Lossy(path.as_bytes()), Lossy(name)),
-                )?;
-            match next {
-                Some(next) => folder = Some(next),
-                None => break,
-            }
-        }
-        Ok(())
+        fs::openat2(&self.root, path, FOLDER | flags, Mode::empty(), resolve)
     }
 }
 
-type Step<'a> = dyn FnMut(BorrowedFd<'_>, &CStr) -> Result<Option<OwnedFd>, Errno> + 'a;
+/// `text` as a C string, in `buffer`.
+#[inline(never)]
+pub(super) fn terminated<'b>(text: &[u8], buffer: &'b mut [u8]) -> Result<&'b CStr, Errno> {
+    let place = buffer.get_mut(..=text.len()).ok_or(Errno::NAMETOOLONG)?;
+    for (to, from) in place.iter_mut().zip(text.iter().chain(b"\0")) {
+        *to = *from;
+    }
+    CStr::from_bytes_with_nul(place).map_err(|_| Errno::INVAL)
+}
 
-/// A component as a C string.
-fn name_buffer(name: &[u8]) -> Result<Vec<u8, 256>, Errno> {
-    let mut buffer = Vec::from_slice(name).map_err(|_| Errno::NAMETOOLONG)?;
-    buffer.push(0).map_err(|_| Errno::NAMETOOLONG)?;
-    Ok(buffer)
+#[cold]
+fn cannot_open(errno: Errno, path: &CgroupPath<'_>) -> Error {
+    fail!(errno => "cannot open cgroup {}", Lossy(path.as_bytes()))
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn cannot(errno: Errno, what: &str) -> Error {
+    fail!(errno => "cannot {what}")
 }
 
 pub(super) fn open_folder(folder: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -210,24 +207,24 @@ impl Cgroup {
 
     /// Whether a live process is in it or below it.
     pub fn populated(&self) -> Result<bool> {
-        self.event("populated").map_err(|errno| fail!(errno => "cannot read cgroup.events"))
+        self.event("populated ").map_err(|errno| cannot(errno, "read cgroup.events"))
     }
 
     /// Whether it is frozen, in fact.
     pub fn frozen(&self) -> Result<bool> {
-        self.event("frozen").map_err(|errno| fail!(errno => "cannot read cgroup.events"))
+        self.event("frozen ").map_err(|errno| cannot(errno, "read cgroup.events"))
     }
 
     /// Kills every process in it and below it, forks in the making included.
     /// The frozen ones too.
     pub fn kill(&self) -> Result<()> {
-        self.write(c"cgroup.kill", b"1").map_err(|errno| fail!(errno => "cannot kill the processes of the cgroup"))
+        self.write(c"cgroup.kill", b"1").map_err(|errno| cannot(errno, "kill the processes of the cgroup"))
     }
 
     /// Asks for it to be frozen or thawed; [`Cgroup::frozen`] says when it is.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
         self.write(c"cgroup.freeze", if frozen { b"1" } else { b"0" })
-            .map_err(|errno| fail!(errno => "cannot {} the cgroup", if frozen { "freeze" } else { "thaw" }))
+            .map_err(|errno| cannot(errno, if frozen { "freeze the cgroup" } else { "thaw the cgroup" }))
     }
 
     /// Kills everything in it and below it, and waits until nothing is left, at
@@ -237,12 +234,12 @@ impl Cgroup {
     /// # Errors
     /// The kernel's, or processes are left when the time is over.
     pub fn kill_all_and_wait(&self, milliseconds: u32) -> Result<()> {
-        let failed = |errno: Errno| fail!(errno => "cannot watch cgroup.events");
+        let failed = |errno: Errno| cannot(errno, "watch cgroup.events");
         let end = now().saturating_add(u64::from(milliseconds));
         let events = self.open(c"cgroup.events", OFlags::RDONLY).map_err(failed)?;
         loop {
             // Read before every wait: the kernel tells of changes since then.
-            if !event_in(events.as_fd(), "populated").map_err(failed)? {
+            if !event_in(events.as_fd(), "populated ").map_err(failed)? {
                 return Ok(());
             }
             let left = end.saturating_sub(now());
@@ -261,22 +258,19 @@ impl Cgroup {
     }
 
     /// A cgroup that somebody else made must be as good as new (R14).
-    fn must_be_unused(&self, path: &CgroupPath) -> Result<()> {
-        let path = Lossy(path.as_bytes());
-        if self.populated()? {
-            return Err(fail!("cgroup {path} exists and has processes in it"));
-        }
+    fn must_be_unused(&self, path: &CgroupPath<'_>) -> Result<()> {
+        let mut name: Name = [0; _];
+        let why = if self.populated()? {
+            "has processes in it"
         // Frozen by intent: in an empty one `frozen` in cgroup.events lags.
-        let mut buffer = [0; 16];
-        if self.read(c"cgroup.freeze", &mut buffer).is_ok_and(|text| text.starts_with(b"1")) {
-            return Err(fail!("cgroup {path} exists and is frozen"));
-        }
-        let mut name = super::walk::Name::new();
-        match super::walk::next_folder(self.fd(), &mut name) {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(fail!("cgroup {path} exists and has cgroups below it")),
-            Err(errno) => Err(fail!(errno => "cannot read the folder of cgroup {path}")),
-        }
+        } else if self.read(c"cgroup.freeze", &mut name).is_ok_and(|text| text.starts_with(b"1")) {
+            "is frozen"
+        } else if next_folder(self.fd(), &mut name).map_err(|errno| cannot_open(errno, path))? {
+            "has cgroups below it"
+        } else {
+            return Ok(());
+        };
+        Err(fail!("cgroup {} exists and {why}", Lossy(path.as_bytes())))
     }
 
     fn event(&self, key: &str) -> Result<bool, Errno> {
@@ -299,13 +293,11 @@ impl Cgroup {
     }
 }
 
-/// Whether cgroup.events, open as `file`, says `key 1`.
+/// Whether cgroup.events, open as `file`, says 1 for `key`, which ends in a blank.
 fn event_in(file: BorrowedFd<'_>, key: &str) -> Result<bool, Errno> {
     let mut buffer = [0; 256];
     let length = io::pread(file, &mut buffer[..], 0)?;
-    let text = buffer.get(..length).unwrap_or(&[]);
-    let value = bytes::split(text, b'\n').find_map(|line| bytes::after(bytes::after(line, key)?, " "));
-    Ok(value == Some(b"1"))
+    Ok(bytes::field(buffer.get(..length).unwrap_or(&[]), key) == Some(b"1"))
 }
 
 /// Milliseconds of a clock that only goes forward.

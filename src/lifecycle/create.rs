@@ -174,7 +174,8 @@ fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> 
             cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?
         }
     };
-    let path = CgroupPath::choose(asked, id.to_str().unwrap_or(""), own)?;
+    let mut room = [0; limits::PATH];
+    let path = CgroupPath::choose(asked, id.to_str().unwrap_or(""), own, &mut room)?;
     let text = arena.join(&[path.as_bytes()])?.to_str();
     text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))
 }
@@ -297,7 +298,7 @@ impl Making<'_> {
         let existing = hierarchy.existing(path)?;
         self.record.cgroup = text;
         self.record.cgroup_existing = existing as u32;
-        self.record.cgroup_made = existing < path.components().count();
+        self.record.cgroup_made = existing < path.depth();
         self.folder.write_record(&self.record, self.scratch)?;
         let created = hierarchy.create(path)?;
         // One that has come to be in between is not ours, whatever was absent.

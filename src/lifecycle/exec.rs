@@ -193,9 +193,10 @@ fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> 
         };
     }
     let own = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
+    let mut buffer = [0; 2 * limits::PATH];
     let path = match below {
-        Some(below) => own.join(below.to_bytes())?,
-        None => current_cgroup(init)?,
+        Some(below) => own.join(below.to_bytes(), &mut buffer)?,
+        None => current_cgroup(init, &mut buffer)?,
     };
     if !path.is_within(&own) {
         return Err(fail!("the container's process is in cgroup {}, outside of its own", Lossy(path.as_bytes())));
@@ -207,11 +208,10 @@ fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> 
 }
 
 /// The cgroup that a process is in.
-fn current_cgroup(process: &Process) -> Result<CgroupPath> {
+fn current_cgroup<'b>(process: &Process, buffer: &'b mut [u8]) -> Result<CgroupPath<'b>> {
     let path = ProcPath::new(process.pid.as_raw_nonzero().get(), "cgroup");
     let failed = |errno: Errno| fail!(errno => "cannot tell the cgroup of the container's process");
-    let mut buffer = [0; 2 * limits::PATH];
-    let text = read_file(CWD, path.as_c_str(), &mut buffer).map_err(failed)?;
+    let text = read_file(CWD, path.as_c_str(), buffer).map_err(failed)?;
     let path = cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
     CgroupPath::from_bytes(bytes::after(path, "/").unwrap_or(path))
 }
