@@ -10,8 +10,6 @@
 //! The peers agree but for corners in which they grant more: they let a
 //! read-write opening past a rule that denies only writing.
 
-use heapless::Vec;
-
 use crate::error::Result;
 use crate::limits;
 use crate::spec::record::List;
@@ -33,34 +31,37 @@ const EVERYTHING: i32 = MKNOD | READ | WRITE;
 const BLOCK: i32 = 1;
 const CHARACTER: i32 = 2;
 
-/// A rule, checked. `None` is any.
+/// Any kind or number.
+const ANY: i32 = -1;
+
+/// A rule.
 #[derive(Clone, Copy)]
 struct Rule {
     allow: bool,
-    kind: Option<i32>,
-    major: Option<u32>,
-    minor: Option<u32>,
+    kind: i32,
+    major: i32,
+    minor: i32,
     access: i32,
 }
 
-const fn always(kind: i32, major: Option<u32>, minor: Option<u32>, access: i32) -> Rule {
-    Rule { allow: true, kind: Some(kind), major, minor, access }
+const fn always(kind: i32, major: i32, minor: i32, access: i32) -> Rule {
+    Rule { allow: true, kind, major, minor, access }
 }
 
 /// What every container may do, as under runc. Making a node is harmless where
 /// opening it is not allowed; engines rely on it when they unpack an image.
 const ALWAYS: &[Rule] = &[
-    always(CHARACTER, None, None, MKNOD),
-    always(BLOCK, None, None, MKNOD),
-    always(CHARACTER, Some(1), Some(3), EVERYTHING),    // null
-    always(CHARACTER, Some(1), Some(5), EVERYTHING),    // zero
-    always(CHARACTER, Some(1), Some(7), EVERYTHING),    // full
-    always(CHARACTER, Some(1), Some(8), EVERYTHING),    // random
-    always(CHARACTER, Some(1), Some(9), EVERYTHING),    // urandom
-    always(CHARACTER, Some(5), Some(0), EVERYTHING),    // tty
-    always(CHARACTER, Some(5), Some(2), EVERYTHING),    // ptmx
-    always(CHARACTER, Some(10), Some(200), EVERYTHING), // net/tun, which acts in the own network namespace only
-    always(CHARACTER, Some(136), None, EVERYTHING),     // pts/*, among them what /dev/console is bound to
+    always(CHARACTER, ANY, ANY, MKNOD),
+    always(BLOCK, ANY, ANY, MKNOD),
+    always(CHARACTER, 1, 3, EVERYTHING),     // null
+    always(CHARACTER, 1, 5, EVERYTHING),     // zero
+    always(CHARACTER, 1, 7, EVERYTHING),     // full
+    always(CHARACTER, 1, 8, EVERYTHING),     // random
+    always(CHARACTER, 1, 9, EVERYTHING),     // urandom
+    always(CHARACTER, 5, 0, EVERYTHING),     // tty
+    always(CHARACTER, 5, 2, EVERYTHING),     // ptmx
+    always(CHARACTER, 10, 200, EVERYTHING),  // net/tun, which acts in the own network namespace only
+    always(CHARACTER, 136, ANY, EVERYTHING), // pts/*, among them what /dev/console is bound to
 ];
 
 // Registers. The program is entered with the context, a `struct
@@ -112,67 +113,63 @@ const EPILOGUE: &[Instruction] = &[
 
 /// A device program: 32 KiB, so it belongs into static memory.
 pub struct Program {
-    instructions: Vec<Instruction, { limits::DEVICE_PROGRAM }>,
+    instructions: [Instruction; limits::DEVICE_PROGRAM],
+    length: usize,
 }
 
 impl Program {
     /// Empty, which no kernel takes: see [`Program::assemble`].
     pub const fn new() -> Program {
-        Program { instructions: Vec::new() }
+        Program { instructions: [0; _], length: 0 }
     }
 
-    /// Makes it the program for these rules and those of every container.
+    /// Makes it the program for these rules, which were checked with the
+    /// document, and those of every container.
     ///
     /// # Errors
-    /// With the place: a rule that makes no sense, or more rules than the
-    /// limit has room for.
+    /// With the place: more rules than the limit has room for.
     pub fn assemble(&mut self, rules: List<'_, DeviceRule<'static>>) -> Result<()> {
-        self.instructions.clear();
-        let _ = self.append(PROLOGUE);
+        self.length = 0;
+        self.append(PROLOGUE);
         for rule in rules.iter() {
-            let checked = check(&rule)?;
             // What follows always fits, so its room is kept free.
             let room = limits::DEVICE_PROGRAM - ALWAYS.len() * LONGEST_RULE - EPILOGUE.len() - LONGEST_RULE;
-            if self.instructions.len() > room {
+            if self.length > room {
                 return Err(rule.value().error(format_args!(
                     "the device rules up to here take more than {room} of at most {} instructions",
                     limits::DEVICE_PROGRAM
                 )));
             }
-            self.rule(checked);
+            self.rule(read(&rule));
         }
         for rule in ALWAYS {
             self.rule(*rule);
         }
-        let _ = self.append(EPILOGUE);
+        self.append(EPILOGUE);
         Ok(())
     }
 
     /// The instructions, for bpf(2).
     pub fn instructions(&self) -> &[Instruction] {
-        &self.instructions
+        self.instructions.get(..self.length).unwrap_or(&[])
     }
 
     fn rule(&mut self, rule: Rule) {
-        let conditions = [
-            (LOAD_HALF, KIND, rule.kind),
-            (LOAD_WORD, MAJOR, rule.major.map(|number| number as i32)),
-            (LOAD_WORD, MINOR, rule.minor.map(|number| number as i32)),
-        ];
-        let mut left = conditions.iter().filter(|(_, _, value)| value.is_some()).count() as i16;
+        let conditions = [(LOAD_HALF, KIND, rule.kind), (LOAD_WORD, MAJOR, rule.major), (LOAD_WORD, MINOR, rule.minor)];
+        let mut left = conditions.iter().filter(|(_, _, value)| *value != ANY).count() as i16;
         if left == 0 && rule.access == EVERYTHING {
             // It overrules all that came before.
-            self.instructions.truncate(PROLOGUE.len());
+            self.length = PROLOGUE.len();
         }
         for (load, field, value) in conditions {
-            if let Some(value) = value {
+            if value != ANY {
                 left -= 1;
                 // Loaded for each rule anew: the kernel's verifier follows what
                 // a comparison has shown of a register for as long as it lives,
                 // which would make its work grow with the square of the rules.
                 // The jump goes past the other conditions, two instructions
                 // each, and the change.
-                let _ = self.append(&[
+                self.append(&[
                     instruction(load, VALUE, CONTEXT, field, 0),
                     instruction(JUMP_IF_NOT, VALUE, 0, 2 * left + 1, value),
                 ]);
@@ -182,12 +179,18 @@ impl Program {
             true => instruction(OR, GRANTED, 0, 0, rule.access),
             false => instruction(AND, GRANTED, 0, 0, !rule.access),
         };
-        let _ = self.append(&[change]);
+        self.append(&[change]);
     }
 
     /// The room was measured by `assemble`, so this does not fail.
-    fn append(&mut self, instructions: &[Instruction]) -> Result<(), impl Sized> {
-        self.instructions.extend_from_slice(instructions)
+    #[inline(never)]
+    fn append(&mut self, instructions: &[Instruction]) {
+        for instruction in instructions {
+            if let Some(place) = self.instructions.get_mut(self.length) {
+                *place = *instruction;
+                self.length += 1;
+            }
+        }
     }
 }
 
@@ -200,47 +203,25 @@ impl Default for Program {
 /// Three conditions of two instructions, and what they guard.
 const LONGEST_RULE: usize = 7;
 
-fn check(rule: &DeviceRule<'_>) -> Result<Rule> {
+/// The rule of the document, whose words, letters and numbers were checked.
+fn read(rule: &DeviceRule<'_>) -> Rule {
     let kind = match rule.kind() {
-        None => None,
-        Some(kind) if kind.is("a") || kind.is_empty() => None,
-        Some(kind) if kind.is("c") || kind.is("u") => Some(CHARACTER),
-        Some(kind) if kind.is("b") => Some(BLOCK),
-        Some(kind) => return Err(kind.error(format_args!("\"{kind}\" is not one of a, b, c"))),
+        Some(kind) if kind.is("c") => CHARACTER,
+        Some(kind) if kind.is("b") => BLOCK,
+        _ => ANY,
     };
-    let mut access = 0;
-    match rule.access() {
-        None => access = EVERYTHING,
-        // runc refuses it too: it could be meant as nothing or as everything.
-        Some(letters) if letters.is_empty() => return Err(letters.error(format_args!("names no access (r, w, m)"))),
-        Some(letters) => {
-            for letter in letters.bytes() {
-                access |= match letter {
+    let access = rule.access().map_or(EVERYTHING, |letters| {
+        letters.bytes().fold(0, |access, letter| {
+            access
+                | match letter {
                     b'r' => READ,
                     b'w' => WRITE,
-                    b'm' => MKNOD,
-                    _ => return Err(letters.error(format_args!("\"{letters}\" is not an access (r, w, m)"))),
-                };
-            }
-        }
-    }
-    Ok(Rule {
-        allow: rule.allow() == Some(true),
-        kind,
-        major: number(rule, "major", rule.major())?,
-        minor: number(rule, "minor", rule.minor())?,
-        access,
-    })
-}
-
-fn number(rule: &DeviceRule<'_>, name: &str, number: Option<i64>) -> Result<Option<u32>> {
-    match number {
-        None | Some(-1) => Ok(None),
-        Some(number) => match u32::try_from(number) {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(rule.value().error(format_args!("{name} {number} is not a device number, nor -1 for any"))),
-        },
-    }
+                    _ => MKNOD,
+                }
+        })
+    });
+    let number = |number: Option<i64>| number.unwrap_or(-1) as i32;
+    Rule { allow: rule.allow() == Some(true), kind, major: number(rule.major()), minor: number(rule.minor()), access }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Namespaces {
     pub fn open(config: &Config<'_>) -> Result<Namespaces> {
         let mut namespaces = Namespaces { new: 0, by_path: heapless::Vec::new(), time_offsets: Printed::new() };
         let Some(linux) = config.linux() else { return Ok(namespaces) };
-        let plan = Plan::read(linux.namespaces())?;
+        let plan = Plan::read(linux.namespaces());
         namespaces.new = plan.new;
         let has_sysctls = linux.sysctl().iter().next().is_some();
         let has_names = config.hostname().is_some() || config.domainname().is_some();

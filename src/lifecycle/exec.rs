@@ -118,7 +118,7 @@ pub fn exec(
     process.settle_environment();
     let caller = Caller::new(request.wishes, process.terminal)?;
     process.warn_of_unknown(warn);
-    let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()))?;
+    let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()));
     let of_container = namespaces.new | namespaces.joined();
     process.in_user_namespace = of_container & flags::USER != 0;
     let mut setup = Setup { root: root_of(&init, of_container)?, init: &init, join: of_container, keyring, process };

@@ -11,8 +11,8 @@ use crate::spec::linux::Device;
 use super::devices::default_nodes;
 use super::options::Options;
 
-/// Checks the parts of `config` that speak of the root file system: mounts,
-/// devices, masked and read-only paths.
+/// Checks the mounts and devices of `config`, beyond what was checked with the
+/// document.
 ///
 /// # Errors
 /// The first thing that could not be carried out whatever the kernel says,
@@ -25,22 +25,6 @@ pub fn check(config: &Config<'_>) -> Result<()> {
     for device in linux.devices().iter() {
         check_device(&device)?;
     }
-    linux.masked_paths().iter().chain(linux.readonly_paths().iter()).try_for_each(check_path)
-}
-
-/// A path that fits and says something.
-#[inline(never)]
-fn check_path(text: Text<'_>) -> Result<()> {
-    if text.is_empty() {
-        return Err(text.error(format_args!("an empty path")));
-    }
-    check_length(text)
-}
-
-fn check_length(text: Text<'_>) -> Result<()> {
-    if text.length() >= limits::PATH {
-        return Err(text.error(format_args!("longer than the limit of {} bytes", limits::PATH - 1)));
-    }
     Ok(())
 }
 
@@ -51,10 +35,7 @@ const fn path_buffer() -> PathBuffer {
 fn check_mount(mount: &Mount<'_>) -> Result<()> {
     let options = Options::of(mount)?;
     let Some(destination) = mount.destination() else { return Ok(()) }; // required: was checked
-    check_path(destination)?;
     let kind = mount.kind().filter(|kind| !kind.is_empty());
-    // The kernel's names of file systems are short; fsopen(2) takes a page.
-    [mount.source(), kind].into_iter().flatten().try_for_each(check_length)?;
     let (value, wrong) = match kind {
         _ if options.remount => (None, ""),
         _ if options.bind.is_some() => match mount.source() {
@@ -150,13 +131,8 @@ fn normalize<'b>(path: Text<'_>, buffer: &'b mut PathBuffer) -> &'b [u8] {
     buffer.get(..done).unwrap_or_default()
 }
 
-/// mknod(2) takes 12 bits of major and 20 bits of minor number.
-const MAJOR_MOST: i64 = 0xfff;
-const MINOR_MOST: i64 = 0xf_ffff;
-
 fn check_device(device: &Device<'_>) -> Result<()> {
     let Some(path) = device.path() else { return Ok(()) }; // required: was checked
-    check_path(path)?;
     match wrong_device(device, path) {
         Some(why) => Err(device.value().error(format_args!("{why}"))),
         None => Ok(()),
@@ -168,9 +144,8 @@ fn wrong_device(device: &Device<'_>, path: Text<'_>) -> Option<&'static str> {
     if is_at(path, "") {
         return Some("\"path\" is not the path of a file");
     }
-    let (major, minor) = (device.major(), device.minor());
     let is = |name| device.kind().is_some_and(|kind| kind.is(name));
-    let numbers = (major, minor);
+    let numbers = (device.major(), device.minor());
     if let Some((_, major, minor)) = default_nodes().find(|(name, ..)| path.bytes().eq(name.to_bytes().iter().copied()))
         && (numbers != (Some(major.into()), Some(minor.into())) || !(is("c") || is("u")))
     {
@@ -180,16 +155,7 @@ fn wrong_device(device: &Device<'_>, path: Text<'_>) -> Option<&'static str> {
     if device.file_mode().is_some_and(|mode| mode > 0o177_777) {
         return Some("\"fileMode\" is not a file's mode");
     }
-    if is("p") {
-        return None; // a FIFO has no numbers
-    }
-    match (major, minor) {
-        (None, _) => Some("\"major\" is missing"),
-        (_, None) => Some("\"minor\" is missing"),
-        (Some(major), _) if !(0..=MAJOR_MOST).contains(&major) => Some("\"major\" is not from 0 to 4095"),
-        (_, Some(minor)) if !(0..=MINOR_MOST).contains(&minor) => Some("\"minor\" is not from 0 to 1048575"),
-        _ => None,
-    }
+    None
 }
 
 #[cfg(test)]
@@ -232,7 +198,6 @@ mod tests {
             (r#""destination":"/proc","type":"bind","source":"/proc","options":["rbind"]"#, None),
             (r#""destination":"/proc/uptime","type":"bind","source":"/s""#, None),
             (r#""destination":"/process","type":"tmpfs""#, None),
-            (r#""destination":"","type":"tmpfs""#, Some("destination: an empty path")),
             (r#""destination":"/a/..","type":"tmpfs""#, Some("hides everything below it")),
             (r#""destination":"/a""#, Some(r#"mounts[0]: "type" is missing"#)),
             (r#""destination":"/a","type":"bind""#, Some(r#"mounts[0]: a bind without "source""#)),
@@ -248,15 +213,6 @@ mod tests {
                 Some(expected) => assert!(error.clone().unwrap().ends_with(expected), "{mount}: {error:?}"),
             }
         }
-        let long = "x".repeat(limits::PATH);
-        for field in ["destination", "source", "type"] {
-            let mut fields = std::vec![("destination", "/a"), ("source", "/s"), ("type", "tmpfs")];
-            fields.iter_mut().find(|(name, _)| *name == field).unwrap().1 = &long;
-            let members: std::vec::Vec<_> =
-                fields.iter().map(|(name, value)| format!(r#""{name}":"{value}""#)).collect();
-            let error = error_of(&format!(r#"{{"mounts":[{{{}}}]}}"#, members.join(","))).unwrap();
-            assert!(error.ends_with(&format!("mounts[0].{field}: longer than the limit of 4095 bytes")), "{error}");
-        }
     }
 
     #[test]
@@ -264,9 +220,9 @@ mod tests {
         for (device, expected) in [
             (r#""path":"/dev/x","type":"c","major":10,"minor":229,"fileMode":438"#, None),
             (r#""path":"/x","type":"p""#, None),
-            (r#""path":"/dev/x","type":"c","major":10"#, Some(r#"devices[0]: "minor" is missing"#)),
-            (r#""path":"/dev/x","type":"b","major":4096,"minor":0"#, Some(r#""major" is not from 0 to 4095"#)),
-            (r#""path":"/dev/x","type":"b","major":1,"minor":-1"#, Some(r#""minor" is not from 0 to 1048575"#)),
+            (r#""path":"/dev/null","type":"c","major":1,"minor":3"#, None),
+            (r#""path":"/dev/null","type":"c","major":1,"minor":5"#, Some("a default device cannot be another one")),
+            (r#""path":"/dev/x","type":"p","fileMode":65536"#, Some("\"fileMode\" is not a file's mode")),
             (r#""path":"/..","type":"p""#, Some("not the path of a file")),
         ] {
             let error = error_of(&format!(r#"{{"linux":{{"devices":[{{{device}}}]}}}}"#));
@@ -275,12 +231,6 @@ mod tests {
                 Some(expected) => assert!(error.clone().unwrap().ends_with(expected), "{device}: {error:?}"),
             }
         }
-    }
-
-    #[test]
-    fn other_paths() {
-        let error = error_of(r#"{"linux":{"maskedPaths":["/a",""]}}"#).unwrap();
-        assert!(error.ends_with("linux.maskedPaths[1]: an empty path"), "{error}");
     }
 
     #[test]
