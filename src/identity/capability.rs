@@ -46,14 +46,8 @@ impl Sets {
     /// are not known count for nothing: see [`Sets::unknown`].
     pub fn of(capabilities: Option<Capabilities<'_>>) -> Sets {
         let Some(capabilities) = capabilities else { return Sets::default() };
-        let set = |list: List<'_, Text<'static>>| list.iter().filter_map(bit_of).fold(0, |set, bit| set | bit);
-        Sets {
-            bounding: set(capabilities.bounding()),
-            effective: set(capabilities.effective()),
-            permitted: set(capabilities.permitted()),
-            inheritable: set(capabilities.inheritable()),
-            ambient: set(capabilities.ambient()),
-        }
+        let [bounding, effective, permitted, inheritable, ambient] = lists(&capabilities).map(set_of);
+        Sets { bounding, effective, permitted, inheritable, ambient }
     }
 
     /// Adds capabilities, as bits, to what the process may do: to the effective,
@@ -64,17 +58,16 @@ impl Sets {
         self.permitted |= bits;
     }
 
-    /// The names in the lists that no capability has, for a warning each
-    /// (config.md: "cannot be mapped to kernel interfaces").
-    pub fn unknown<'a>(capabilities: &Capabilities<'a>) -> impl Iterator<Item = Text<'a>> + use<'a> {
-        let lists = [
-            capabilities.bounding(),
-            capabilities.effective(),
-            capabilities.permitted(),
-            capabilities.inheritable(),
-            capabilities.ambient(),
-        ];
-        lists.into_iter().flat_map(|list| list.iter()).filter(|name| bit_of(*name).is_none())
+    /// Calls `each` with the names in the lists that no capability has, for a
+    /// warning each (config.md: "cannot be mapped to kernel interfaces").
+    pub fn unknown<'a>(capabilities: &Capabilities<'a>, each: &mut dyn FnMut(Text<'a>)) {
+        for list in lists(capabilities) {
+            for name in list.iter() {
+                if bit_of(name).is_none() {
+                    each(name);
+                }
+            }
+        }
     }
 
     /// What the kernel would grant of these sets for their own sake: effective
@@ -102,6 +95,21 @@ impl Sets {
     pub fn is_empty(&self) -> bool {
         self.bounding | self.effective | self.permitted | self.inheritable | self.ambient == 0
     }
+}
+
+fn lists<'a>(capabilities: &Capabilities<'a>) -> [List<'a, Text<'static>>; 5] {
+    [
+        capabilities.bounding(),
+        capabilities.effective(),
+        capabilities.permitted(),
+        capabilities.inheritable(),
+        capabilities.ambient(),
+    ]
+}
+
+#[inline(never)]
+fn set_of(list: List<'_, Text<'static>>) -> u64 {
+    list.iter().fold(0, |set, name| set | bit_of(name).unwrap_or(0))
 }
 
 fn bit_of(text: Text<'_>) -> Option<u64> {
@@ -172,7 +180,8 @@ mod tests {
         let capabilities = Capabilities::view(document.root());
         let sets = Sets::of(Some(capabilities));
         assert!(sets == Sets { bounding: 32, effective: 33, permitted: 32, inheritable: 0, ambient: 32 });
-        let unknown: Vec<_> = Sets::unknown(&capabilities).map(|name| name.to_string()).collect();
+        let mut unknown = Vec::new();
+        Sets::unknown(&capabilities, &mut |name| unknown.push(name.to_string()));
         assert_eq!(unknown, ["CAP_X", "kill"]);
         assert_eq!(sets.without(sets.consistent()).to_string(), "effective CAP_CHOWN, ambient CAP_KILL");
         assert!(sets.without(sets).is_empty() && Sets::of(None).is_empty());

@@ -7,11 +7,10 @@ use core::ffi::CStr;
 
 use super::image;
 use crate::error::{Lossy, Result};
-use crate::fail;
 use crate::json::PathBuffer;
-use crate::limits;
 use crate::sys::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, open, stat};
 use crate::sys::{BorrowedFd, Errno, OwnedFd, io};
+use crate::{bytes, fail, limits};
 
 /// Which file it is, under whatever name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,11 +48,10 @@ pub fn find<'b>(
     };
     if bytes.contains(&b'/') {
         let file = join(b"", bytes, buffer).ok_or_else(|| failed(Errno::NAMETOOLONG, true))?;
-        match usable(file) {
-            Ok(()) => {}
-            Err(Refusal::Missing(errno)) => return Err(failed(errno, true)),
-            Err(Refusal::Unfit(errno)) => return Err(failed(errno, false)),
-        }
+        usable(file).map_err(|refusal| match refusal {
+            Refusal::Missing(errno) => failed(errno, true),
+            Refusal::Unfit(errno) => failed(errno, false),
+        })?;
     } else if !in_folders(bytes, path.map_or(b"".as_slice(), CStr::to_bytes), buffer) {
         return Err(fail!("exec: \"{}\": executable file not found in $PATH", Lossy(bytes)));
     }
@@ -69,7 +67,7 @@ fn in_folders(name: &[u8], path: &[u8], buffer: &mut PathBuffer) -> bool {
     if name.is_empty() || path.is_empty() {
         return false;
     }
-    path.split(|byte| *byte == b':').any(|folder| {
+    bytes::split(path, b':').any(|folder| {
         // An empty entry is the working folder, by an old custom (environ(7)).
         let folder = if folder.is_empty() { b".".as_slice() } else { folder };
         join(folder, name, buffer).is_some_and(|file| usable(file).is_ok())
@@ -77,13 +75,14 @@ fn in_folders(name: &[u8], path: &[u8], buffer: &mut PathBuffer) -> bool {
 }
 
 /// `folder/name`, or `name` alone.
+#[inline(never)]
 fn join<'b>(folder: &[u8], name: &[u8], buffer: &'b mut PathBuffer) -> Option<&'b CStr> {
     let slash: &[u8] = if folder.is_empty() || folder.ends_with(b"/") { b"" } else { b"/" };
-    let mut rest = &mut buffer[..];
+    let mut places = buffer.iter_mut();
     for part in [folder, slash, name, b"\0"] {
-        let (place, after) = rest.split_at_mut_checked(part.len())?;
-        place.copy_from_slice(part);
-        rest = after;
+        for byte in part {
+            *places.next()? = *byte;
+        }
     }
     CStr::from_bytes_until_nul(buffer).ok()
 }
@@ -107,12 +106,16 @@ fn usable(file: &CStr) -> Result<(), Refusal> {
 }
 
 /// Whether executing `file` executes one of `own`.
+#[inline(never)] // its buffers are gone from the stack before anything deeper
 fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
     let mut path = [0; limits::PATH];
-    let Some(mut file) = join(b"", file.to_bytes(), &mut path) else { return false };
+    if join(b"", file.to_bytes(), &mut path).is_none() {
+        return false;
+    }
     // The kernel follows five scripts (BINPRM_MAX_RECURSION) and then a
     // program's interpreter.
     for _ in 0..7 {
+        let Ok(file) = CStr::from_bytes_until_nul(&path) else { return false };
         // What may be executed but not read is not looked into: the kernel
         // gives us no way to. It still runs from a sealed copy only.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -120,13 +123,9 @@ fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
         if is_one_of(fstat(&opened), own) {
             return true;
         }
-        let mut next = [0; limits::PATH];
-        let Some(length) = interpreter(&opened, &mut next) else { return false };
-        path = next;
-        file = match path.get(..=length).map(CStr::from_bytes_until_nul) {
-            Some(Ok(next)) => next,
-            _ => return false,
-        };
+        if interpreter(&opened, &mut path).is_none() {
+            return false;
+        }
     }
     false
 }
@@ -135,24 +134,24 @@ fn is_one_of(stat: Result<Stat, Errno>, own: &[FileIdentity]) -> bool {
     stat.is_ok_and(|stat| own.contains(&FileIdentity { device: stat.st_dev, inode: stat.st_ino }))
 }
 
-/// Puts the path of what executes `file` into `buffer`, and gives its length.
-fn interpreter(file: &OwnedFd, buffer: &mut PathBuffer) -> Option<usize> {
+/// Puts the path of what executes `file` into `buffer`, and a NUL.
+#[inline(never)]
+fn interpreter(file: &OwnedFd, buffer: &mut PathBuffer) -> Option<()> {
     let mut head = [0; image::HEAD];
     let length = io::pread(file, &mut head[..], 0).ok()?;
     let head = head.get(..length)?;
     if let Some(path) = image::script_interpreter(head) {
-        buffer.get_mut(..path.len())?.copy_from_slice(path);
-        return Some(path.len());
+        return join(b"", path, buffer).map(|_| ());
     }
     let headers = image::program_headers(head)?;
     let mut header = [0; 64];
-    for index in 0..u64::from(headers.count) {
-        let at = headers.offset.checked_add(index.checked_mul(u64::from(headers.size))?)?;
+    for index in 0..headers.count {
+        let at = headers.offset.checked_add(index.checked_mul(headers.size)?)?;
         let header = read_at(file, head, at, &mut header)?;
         let Some((at, size)) = headers.interpreter(header) else { continue };
         let room = buffer.get_mut(..usize::try_from(size).ok()?.min(limits::PATH - 1))?;
         let length = io::pread(file, room, at).ok()?;
-        return buffer.get(..length)?.iter().position(|byte| *byte == 0);
+        return buffer.get(..length)?.contains(&0).then_some(());
     }
     None
 }

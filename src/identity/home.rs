@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use super::passwd::home_in;
+use super::passwd::Search;
 use crate::json::PathBuffer;
 use crate::limits;
 use crate::sys::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
@@ -14,75 +14,38 @@ use crate::sys::{Errno, io};
 ///
 /// Of a user who stands there twice, the first line counts, as in getpwuid(3).
 pub fn home_of(uid: u32, buffer: &mut PathBuffer) -> &CStr {
-    let length = match find(uid, buffer) {
-        Ok(Some(length)) => length,
-        Ok(None) | Err(_) => {
-            if let Some(first) = buffer.first_mut() {
-                *first = b'/';
-            }
-            1
-        }
-    };
-    if let Some(end) = buffer.get_mut(length) {
-        *end = 0;
+    match find(&mut Search::new(uid, buffer)) {
+        Ok(true) => CStr::from_bytes_until_nul(buffer).unwrap_or(c"/"),
+        Ok(false) | Err(_) => c"/",
     }
-    CStr::from_bytes_until_nul(buffer).unwrap_or(c"/")
 }
 
-/// Puts it at the start of `buffer`, which also holds the lines on the way.
-fn find(uid: u32, buffer: &mut PathBuffer) -> Result<Option<usize>, Errno> {
+#[inline(never)] // its buffer is gone from the stack before anything deeper
+fn find(search: &mut Search<'_>) -> Result<bool, Errno> {
     // Not a FIFO to wait for, not a device, nothing that /proc leads to.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = openat2(CWD, c"/etc/passwd", flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?;
     if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-        return Ok(None);
+        return Ok(false);
     }
-    let mut filled = 0; // bytes of the buffer that hold text
-    let mut overlong = false; // the line at its start has lost its beginning
+    let mut buffer = [0; 4096];
     let mut total = 0;
     while total < limits::PASSWD {
-        let room = buffer.get_mut(filled..).unwrap_or(&mut []);
-        let count = match io::read(&file, room) {
+        let length = match io::read(&file, &mut buffer[..]) {
             Err(Errno::INTR) => continue,
-            count => count?,
+            result => result?,
         };
-        total += count;
-        filled += count;
-        let mut start = 0;
-        loop {
-            let text = buffer.get(start..filled).unwrap_or(&[]);
-            let Some(length) = text.iter().position(|byte| *byte == b'\n').or((count == 0).then_some(text.len()))
-            else {
-                break; // the rest of the line is still in the file
-            };
-            let line = text.get(..length).unwrap_or(&[]);
-            if !overlong && let Some(home) = home_in(line, uid) {
-                // A subslice of `text`, so the difference is its place there.
-                let at = start + (home.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-                let length = home.len();
-                if length + 1 >= limits::PATH {
-                    return Ok(None);
-                }
-                buffer.copy_within(at..at + length, 0);
-                return Ok(Some(length));
-            }
-            overlong = false;
-            start += length + 1;
-            if start >= filled {
-                break;
+        // The last line may lack its end.
+        let text = if length == 0 { b"\n" } else { buffer.get(..length).unwrap_or(&[]) };
+        for byte in text {
+            if search.take(*byte) {
+                return Ok(true);
             }
         }
-        if count == 0 {
-            return Ok(None);
+        if length == 0 {
+            break;
         }
-        if start == 0 && filled == buffer.len() {
-            // A line longer than any path: not one to be used.
-            overlong = true;
-            start = filled;
-        }
-        let start = start.min(filled);
-        buffer.copy_within(start..filled, 0);
-        filled -= start;
+        total += length;
     }
-    Ok(None)
+    Ok(false)
 }

@@ -1,6 +1,8 @@
 //! What another file the kernel opens to execute a file: a script's
 //! interpreter (execve(2), "Interpreter scripts") or a program's (elf(5)).
 
+use crate::bytes;
+
 /// Bytes of a file that are looked at: the kernel's own BINPRM_BUF_SIZE and, of a
 /// program, room for as many headers as any linker was seen to write.
 pub const HEAD: usize = 1024;
@@ -13,21 +15,21 @@ pub struct ProgramHeaders {
     /// Bytes from the start of the file to the first header.
     pub offset: u64,
     /// Bytes of one header.
-    pub size: u16,
-    pub count: u16,
+    pub size: u64,
+    pub count: u64,
     wide: bool,
 }
 
 /// The path behind `#!`, as the kernel takes it from the first bytes.
 pub fn script_interpreter(head: &[u8]) -> Option<&[u8]> {
-    let line = head.get(..SCRIPT_HEAD).unwrap_or(head).strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let (line, _) = bytes::cut(bytes::after(head.get(..SCRIPT_HEAD).unwrap_or(head), "#!")?, b'\n');
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = line.iter().position(|byte| !blank(byte))?;
-    let path = line.get(start..)?.split(|byte| blank(byte) || *byte == 0).next()?;
-    (!path.is_empty()).then_some(path)
+    let path = line.get(line.iter().position(|byte| !blank(byte))?..)?;
+    let end = path.iter().position(|byte| blank(byte) || *byte == 0).unwrap_or(path.len());
+    path.get(..end).filter(|path| !path.is_empty())
 }
 
-/// The program headers of an ELF file in the machine's byte order.
+/// The program headers of an ELF file with the lowest byte first.
 pub fn program_headers(head: &[u8]) -> Option<ProgramHeaders> {
     let wide = match head.get(..5)? {
         [0x7f, b'E', b'L', b'F', 1] => false,
@@ -36,9 +38,9 @@ pub fn program_headers(head: &[u8]) -> Option<ProgramHeaders> {
     };
     let (offset, size, count) = if wide { (32, 54, 56) } else { (28, 42, 44) };
     Some(ProgramHeaders {
-        offset: if wide { u64_at(head, offset)? } else { u64::from(u32_at(head, offset)?) },
-        size: u16_at(head, size)?,
-        count: u16_at(head, count)?,
+        offset: number_at(head, offset, if wide { 8 } else { 4 })?,
+        size: number_at(head, size, 2)?,
+        count: number_at(head, count, 2)?,
         wide,
     })
 }
@@ -47,29 +49,24 @@ impl ProgramHeaders {
     /// Where in the file the interpreter's path stands and how long it is, if
     /// `header` is the one that says so (PT_INTERP).
     pub fn interpreter(&self, header: &[u8]) -> Option<(u64, u64)> {
-        const PT_INTERP: u32 = 3;
-        if u32_at(header, 0)? != PT_INTERP {
+        const PT_INTERP: u64 = 3;
+        if number_at(header, 0, 4)? != PT_INTERP {
             return None;
         }
-        if self.wide {
-            Some((u64_at(header, 8)?, u64_at(header, 32)?))
-        } else {
-            Some((u64::from(u32_at(header, 4)?), u64::from(u32_at(header, 16)?)))
-        }
+        let (place, length, size) = if self.wide { (8, 32, 8) } else { (4, 16, 4) };
+        Some((number_at(header, place, size)?, number_at(header, length, size)?))
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+/// The number of `size` bytes, the lowest first, at the place `at`.
+#[inline(never)]
+fn number_at(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
+    let bytes = bytes.get(at..)?.get(..size)?;
+    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
-}
+#[cfg(not(target_endian = "little"))]
+compile_error!("a program's numbers are read as on little-endian machines");
 
 #[cfg(test)]
 mod tests {
@@ -99,8 +96,8 @@ mod tests {
         let file = std::fs::read("/proc/self/exe").unwrap();
         let headers = program_headers(&file[..HEAD]).unwrap();
         let found = (0..headers.count).find_map(|index| {
-            let at = headers.offset as usize + usize::from(index) * usize::from(headers.size);
-            headers.interpreter(&file[at..at + usize::from(headers.size)])
+            let at = headers.offset as usize + (index * headers.size) as usize;
+            headers.interpreter(&file[at..at + headers.size as usize])
         });
         let (at, length) = found.unwrap();
         let path = &file[at as usize..(at + length) as usize];

@@ -146,9 +146,11 @@ impl<'a> ProcessPlan<'a> {
 
     /// Capabilities that nobody knows are a warning (config.md, "Linux Process").
     pub fn warn_of_unknown(&self, warn: &mut dyn FnMut(&str)) {
-        for name in self.view.capabilities().iter().flat_map(Sets::unknown) {
+        if let Some(capabilities) = self.view.capabilities() {
             // One that is longer than that is not worth repeating.
-            warn(Printed::<128>::of(format_args!("unknown capability {name}")).as_str());
+            let mut unknown =
+                |name: Text<'_>| warn(Printed::<128>::of(format_args!("unknown capability {name}")).as_str());
+            Sets::unknown(&capabilities, &mut unknown);
         }
     }
 

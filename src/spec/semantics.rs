@@ -4,6 +4,8 @@
 //! Where the specification is silent the rule is what runc does in practice;
 //! what depends on the kernel, on files or on mount options is not known here.
 
+use core::ffi::CStr;
+
 use super::check::not_between;
 use super::config::{Config, Mount, Process, Rlimit, User};
 use super::hooks::Hook;
@@ -12,8 +14,8 @@ use super::record::List;
 use super::resources::DeviceRule;
 use crate::bytes;
 use crate::error::Result;
-use crate::json::{PathBuffer, Text, Value};
-use crate::limits;
+use crate::json::{Text, Value};
+use crate::{bytes, limits};
 
 /// Checks a whole configuration, whose form has been checked.
 ///
@@ -185,67 +187,66 @@ fn id_range<'a>(
     Ok(())
 }
 
-/// The sysctls that belong to a namespace, and to which; a name that ends in `/`
-/// stands for all below it. Any other would change the host. (Docker has no
-/// other way to say the domain name.)
-const SYSCTLS: &str = "\
-net/ network
-fs/mqueue/ ipc
-kernel/msgmax ipc
-kernel/msgmnb ipc
-kernel/msgmni ipc
-kernel/sem ipc
-kernel/shmall ipc
-kernel/shmmax ipc
-kernel/shmmni ipc
-kernel/shm_rmid_forced ipc
-kernel/domainname uts";
-
-/// The namespace of the sysctl at `path`.
-fn namespace_of(path: &str) -> Option<&'static str> {
-    (0..).map_while(|index| bytes::part(SYSCTLS, b'\n', index)).find_map(|line| {
-        let name = bytes::word(line, 0)?.as_bytes();
-        let inside = name.ends_with(b"/") && path.as_bytes().starts_with(name);
-        if inside || path.as_bytes() == name { bytes::word(line, 1) } else { None }
-    })
+/// The namespace that a sysctl belongs to. Any other would change the host.
+fn sysctl_namespace(path: &[u8]) -> Option<&'static str> {
+    let is_below = |folder| bytes::after(path, folder).is_some();
+    if is_below("net/") {
+        Some("network")
+    } else if is_below("fs/mqueue/") {
+        Some("ipc")
+    } else {
+        match bytes::index_of(KERNEL_SYSCTLS, bytes::after(path, "kernel/")?)? {
+            0 => Some("uts"),
+            _ => Some("ipc"),
+        }
+    }
 }
 
-/// The path of a sysctl below /proc/sys. As sysctl(8) reads names: the first
-/// separator decides whether `.` or `/` separates, the other one stands for
-/// itself, as in `net.ipv4.conf.eth0/100.forwarding`.
+/// First the one of the uts namespace: Docker has no other way to say it.
+const KERNEL_SYSCTLS: &str = "domainname msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced";
+
+/// The file of a sysctl below /proc: `sys/…`, in `buffer`. As sysctl(8) reads
+/// names: the first separator decides whether `.` or `/` separates, the other
+/// one stands for itself, as in `net.ipv4.conf.eth0/100.forwarding`.
 ///
 /// # Errors
-/// Longer than the limit.
-pub fn sysctl_path<'b>(name: Text<'_>, buffer: &'b mut [u8; limits::SYSCTL]) -> Result<&'b str> {
-    let length = name.c_str(buffer)?.count_bytes();
-    let path = buffer.get_mut(..length).unwrap_or(&mut []);
-    let dotted = path.iter().find(|byte| matches!(byte, b'.' | b'/')) == Some(&b'.');
-    for byte in path.iter_mut().filter(|_| dotted) {
-        *byte = match *byte {
-            b'.' => b'/',
-            b'/' => b'.',
-            other => other,
-        };
+/// With the place: longer than the limit.
+#[inline(never)]
+pub fn sysctl_file<'b>(name: Text<'_>, buffer: &'b mut [u8; limits::SYSCTL]) -> Result<&'b CStr> {
+    if let Some((folder, rest)) = buffer.split_first_chunk_mut() {
+        *folder = *b"sys/";
+        name.c_str(rest)?;
+        let mut dotted = None;
+        for byte in rest.iter_mut().take_while(|byte| **byte != 0) {
+            let other = match *byte {
+                b'.' => b'/',
+                b'/' => b'.',
+                _ => continue,
+            };
+            if *dotted.get_or_insert(*byte == b'.') {
+                *byte = other;
+            }
+        }
     }
-    core::str::from_utf8(path).map_err(|_| name.error(format_args!("not UTF-8")))
+    Ok(CStr::from_bytes_until_nul(buffer).unwrap_or(c""))
 }
 
 fn sysctls(config: &Config<'_>, linux: &Linux<'_>) -> Result<()> {
     let (mut buffer, mut other) = ([0; limits::SYSCTL], [0; limits::SYSCTL]);
     for (index, (name, _)) in linux.sysctl().iter().enumerate() {
-        let path = sysctl_path(name, &mut buffer)?;
-        if bytes::split(path.as_bytes(), b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
+        let file = sysctl_file(name, &mut buffer)?;
+        if bytes::split(file.to_bytes(), b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
             return Err(name.error(format_args!("not the name of a sysctl")));
         }
         for (earlier, _) in linux.sysctl().iter().take(index) {
-            if sysctl_path(earlier, &mut other)? == path {
+            if sysctl_file(earlier, &mut other)? == file {
                 return Err(name.error(format_args!("this sysctl stands here a second time")));
             }
         }
-        if path == "kernel/hostname" || (path == "kernel/domainname" && config.domainname().is_some()) {
+        if file == c"sys/kernel/hostname" || (file == c"sys/kernel/domainname" && config.domainname().is_some()) {
             return Err(name.error(format_args!("has a field of its own in config.json, which is to be used")));
         }
-        let Some(kind) = namespace_of(path) else {
+        let Some(kind) = sysctl_namespace(bytes::after(file.to_bytes(), "sys/").unwrap_or(b"")) else {
             return Err(name.error(format_args!("not a sysctl of a namespace: it would change the host")));
         };
         needs(Some(linux), kind, name.value())?;
@@ -305,10 +306,10 @@ fn device_rule(rule: DeviceRule<'_>) -> Result<()> {
     Ok(())
 }
 
+#[inline(never)] // its buffer is gone from the stack before anything deeper
 fn cgroups_path(path: Text<'_>) -> Result<()> {
-    short(path, limits::PATH - 1)?;
-    let mut buffer: PathBuffer = [0; limits::PATH];
-    if bytes::split(path.c_str(&mut buffer)?.to_bytes(), b'/').any(|part| part == b"..") {
+    let mut buffer = [0; limits::PATH];
+    if bytes::split(path.c_str(&mut buffer)?.to_bytes(), b'/').any(|name| name == b"..") {
         return Err(path.error(format_args!("\"..\" leaves the place that the cgroup is given")));
     }
     Ok(())
