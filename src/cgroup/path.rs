@@ -77,8 +77,8 @@ impl<'a> CgroupPath<'a> {
                 let end = length + name.len() + 1;
                 let place = buffer.get_mut(length..end).filter(|_| end <= limits::PATH);
                 let place = place.ok_or("longer than a path can be (PATH_MAX, 4096 bytes)")?;
-                for (to, from) in place.iter_mut().zip(name.iter().chain(b"/")) {
-                    *to = *from;
+                for (index, to) in place.iter_mut().enumerate() {
+                    *to = name.get(index).copied().unwrap_or(b'/');
                 }
                 length = end;
             }

@@ -168,10 +168,10 @@ impl Hierarchy {
 #[inline(never)]
 pub(super) fn terminated<'b>(text: &[u8], buffer: &'b mut [u8]) -> Result<&'b CStr, Errno> {
     let place = buffer.get_mut(..=text.len()).ok_or(Errno::NAMETOOLONG)?;
-    for (to, from) in place.iter_mut().zip(text.iter().chain(b"\0")) {
-        *to = *from;
+    for (index, to) in place.iter_mut().enumerate() {
+        *to = text.get(index).copied().unwrap_or(0);
     }
-    CStr::from_bytes_with_nul(place).map_err(|_| Errno::INVAL)
+    CStr::from_bytes_until_nul(place).map_err(|_| Errno::INVAL)
 }
 
 #[cold]

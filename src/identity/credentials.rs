@@ -10,8 +10,8 @@ use heapless::Vec;
 
 use super::capability::Sets;
 use crate::error::Result;
-use crate::spec::record::List;
-use crate::sys::Errno;
+use crate::spec::record::{Id, List};
+use crate::sys::fs::OFlags;
 use crate::sys::thread::{self, CapabilitySet, CapabilitySets, Gid, Uid};
 use crate::{fail, limits};
 
@@ -30,7 +30,7 @@ impl Groups {
     ///
     /// # Errors
     /// More than the limit, with the place.
-    pub fn read(&mut self, list: List<'_, u32>) -> Result<()> {
+    pub fn read(&mut self, list: List<'_, Id>) -> Result<()> {
         self.gids.clear();
         for gid in list.iter() {
             self.push(gid).map_err(|error| match list.value() {

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::fail;
 use crate::json::{PathBuffer, Text};
 use crate::limits;
-use crate::spec::record::List;
+use crate::spec::linux::Paths;
 use crate::sys::fs::{CWD, FileType, OFlags, fstat, makedev};
 use crate::sys::mounts::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
@@ -74,7 +74,7 @@ impl<'a> Cover<'a> {
 ///
 /// # Errors
 /// What the kernel says, with the place in the configuration.
-pub fn mask(paths: List<'_, Text<'static>>, null: &NullDevice) -> Result<()> {
+pub fn mask(paths: Paths<'_>, null: &NullDevice) -> Result<()> {
     let mut null = Cover::of(&null.0);
     let mut empty = None;
     for path in paths.iter() {
@@ -131,7 +131,7 @@ fn empty_folder() -> Result<Fd, Errno> {
 ///
 /// # Errors
 /// What the kernel says, with the place in the configuration.
-pub fn make_read_only(paths: List<'_, Text<'static>>) -> Result<()> {
+pub fn make_read_only(paths: Paths<'_>) -> Result<()> {
     for path in paths.iter() {
         if let Some(place) = open_if_there(path, "make read-only")? {
             make_one_read_only(place.as_fd()).map_err(|errno| cannot("make read-only", path, errno))?;

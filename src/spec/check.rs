@@ -1,9 +1,9 @@
 //! Whether a document has the form that its tables describe.
 
-use super::record::{Form, Rule, Table};
+use super::record::{Form, Rule, Table, Test};
 use crate::bytes;
 use crate::error::{Error, Result};
-use crate::json::{Kind, Value};
+use crate::json::{Kind, Text, Value};
 use crate::limits::MAP_MEMBERS;
 
 /// How thoroughly [`check`] looks.
@@ -51,10 +51,8 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
             _ => Ok(()),
         },
         Form::Pattern(test) => match value.as_text() {
-            Some(text) if !(test.holds)(text) => {
-                Err(value.error(format_args!("expected {}, found \"{text}\"", test.says)))
-            }
-            _ => Ok(()),
+            Some(text) => check_pattern(text, test),
+            None => Ok(()),
         },
         Form::Filled(_) if value.items().next().is_none() => {
             Err(value.error(format_args!("expected one element at least")))
@@ -62,6 +60,18 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
         Form::List(form) | Form::Filled(form) => value.items().try_for_each(|item| check(item, form, strictness)),
         Form::Map(form) => check_map(value, form, strictness),
         Form::Object(table) => check_object(value, table, strictness),
+    }
+}
+
+fn check_pattern(text: Text<'_>, test: &Test) -> Result<()> {
+    let length = text.length();
+    if length > test.most {
+        return Err(text.error(format_args!("{length} bytes long, more than the limit of {}", test.most)));
+    }
+    match (test.holds)(text) {
+        true => Ok(()),
+        false if test.shown => Err(text.error(format_args!("expected {}, found \"{text}\"", test.says))),
+        false => Err(text.error(format_args!("expected {}", test.says))),
     }
 }
 

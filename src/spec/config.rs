@@ -3,7 +3,8 @@
 
 use super::hooks::Hooks;
 use super::linux::{IdMapping, Linux};
-use super::record::{Anything, List, Map, Matching, OneOf, Pattern, WordSet};
+use super::record::{Anything, Cells, Id, List, Map, Matching, OneOf, OomScore, Pattern, Umask, WordSet};
+use super::strings::{AbsolutePath, AnyPath, MountText, UtsName, Variable};
 use crate::json::Text as Str;
 use crate::record;
 
@@ -16,8 +17,8 @@ record! {
         root "root": Root<'static>;
         mounts "mounts": List<'static, Mount<'static>>;
         process "process": Process<'static>;
-        hostname "hostname": Text;
-        domainname "domainname": Text;
+        hostname "hostname": Matching<UtsName>;
+        domainname "domainname": Matching<UtsName>;
         hooks "hooks": Hooks<'static>, Later;
         annotations "annotations": Map<'static, Text>;
         linux "linux": Linux<'static>;
@@ -33,7 +34,7 @@ record! {
     /// `root`: where the root file system is (config.md, "Root").
     Root {
         /// Absolute, or relative to the bundle.
-        path "path": Text, Required;
+        path "path": Matching<AnyPath>, Required;
         readonly "readonly": bool;
     }
 }
@@ -42,11 +43,11 @@ record! {
     /// `mounts[]` (config.md, "Mounts").
     Mount {
         /// Inside the container. A relative one is taken from `/`, as runc does.
-        destination "destination": Text, Required;
+        destination "destination": Matching<AnyPath>, Required;
         /// `bind`, or a file system as /proc/filesystems names it.
-        kind "type": Text;
+        kind "type": Matching<MountText>;
         /// A device, a label, or for a bind a path, relative to the bundle.
-        source "source": Text;
+        source "source": Matching<MountText>;
         options "options": List<'static, Text>;
         uid_mappings "uidMappings": List<'static, IdMapping<'static>>, Later;
         gid_mappings "gidMappings": List<'static, IdMapping<'static>>, Later;
@@ -59,15 +60,15 @@ record! {
         terminal "terminal": bool;
         console_size "consoleSize": ConsoleSize<'static>;
         /// Absolute, inside the container.
-        cwd "cwd": Text, Required;
-        env "env": List<'static, Text>;
+        cwd "cwd": Matching<AbsolutePath>, Required;
+        env "env": List<'static, Matching<Variable>>;
         args "args": List<'static, Text>;
         command_line "commandLine": Text, Foreign;
         rlimits "rlimits": List<'static, Rlimit<'static>>;
         apparmor_profile "apparmorProfile": Text, Later;
         capabilities "capabilities": Capabilities<'static>;
         no_new_privileges "noNewPrivileges": bool;
-        oom_score_adj "oomScoreAdj": i32;
+        oom_score_adj "oomScoreAdj": OomScore;
         scheduler "scheduler": Scheduler<'static>, Later;
         selinux_label "selinuxLabel": Text, Later;
         io_priority "ioPriority": IoPriority<'static>, Later;
@@ -79,18 +80,18 @@ record! {
 record! {
     /// `process.consoleSize`, in characters.
     ConsoleSize {
-        height "height": u64, Required;
-        width "width": u64, Required;
+        height "height": Cells, Required;
+        width "width": Cells, Required;
     }
 }
 
 record! {
     /// `process.user` ("User"): ids inside the container.
     User {
-        uid "uid": u32;
-        gid "gid": u32;
-        umask "umask": u32;
-        additional_gids "additionalGids": List<'static, u32>;
+        uid "uid": Id;
+        gid "gid": Id;
+        umask "umask": Umask;
+        additional_gids "additionalGids": List<'static, Id>;
         /// A Windows field, which engines fill in on Linux too: not looked at.
         username "username": Text;
     }

@@ -1,6 +1,7 @@
 //! `hooks` (config.md, "POSIX-platform Hooks").
 
-use super::record::{List, Positive};
+use super::record::{List, Matching, Positive};
+use super::strings::{AbsolutePath, Variable};
 use crate::json::Text as Str;
 use crate::record;
 
@@ -22,9 +23,9 @@ record! {
     /// One of them: as execve(2) takes it.
     Hook {
         /// Absolute.
-        path "path": Text, Required;
+        path "path": Matching<AbsolutePath>, Required;
         args "args": List<'static, Text>;
-        env "env": List<'static, Text>;
+        env "env": List<'static, Matching<Variable>>;
         /// Seconds.
         timeout "timeout": Positive;
     }

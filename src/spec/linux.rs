@@ -3,6 +3,7 @@
 use super::record::{List, Map, Matching, OneOf, Pattern, WordSet};
 use super::resources::Resources;
 use super::seccomp::Seccomp;
+use super::strings::{AbsolutePath, PathOrNone};
 use crate::json::Text as Str;
 use crate::record;
 
@@ -22,8 +23,8 @@ record! {
         rootfs_propagation "rootfsPropagation": OneOf<Propagations>;
         seccomp "seccomp": Seccomp<'static>, Later;
         sysctl "sysctl": Map<'static, Text>;
-        masked_paths "maskedPaths": List<'static, Text>;
-        readonly_paths "readonlyPaths": List<'static, Text>;
+        masked_paths "maskedPaths": Paths<'static>;
+        readonly_paths "readonlyPaths": Paths<'static>;
         mount_label "mountLabel": Text, Later;
         intel_rdt "intelRdt": IntelRdt<'static>, Later;
         memory_policy "memoryPolicy": MemoryPolicy<'static>, Later;
@@ -32,13 +33,16 @@ record! {
     }
 }
 
+/// Paths in the container.
+pub type Paths<'a> = List<'a, Matching<AbsolutePath>>;
+
 record! {
     /// `linux.namespaces[]`.
     Namespace {
         kind "type": OneOf<NamespaceTypes>, Required;
         /// An existing one to enter, in the runtime's mount namespace; without
         /// it a new one is made.
-        path "path": Text;
+        path "path": Matching<PathOrNone>;
     }
 }
 
@@ -62,7 +66,7 @@ record! {
     /// `linux.devices[]`: a device node to make.
     Device {
         kind "type": OneOf<DeviceTypes>, Required;
-        path "path": Text, Required;
+        path "path": Matching<AbsolutePath>, Required;
         major "major": i64;
         minor "minor": i64;
         /// The schema ends at 0777. Engines that copy a host's node send its whole

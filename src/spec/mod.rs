@@ -18,6 +18,7 @@ pub mod resources;
 pub mod seccomp;
 pub mod semantics;
 pub mod state;
+mod strings;
 pub mod time;
 pub mod version;
 pub mod write;

@@ -67,11 +67,12 @@ pub struct Range {
     pub most: u64,
 }
 
-/// What a string of a pattern has to pass.
+/// What a string of a pattern has to pass; see [`Pattern`].
 pub struct Test {
-    /// What is expected, for a message.
     pub says: &'static str,
     pub holds: fn(Text<'_>) -> bool,
+    pub most: usize,
+    pub shown: bool,
 }
 
 /// How a value of some form is seen by the program.
@@ -225,7 +226,28 @@ pub struct Pid;
 /// A whole number of at least one.
 pub struct Positive;
 
+/// A user or group id. To setresuid(2) the last one means "leave it as it is",
+/// which is root.
+pub struct Id;
+
+/// A file mode creation mask (umask(2)).
+pub struct Umask;
+
+/// How readily a process is killed when memory runs out (oom_score_adj, proc(5)).
+pub struct OomScore;
+
+/// Rows or columns of a terminal: `struct winsize` (ioctl_tty(2)) has 16 bits for each.
+pub struct Cells;
+
+/// The number that a device rule speaks of, or -1 for any.
+pub struct RuleNumber;
+
 scalar! {
+    Id => u32, Form::Integer(&Range { least: 0, most: u32::MAX as u64 - 1 }), value: value.as_i64()?.try_into().ok();
+    Umask => u32, Form::Integer(&Range { least: 0, most: 0o777 }), value: value.as_i64()?.try_into().ok();
+    OomScore => i32, Form::Integer(&Range { least: -1000, most: 1000 }), value: value.as_i64()?.try_into().ok();
+    Cells => u64, Form::Integer(&Range { least: 0, most: u16::MAX as u64 }), value: value.as_u64();
+    RuleNumber => i64, Form::Integer(&Range { least: -1, most: i32::MAX as u64 }), value: value.as_i64();
     Pid => i32, Form::Integer(&Range { least: 0, most: i32::MAX as u64 }), value: value.as_i64()?.try_into().ok();
     Positive => i64, Form::Integer(&Range { least: 1, most: i64::MAX as u64 }), value: value.as_i64();
     Text<'static> => Text<'a>, Form::Text, value: Some(Text::at(value));
@@ -259,10 +281,15 @@ impl<W: WordSet> Shape for OneOf<W> {
     }
 }
 
-/// A form of strings that the schema gives as a regular expression.
+/// A form of strings: one that the schema gives as a regular expression, the
+/// text of the specification in words, or the kernel by its limits.
 pub trait Pattern {
     /// What is expected, for a message.
     const SAYS: &'static str;
+    /// Bytes that it may have.
+    const MOST: usize = usize::MAX;
+    /// Whether a message may show it: not what may be half of a password.
+    const SHOWN: bool = true;
     fn holds(text: Text<'_>) -> bool;
 }
 
@@ -270,7 +297,7 @@ pub trait Pattern {
 pub struct Matching<P>(PhantomData<P>);
 
 impl<P: Pattern> Shape for Matching<P> {
-    const FORM: Form = Form::Pattern(&Test { says: P::SAYS, holds: P::holds });
+    const FORM: Form = Form::Pattern(&Test { says: P::SAYS, holds: P::holds, most: P::MOST, shown: P::SHOWN });
     type Element<'a> = Text<'a>;
     type Field<'a> = Option<Text<'a>>;
     fn element(value: Value<'_>) -> Option<Text<'_>> {

@@ -1,7 +1,8 @@
 //! `linux.resources` (config-linux.md, "Control groups"); also the file of
 //! `update --resources`.
 
-use super::record::{List, Map, Matching, Pattern};
+use super::record::{List, Map, Matching, Pattern, RuleNumber};
+use super::strings::{RuleAccess, RuleKind};
 use crate::json::Text as Str;
 use crate::record;
 
@@ -28,12 +29,12 @@ record! {
     DeviceRule {
         allow "allow": bool, Required;
         /// `a` (all, the default), `c` or `b`.
-        kind "type": Text;
+        kind "type": Matching<RuleKind>;
         /// Absent or -1: any.
-        major "major": i64;
-        minor "minor": i64;
+        major "major": RuleNumber;
+        minor "minor": RuleNumber;
         /// Letters of `rwm`; absent: all of them.
-        access "access": Text;
+        access "access": Matching<RuleAccess>;
     }
 }
 

@@ -7,12 +7,9 @@
 use core::ffi::CStr;
 
 use super::check::not_between;
-use super::config::{Config, Mount, Process, Rlimit, User};
-use super::hooks::Hook;
+use super::config::{Config, Process, Rlimit};
 use super::linux::{Device, IdMapping, Linux, Namespace};
 use super::record::List;
-use super::resources::DeviceRule;
-use crate::bytes;
 use crate::error::Result;
 use crate::json::{Text, Value};
 use crate::{bytes, limits};
@@ -23,20 +20,13 @@ use crate::{bytes, limits};
 /// The first rule that is broken, and where.
 pub fn check(config: &Config<'_>) -> Result<()> {
     root(config)?;
-    config.mounts().iter().try_for_each(mount)?;
     annotations(config)?;
-    hooks(config)?;
     let linux = config.linux();
     if let Some(linux) = &linux {
         namespaces(linux)?;
         user_namespace(linux)?;
         sysctls(config, linux)?;
         linux.devices().iter().try_for_each(device)?;
-        if let Some(resources) = linux.resources() {
-            resources.devices().iter().try_for_each(device_rule)?;
-        }
-        covered_paths(linux.masked_paths())?;
-        covered_paths(linux.readonly_paths())?;
         linux.cgroups_path().map_or(Ok(()), cgroups_path)?;
     }
     uts_names(config, linux.as_ref())?;
@@ -49,9 +39,6 @@ pub fn check(config: &Config<'_>) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub fn process(process: &Process<'_>) -> Result<()> {
-    if let Some(cwd) = process.cwd() {
-        path(cwd, Absolute::Must)?;
-    }
     match process.args().iter().next() {
         Some(name) if name.is_empty() => return Err(name.error(format_args!("the program to run has no name"))),
         Some(_) => {}
@@ -60,38 +47,15 @@ pub fn process(process: &Process<'_>) -> Result<()> {
             return Err(place.error(format_args!("\"args\" must name a program to run")));
         }
     }
-    environment(process.env())?;
-    process.user().map_or(Ok(()), user)?;
-    rlimits(process.rlimits())?;
-    if let Some(adjustment) = process.oom_score_adj() {
-        between(process.value(), "oomScoreAdj", adjustment.into(), -1000, 1000)?;
-    }
-    if let Some(size) = process.console_size() {
-        // struct winsize (ioctl_tty(2)) has 16 bits for each.
-        for (name, number) in [("height", size.height()), ("width", size.width())] {
-            let number = number.unwrap_or(0).try_into().unwrap_or(i64::MAX);
-            between(size.value(), name, number, 0, u16::MAX.into())?;
-        }
-    }
-    Ok(())
+    rlimits(process.rlimits())
 }
 
 fn root(config: &Config<'_>) -> Result<()> {
     match config.root() {
         // The schema leaves it out for virtual machines; on Linux it is required.
         None => Err(config.value().error(format_args!("\"root\" is missing"))),
-        Some(root) => root.path().map_or(Ok(()), |root| path(root, Absolute::May)),
+        Some(_) => Ok(()),
     }
-}
-
-fn mount(mount: Mount<'_>) -> Result<()> {
-    if let Some(destination) = mount.destination() {
-        path(destination, Absolute::May)?;
-    }
-    for text in [mount.kind(), mount.source()].into_iter().flatten() {
-        short(text, limits::PATH - 1)?; // mount(2) takes no more of either
-    }
-    Ok(())
 }
 
 fn namespace<'a>(linux: &Linux<'a>, kind: &str) -> Option<Namespace<'a>> {
@@ -106,10 +70,6 @@ fn namespaces(linux: &Linux<'_>) -> Result<()> {
             && linux.namespaces().iter().take(index).filter_map(|earlier| earlier.kind()).any(|it| it.same_as(kind))
         {
             return Err(kind.error(format_args!("the {kind} namespace stands here a second time")));
-        }
-        // An empty path is none: engines written in Go send it.
-        if let Some(joined) = namespace.path().filter(|path| !path.is_empty()) {
-            path(joined, Absolute::Must)?;
         }
     }
     Ok(())
@@ -126,9 +86,9 @@ fn needs(linux: Option<&Linux<'_>>, kind: &str, place: Value<'_>) -> Result<()> 
 
 fn uts_names(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<()> {
     for name in [config.hostname(), config.domainname()].into_iter().flatten() {
-        short(name, limits::HOSTNAME)?;
-        if !name.is_empty() {
-            needs(linux, "uts", name.value())?;
+        // Without one it would be the host's name that is changed.
+        if !name.is_empty() && linux.and_then(|linux| namespace(linux, "uts")).is_none() {
+            return Err(name.error(format_args!("needs a uts namespace, which \"linux.namespaces\" does not list")));
         }
     }
     Ok(())
@@ -261,21 +221,7 @@ fn annotations(config: &Config<'_>) -> Result<()> {
     }
 }
 
-fn hooks(config: &Config<'_>) -> Result<()> {
-    let Some(hooks) = config.hooks() else { return Ok(()) };
-    let hook = |hook: Hook<'_>| {
-        hook.path().map_or(Ok(()), |program| path(program, Absolute::Must))?;
-        environment(hook.env())
-    };
-    let before = [hooks.prestart(), hooks.create_runtime(), hooks.create_container()];
-    let after = [hooks.start_container(), hooks.poststart(), hooks.poststop()];
-    before.iter().chain(&after).try_for_each(|list| list.iter().try_for_each(hook))
-}
-
 fn device(device: Device<'_>) -> Result<()> {
-    if let Some(place) = device.path() {
-        path(place, Absolute::Must)?;
-    }
     let fifo = device.kind().is_some_and(|kind| kind.is("p"));
     // makedev(3): 12 and 20 bits. More would come out as another device.
     for (name, number, most) in [("major", device.major(), 0xfff), ("minor", device.minor(), 0xf_ffff)] {
@@ -289,23 +235,6 @@ fn device(device: Device<'_>) -> Result<()> {
     Ok(())
 }
 
-fn device_rule(rule: DeviceRule<'_>) -> Result<()> {
-    if let Some(kind) = rule.kind()
-        && kind.place_in(" a b c").is_none()
-    {
-        return Err(kind.error(format_args!("expected one of a, b, c, found \"{kind}\"")));
-    }
-    if let Some(access) = rule.access()
-        && (access.is_empty() || !access.bytes().all(|letter| matches!(letter, b'r' | b'w' | b'm')))
-    {
-        return Err(access.error(format_args!("expected letters of rwm, found \"{access}\"")));
-    }
-    for (name, number) in [("major", rule.major()), ("minor", rule.minor())] {
-        between(rule.value(), name, number.unwrap_or(-1), -1, i32::MAX as u32)?;
-    }
-    Ok(())
-}
-
 #[inline(never)] // its buffer is gone from the stack before anything deeper
 fn cgroups_path(path: Text<'_>) -> Result<()> {
     let mut buffer = [0; limits::PATH];
@@ -313,11 +242,6 @@ fn cgroups_path(path: Text<'_>) -> Result<()> {
         return Err(path.error(format_args!("\"..\" leaves the place that the cgroup is given")));
     }
     Ok(())
-}
-
-/// Masked and read-only paths. Relative ones are taken from `/`, as runc does.
-fn covered_paths(paths: List<'_, Text<'static>>) -> Result<()> {
-    paths.iter().try_for_each(|text| path(text, Absolute::Must))
 }
 
 /// Without a mount namespace of the container's own its mounts would be made in
@@ -335,31 +259,6 @@ fn what_needs_mounts(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<(
     place.map_or(Ok(()), |place| needs(linux, "mount", place))
 }
 
-fn environment(variables: List<'_, Text<'static>>) -> Result<()> {
-    match variables
-        .iter()
-        .find(|variable| variable.is_empty() || variable.bytes().position(|byte| byte == b'=').unwrap_or(0) == 0)
-    {
-        // Not shown: it may be half of a password.
-        Some(variable) => Err(variable.error(format_args!("expected NAME=VALUE"))),
-        None => Ok(()),
-    }
-}
-
-fn user(user: User<'_>) -> Result<()> {
-    // To setresuid(2) the last id means "leave it as it is", which is root.
-    const LAST: u32 = u32::MAX - 1;
-    let ids = [("uid", user.uid(), LAST), ("gid", user.gid(), LAST), ("umask", user.umask(), 0o777)];
-    for (name, number, most) in ids {
-        between(user.value(), name, number.unwrap_or(0).into(), 0, most)?;
-    }
-    let list = user.additional_gids().value();
-    match list.iter().flat_map(|list| list.items()).find(|id| id.as_u64() == Some(u32::MAX.into())) {
-        Some(id) => Err(not_between(id, 0, LAST.into())),
-        None => Ok(()),
-    }
-}
-
 fn rlimits(rlimits: List<'_, Rlimit<'static>>) -> Result<()> {
     for (index, rlimit) in rlimits.iter().enumerate() {
         if let Some(kind) = rlimit.kind()
@@ -374,31 +273,7 @@ fn rlimits(rlimits: List<'_, Rlimit<'static>>) -> Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Absolute {
-    Must,
-    May,
-}
-
-fn path(text: Text<'_>, absolute: Absolute) -> Result<()> {
-    if text.is_empty() {
-        return Err(text.error(format_args!("an empty path")));
-    }
-    if absolute == Absolute::Must && !text.starts_with("/") {
-        return Err(text.error(format_args!("expected an absolute path, found \"{text}\"")));
-    }
-    short(text, limits::PATH - 1)
-}
-
-fn short(text: Text<'_>, most: usize) -> Result<()> {
-    match text.length() {
-        length if length > most => Err(text.error(format_args!("{length} bytes long, more than the limit of {most}"))),
-        _ => Ok(()),
-    }
-}
-
-/// Whether `number`, which the member `name` of `object` is, lies so.
-fn between(object: Value<'_>, name: &str, number: i64, least: i64, most: u32) -> Result<()> {
+fn between(place: Value<'_>, number: i64, least: i64, most: u32) -> Result<()> {
     if number < least || number > most.into() {
         return Err(not_between(member(object, name), least, most.into()));
     }
