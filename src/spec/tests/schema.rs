@@ -180,10 +180,19 @@ fn config_is_as_in_the_schema() {
         "linux.devices[].fileMode: (0, 511) in the schema, (0, 4294967295) here",
         // A closed list where the schema has a pattern: see `DeviceTypes`, `RlimitTypes`.
         "linux.devices[].type: string with Some(String(\"^[cbup]$\")) in the schema",
+        // The kernel's own ranges: see `RuleNumber`, and below `Cells`, `Id`, `Umask`.
+        "linux.resources.devices[].major: (-9223372036854775808, 9223372036854775807) in the schema, (-1, 2147483647) here",
+        "linux.resources.devices[].minor: (-9223372036854775808, 9223372036854775807) in the schema, (-1, 2147483647) here",
         // Engines send the recursive forms, and "" for none: see `Propagations`.
         "linux.rootfsPropagation: words [\"private\", \"shared\", \"slave\", \"unbindable\"] in the schema, \
          [\"\", \"private\", \"rprivate\", \"rshared\", \"rslave\", \"runbindable\", \"shared\", \"slave\", \"unbindable\"] here",
+        "process.consoleSize.height: (0, 18446744073709551615) in the schema, (0, 65535) here",
+        "process.consoleSize.width: (0, 18446744073709551615) in the schema, (0, 65535) here",
         "process.rlimits[].type: string with Some(String(\"^RLIMIT_[A-Z]+$\")) in the schema",
+        "process.user.additionalGids[]: (0, 4294967295) in the schema, (0, 4294967294) here",
+        "process.user.gid: (0, 4294967295) in the schema, (0, 4294967294) here",
+        "process.user.uid: (0, 4294967295) in the schema, (0, 4294967294) here",
+        "process.user.umask: (0, 4294967295) in the schema, (0, 511) here",
     ];
     assert_eq!(differences, expected);
     assert!(compared > 200, "{compared}");
