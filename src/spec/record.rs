@@ -114,21 +114,43 @@ const fn same(names: &[u8], start: usize, name: &[u8]) -> bool {
     index == name.len()
 }
 
-/// Finds the members that `table` names, by their offsets in the document; 0 is
-/// absent, and so is `null`.
-pub fn collect(object: Value<'_>, table: &Table, members: &mut [u32]) {
-    for (name, value) in object.members() {
-        if let Some(place) = name.place_in(table.names).and_then(|index| members.get_mut(index)) {
-            // A document's size fits.
-            *place = if value.is_null() { 0 } else { value.offset() as u32 };
-        }
-    }
+/// Fields of an object that are found at once: no table has more.
+pub const FIELDS: usize = 22;
+
+/// An object of a document and where its members are. All views are this one
+/// type, so that making and reading them is one piece of code.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    value: Value<'a>,
+    /// By the table's index, as offsets in the document; 0 is absent, and so is
+    /// `null`.
+    members: [u32; FIELDS],
 }
 
-/// The member number `index` of those that [`collect`] found.
-#[inline(never)]
-pub fn member<'a>(object: Value<'a>, members: &[u32], index: usize) -> Option<Value<'a>> {
-    members.get(index).filter(|offset| **offset != 0).map(|offset| object.elsewhere(*offset as usize))
+impl<'a> Record<'a> {
+    /// Finds the members that `table` names.
+    #[inline(never)]
+    pub fn of(value: Value<'a>, table: &Table) -> Record<'a> {
+        let mut record = Record { value, members: [0; FIELDS] };
+        for (name, value) in value.members() {
+            if let Some(place) = name.place_in(table.names).and_then(|index| record.members.get_mut(index)) {
+                // A document's size fits.
+                *place = if value.is_null() { 0 } else { value.offset() as u32 };
+            }
+        }
+        record
+    }
+
+    /// The place in the document.
+    pub fn value(&self) -> Value<'a> {
+        self.value
+    }
+
+    /// The member number `index` of the table.
+    #[inline(never)]
+    pub fn member(&self, index: usize) -> Option<Value<'a>> {
+        self.members.get(index).filter(|offset| **offset != 0).map(|offset| self.value.elsewhere(*offset as usize))
+    }
 }
 
 /// Declares an object of a document:
@@ -150,10 +172,9 @@ macro_rules! record {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident $json:literal: $shape:ty $(, $rule:ident)?;)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        pub struct $name<'a> {
-            value: $crate::json::Value<'a>,
-            members: [u32; $crate::record!(@count $($json)*)],
-        }
+        pub struct $name<'a>($crate::spec::record::Record<'a>);
+
+        const _: () = assert!($crate::record!(@count $($json)*) <= $crate::spec::record::FIELDS);
 
         impl<'a> $name<'a> {
             /// The object's fields, as the specification has them.
@@ -165,21 +186,19 @@ macro_rules! record {
 
             /// The object that stands at `value`, which was checked.
             pub fn view(value: $crate::json::Value<'a>) -> Self {
-                let mut members = [0; $crate::record!(@count $($json)*)];
-                $crate::spec::record::collect(value, Self::TABLE, &mut members);
-                $name { value, members }
+                $name($crate::spec::record::Record::of(value, Self::TABLE))
             }
 
             /// The place in the document.
             pub fn value(&self) -> $crate::json::Value<'a> {
-                self.value
+                self.0.value()
             }
 
             $($(#[$field_doc])*
             #[allow(dead_code, reason = "the whole specification is declared")]
             pub fn $field(&self) -> <$shape as $crate::spec::record::Shape>::Field<'a> {
                 const INDEX: usize = $crate::spec::record::index_of($name::TABLE.names, $json);
-                <$shape as $crate::spec::record::Shape>::field($crate::spec::record::member(self.value, &self.members, INDEX))
+                <$shape as $crate::spec::record::Shape>::field(self.0.member(INDEX))
             })*
         }
 
