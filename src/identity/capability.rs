@@ -119,20 +119,18 @@ fn bit_of(text: Text<'_>) -> Option<u64> {
 /// For a warning: `effective CAP_CHOWN CAP_KILL, ambient CAP_KILL`.
 impl fmt::Display for Sets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sets = [self.bounding, self.effective, self.permitted, self.inheritable, self.ambient];
         let mut separator = "";
-        for (word, set) in [
-            ("bounding", self.bounding),
-            ("effective", self.effective),
-            ("permitted", self.permitted),
-            ("inheritable", self.inheritable),
-            ("ambient", self.ambient),
-        ] {
+        for (word, set) in bytes::words("bounding effective permitted inheritable ambient").zip(sets) {
             if set == 0 {
                 continue;
             }
             write!(f, "{separator}{word}")?;
             separator = ", ";
-            for number in (0..u64::BITS).filter(|number| set & 1 << number != 0) {
+            for number in 0..u64::BITS {
+                if set & 1 << number == 0 {
+                    continue;
+                }
                 match name(number) {
                     Some(name) => write!(f, " {name}")?,
                     None => write!(f, " {number}")?,

@@ -11,7 +11,7 @@ use super::config::{Config, Process, Rlimit};
 use super::linux::{Device, IdMapping, Linux, Namespace};
 use super::record::List;
 use crate::error::Result;
-use crate::json::{Text, Value};
+use crate::json::{Items, Text, Value};
 use crate::{bytes, limits};
 
 /// Checks a whole configuration, whose form has been checked.
@@ -23,7 +23,7 @@ pub fn check(config: &Config<'_>) -> Result<()> {
     annotations(config)?;
     let linux = config.linux();
     if let Some(linux) = &linux {
-        namespaces(linux)?;
+        types_differ(linux.namespaces().value())?;
         user_namespace(linux)?;
         sysctls(config, linux)?;
         linux.devices().iter().try_for_each(device)?;
@@ -62,14 +62,16 @@ fn namespace<'a>(linux: &Linux<'a>, kind: &str) -> Option<Namespace<'a>> {
     linux.namespaces().iter().find(|namespace| namespace.kind().is_some_and(|found| found.is(kind)))
 }
 
-fn namespaces(linux: &Linux<'_>) -> Result<()> {
+/// No "type" twice in a list of objects.
+fn types_differ(list: Option<Value<'_>>) -> Result<()> {
     // As many types as there are can come before the second of one of them.
-    for (index, namespace) in linux.namespaces().iter().enumerate() {
-        let kind = namespace.kind();
-        if let Some(kind) = kind
-            && linux.namespaces().iter().take(index).filter_map(|earlier| earlier.kind()).any(|it| it.same_as(kind))
+    for (index, item) in Items::of(list).enumerate() {
+        let Some(kind) = item.get("type").map(Text::at) else { continue };
+        if Items::of(list)
+            .take(index)
+            .any(|earlier| earlier.get("type").is_some_and(|earlier| Text::at(earlier).same_as(kind)))
         {
-            return Err(kind.error(format_args!("the {kind} namespace stands here a second time")));
+            return Err(kind.error(format_args!("{kind} stands here a second time")));
         }
     }
     Ok(())
@@ -119,32 +121,27 @@ fn id_mappings(mappings: List<'_, IdMapping<'static>>) -> Result<()> {
             let limit = limits::ID_MAPPINGS;
             return Err(mapping.value().error(format_args!("more than the limit of {limit} mappings")));
         }
-        id_range(mappings, index, mapping, IdMapping::container_id)?;
-        id_range(mappings, index, mapping, IdMapping::host_id)?;
+        for inside in [true, false] {
+            let (first, size) = range(&mapping, inside);
+            // The kernel maps the last id, which stands for "none", to nothing.
+            let Some(end) = first.checked_add(size).filter(|_| size > 0) else {
+                return Err(mapping.value().error(format_args!("ids from {first} on, {size} of them: not a range")));
+            };
+            for earlier in mappings.iter().take(index) {
+                let (other, size) = range(&earlier, inside);
+                if first < other.saturating_add(size) && other < end {
+                    return Err(mapping.value().error(format_args!("ids from {first} on are mapped already")));
+                }
+            }
+        }
     }
     Ok(())
 }
 
-/// One side of mapping number `index`, whose first id `first` gives.
-fn id_range<'a>(
-    mappings: List<'a, IdMapping<'static>>,
-    index: usize,
-    mapping: IdMapping<'a>,
-    first: fn(&IdMapping<'a>) -> Option<u32>,
-) -> Result<()> {
-    let range = |mapping: &IdMapping<'a>| (first(mapping).unwrap_or(0), mapping.size().unwrap_or(0));
-    let (start, size) = range(&mapping);
-    // The kernel maps the last id, which stands for "none", to nothing.
-    let Some(end) = start.checked_add(size).filter(|_| size > 0) else {
-        return Err(mapping.value().error(format_args!("ids from {start} on, {size} of them: not a range")));
-    };
-    for earlier in mappings.iter().take(index) {
-        let (other, size) = range(&earlier);
-        if start < other.saturating_add(size) && other < end {
-            return Err(mapping.value().error(format_args!("ids from {start} on are mapped already")));
-        }
-    }
-    Ok(())
+/// The first id of a mapping on one side, and how many there are.
+fn range(mapping: &IdMapping<'_>, inside: bool) -> (u32, u32) {
+    let first = if inside { mapping.container_id() } else { mapping.host_id() };
+    (first.unwrap_or(0), mapping.size().unwrap_or(0))
 }
 
 /// The namespace that a sysctl belongs to. Any other would change the host.
@@ -260,12 +257,8 @@ fn what_needs_mounts(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<(
 }
 
 fn rlimits(rlimits: List<'_, Rlimit<'static>>) -> Result<()> {
-    for (index, rlimit) in rlimits.iter().enumerate() {
-        if let Some(kind) = rlimit.kind()
-            && rlimits.iter().take(index).filter_map(|earlier| earlier.kind()).any(|earlier| earlier.same_as(kind))
-        {
-            return Err(kind.error(format_args!("{kind} stands here a second time")));
-        }
+    types_differ(rlimits.value())?;
+    for rlimit in rlimits.iter() {
         if rlimit.soft() > rlimit.hard() {
             return Err(rlimit.value().error(format_args!("\"soft\" is more than \"hard\"")));
         }
