@@ -11,7 +11,7 @@ use heapless::Vec;
 use super::capability::Sets;
 use crate::error::Result;
 use crate::spec::record::{Id, List};
-use crate::sys::fs::OFlags;
+use crate::sys::Errno;
 use crate::sys::thread::{self, CapabilitySet, CapabilitySets, Gid, Uid};
 use crate::{fail, limits};
 

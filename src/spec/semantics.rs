@@ -4,15 +4,14 @@
 //! Where the specification is silent the rule is what runc does in practice;
 //! what depends on the kernel, on files or on mount options is not known here.
 
-use core::ffi::CStr;
-
 use super::check::not_between;
 use super::config::{Config, Process, Rlimit};
 use super::linux::{Device, IdMapping, Linux, Namespace};
 use super::record::List;
+use crate::bytes;
 use crate::error::Result;
-use crate::json::{Items, Text, Value};
-use crate::{bytes, limits};
+use crate::json::{Items, PathBuffer, Text, Value};
+use crate::limits;
 
 /// Checks a whole configuration, whose form has been checked.
 ///
@@ -88,9 +87,8 @@ fn needs(linux: Option<&Linux<'_>>, kind: &str, place: Value<'_>) -> Result<()> 
 
 fn uts_names(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<()> {
     for name in [config.hostname(), config.domainname()].into_iter().flatten() {
-        // Without one it would be the host's name that is changed.
-        if !name.is_empty() && linux.and_then(|linux| namespace(linux, "uts")).is_none() {
-            return Err(name.error(format_args!("needs a uts namespace, which \"linux.namespaces\" does not list")));
+        if !name.is_empty() {
+            needs(linux, "uts", name.value())?;
         }
     }
     Ok(())
@@ -121,89 +119,95 @@ fn id_mappings(mappings: List<'_, IdMapping<'static>>) -> Result<()> {
             let limit = limits::ID_MAPPINGS;
             return Err(mapping.value().error(format_args!("more than the limit of {limit} mappings")));
         }
-        for inside in [true, false] {
-            let (first, size) = range(&mapping, inside);
-            // The kernel maps the last id, which stands for "none", to nothing.
-            let Some(end) = first.checked_add(size).filter(|_| size > 0) else {
-                return Err(mapping.value().error(format_args!("ids from {first} on, {size} of them: not a range")));
-            };
-            for earlier in mappings.iter().take(index) {
-                let (other, size) = range(&earlier, inside);
-                if first < other.saturating_add(size) && other < end {
-                    return Err(mapping.value().error(format_args!("ids from {first} on are mapped already")));
-                }
-            }
+        id_range(mappings, index, mapping, IdMapping::container_id)?;
+        id_range(mappings, index, mapping, IdMapping::host_id)?;
+    }
+    Ok(())
+}
+
+/// One side of mapping number `index`, whose first id `first` gives.
+fn id_range<'a>(
+    mappings: List<'a, IdMapping<'static>>,
+    index: usize,
+    mapping: IdMapping<'a>,
+    first: fn(&IdMapping<'a>) -> Option<u32>,
+) -> Result<()> {
+    let range = |mapping: &IdMapping<'a>| (first(mapping).unwrap_or(0), mapping.size().unwrap_or(0));
+    let (start, size) = range(&mapping);
+    // The kernel maps the last id, which stands for "none", to nothing.
+    let Some(end) = start.checked_add(size).filter(|_| size > 0) else {
+        return Err(mapping.value().error(format_args!("ids from {start} on, {size} of them: not a range")));
+    };
+    for earlier in mappings.iter().take(index) {
+        let (other, size) = range(&earlier);
+        if start < other.saturating_add(size) && other < end {
+            return Err(mapping.value().error(format_args!("ids from {start} on are mapped already")));
         }
     }
     Ok(())
 }
 
-/// The first id of a mapping on one side, and how many there are.
-fn range(mapping: &IdMapping<'_>, inside: bool) -> (u32, u32) {
-    let first = if inside { mapping.container_id() } else { mapping.host_id() };
-    (first.unwrap_or(0), mapping.size().unwrap_or(0))
+/// The sysctls that belong to a namespace, and to which; a name that ends in `/`
+/// stands for all below it. Any other would change the host. (Docker has no
+/// other way to say the domain name.)
+const SYSCTLS: &str = "\
+net/ network
+fs/mqueue/ ipc
+kernel/msgmax ipc
+kernel/msgmnb ipc
+kernel/msgmni ipc
+kernel/sem ipc
+kernel/shmall ipc
+kernel/shmmax ipc
+kernel/shmmni ipc
+kernel/shm_rmid_forced ipc
+kernel/domainname uts";
+
+/// The namespace of the sysctl at `path`.
+fn namespace_of(path: &str) -> Option<&'static str> {
+    (0..).map_while(|index| bytes::part(SYSCTLS, b'\n', index)).find_map(|line| {
+        let name = bytes::word(line, 0)?.as_bytes();
+        let inside = name.ends_with(b"/") && path.as_bytes().starts_with(name);
+        if inside || path.as_bytes() == name { bytes::word(line, 1) } else { None }
+    })
 }
 
-/// The namespace that a sysctl belongs to. Any other would change the host.
-fn sysctl_namespace(path: &[u8]) -> Option<&'static str> {
-    let is_below = |folder| bytes::after(path, folder).is_some();
-    if is_below("net/") {
-        Some("network")
-    } else if is_below("fs/mqueue/") {
-        Some("ipc")
-    } else {
-        match bytes::index_of(KERNEL_SYSCTLS, bytes::after(path, "kernel/")?)? {
-            0 => Some("uts"),
-            _ => Some("ipc"),
-        }
-    }
-}
-
-/// First the one of the uts namespace: Docker has no other way to say it.
-const KERNEL_SYSCTLS: &str = "domainname msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced";
-
-/// The file of a sysctl below /proc: `sys/…`, in `buffer`. As sysctl(8) reads
-/// names: the first separator decides whether `.` or `/` separates, the other
-/// one stands for itself, as in `net.ipv4.conf.eth0/100.forwarding`.
+/// The path of a sysctl below /proc/sys. As sysctl(8) reads names: the first
+/// separator decides whether `.` or `/` separates, the other one stands for
+/// itself, as in `net.ipv4.conf.eth0/100.forwarding`.
 ///
 /// # Errors
-/// With the place: longer than the limit.
-#[inline(never)]
-pub fn sysctl_file<'b>(name: Text<'_>, buffer: &'b mut [u8; limits::SYSCTL]) -> Result<&'b CStr> {
-    if let Some((folder, rest)) = buffer.split_first_chunk_mut() {
-        *folder = *b"sys/";
-        name.c_str(rest)?;
-        let mut dotted = None;
-        for byte in rest.iter_mut().take_while(|byte| **byte != 0) {
-            let other = match *byte {
-                b'.' => b'/',
-                b'/' => b'.',
-                _ => continue,
-            };
-            if *dotted.get_or_insert(*byte == b'.') {
-                *byte = other;
-            }
-        }
+/// Longer than the limit.
+pub fn sysctl_path<'b>(name: Text<'_>, buffer: &'b mut [u8; limits::SYSCTL]) -> Result<&'b str> {
+    let length = name.c_str(buffer)?.count_bytes();
+    let path = buffer.get_mut(..length).unwrap_or(&mut []);
+    let dotted = path.iter().find(|byte| matches!(byte, b'.' | b'/')) == Some(&b'.');
+    for byte in path.iter_mut().filter(|_| dotted) {
+        *byte = match *byte {
+            b'.' => b'/',
+            b'/' => b'.',
+            other => other,
+        };
     }
-    Ok(CStr::from_bytes_until_nul(buffer).unwrap_or(c""))
+    core::str::from_utf8(path).map_err(|_| name.error(format_args!("not UTF-8")))
 }
 
 fn sysctls(config: &Config<'_>, linux: &Linux<'_>) -> Result<()> {
     let (mut buffer, mut other) = ([0; limits::SYSCTL], [0; limits::SYSCTL]);
     for (index, (name, _)) in linux.sysctl().iter().enumerate() {
-        let file = sysctl_file(name, &mut buffer)?;
-        if bytes::split(file.to_bytes(), b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
+        let path = sysctl_path(name, &mut buffer)?;
+        if bytes::split(path.as_bytes(), b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
             return Err(name.error(format_args!("not the name of a sysctl")));
         }
         for (earlier, _) in linux.sysctl().iter().take(index) {
-            if sysctl_file(earlier, &mut other)? == file {
+            if sysctl_path(earlier, &mut other)? == path {
                 return Err(name.error(format_args!("this sysctl stands here a second time")));
             }
         }
-        if file == c"sys/kernel/hostname" || (file == c"sys/kernel/domainname" && config.domainname().is_some()) {
+        if path == "kernel/hostname" || (path == "kernel/domainname" && config.domainname().is_some()) {
             return Err(name.error(format_args!("has a field of its own in config.json, which is to be used")));
         }
-        let Some(kind) = sysctl_namespace(bytes::after(file.to_bytes(), "sys/").unwrap_or(b"")) else {
+        let Some(kind) = namespace_of(path) else {
             return Err(name.error(format_args!("not a sysctl of a namespace: it would change the host")));
         };
         needs(Some(linux), kind, name.value())?;
@@ -234,8 +238,8 @@ fn device(device: Device<'_>) -> Result<()> {
 
 #[inline(never)] // its buffer is gone from the stack before anything deeper
 fn cgroups_path(path: Text<'_>) -> Result<()> {
-    let mut buffer = [0; limits::PATH];
-    if bytes::split(path.c_str(&mut buffer)?.to_bytes(), b'/').any(|name| name == b"..") {
+    let mut buffer: PathBuffer = [0; limits::PATH];
+    if bytes::split(path.c_str(&mut buffer)?.to_bytes(), b'/').any(|part| part == b"..") {
         return Err(path.error(format_args!("\"..\" leaves the place that the cgroup is given")));
     }
     Ok(())
@@ -266,7 +270,8 @@ fn rlimits(rlimits: List<'_, Rlimit<'static>>) -> Result<()> {
     Ok(())
 }
 
-fn between(place: Value<'_>, number: i64, least: i64, most: u32) -> Result<()> {
+/// Whether `number`, which the member `name` of `object` is, lies so.
+fn between(object: Value<'_>, name: &str, number: i64, least: i64, most: u32) -> Result<()> {
     if number < least || number > most.into() {
         return Err(not_between(member(object, name), least, most.into()));
     }

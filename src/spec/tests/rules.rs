@@ -116,21 +116,21 @@ fn what_practice_demands_is_taken() {
 }
 
 #[test]
-fn the_file_of_a_sysctl() {
+fn the_path_of_a_sysctl() {
     for (name, expected) in [
-        ("kernel.shmmax", c"sys/kernel/shmmax"),
-        ("net.ipv4.conf.eth0/100.forwarding", c"sys/net/ipv4/conf/eth0.100/forwarding"),
-        ("net/ipv4/conf/eth0.100/forwarding", c"sys/net/ipv4/conf/eth0.100/forwarding"),
-        ("net", c"sys/net"),
+        ("kernel.shmmax", "kernel/shmmax"),
+        ("net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding"),
+        ("net/ipv4/conf/eth0.100/forwarding", "net/ipv4/conf/eth0.100/forwarding"),
+        ("net", "net"),
     ] {
         let text = format!("\"{name}\"");
         let document = Document::parse("t", text.as_bytes()).unwrap();
         let name = document.root().as_text().unwrap();
-        assert_eq!(crate::spec::semantics::sysctl_file(name, &mut [b'.'; limits::SYSCTL]).unwrap(), expected);
+        assert_eq!(crate::spec::semantics::sysctl_path(name, &mut [b'.'; limits::SYSCTL]).unwrap(), expected);
     }
-    let long = format!("net.{}", "x".repeat(limits::SYSCTL - 8));
+    let long = format!("net.{}", "x".repeat(limits::SYSCTL - 4));
     let said = with("kernel.shmmax", &long).unwrap();
-    assert!(said.ends_with(": longer than the limit of 251 bytes"), "{said}");
+    assert!(said.ends_with(": longer than the limit of 255 bytes"), "{said}");
 }
 
 #[test]
