@@ -15,6 +15,7 @@ pub mod hooks;
 pub mod linux;
 pub mod record;
 pub mod resources;
+mod scalars;
 pub mod seccomp;
 pub mod semantics;
 pub mod state;
