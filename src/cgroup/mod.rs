@@ -11,7 +11,7 @@ mod remove;
 mod tree;
 mod walk;
 
-pub use device::attach as attach_device_program;
+pub use device::{attach as attach_device_program, detach as detach_device_program};
 pub use device_program::Program as DeviceProgram;
 pub use path::{CgroupPath, in_proc_file};
 pub use tree::{Cgroup, Created, Hierarchy};

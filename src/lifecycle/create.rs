@@ -231,6 +231,7 @@ impl Facts {
             cgroup_made: false,
             cgroup_existing: 0,
             cgroup_inode: 0,
+            device_program: 0,
             own_pid_namespace: setup.namespaces.makes(flags::PID),
             started: false,
             terminal: setup.process.terminal,
@@ -307,8 +308,8 @@ impl Making<'_> {
         if created.made {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
         }
-        match cgroup::attach_device_program(&created.cgroup, self.device_program) {
-            Ok(()) => {}
+        match cgroup::attach_device_program(&created.cgroup, self.device_program, !created.made) {
+            Ok(id) => self.record.device_program = id,
             // In a user namespace no program can be loaded, nor any device be
             // opened that its owner could not open outside of it.
             Err(error) if error.is(Errno::PERM) => {

@@ -12,7 +12,7 @@ use super::container::{self, Process, Status, wait_end};
 use super::create::Request;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
-use crate::cgroup::{CgroupPath, Hierarchy};
+use crate::cgroup::{self, CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::spec::state::StateRecord;
 use crate::sys::process::{WaitId, WaitIdOptions, waitid};
@@ -145,18 +145,25 @@ fn clear_cgroup(folder: &Folder<'_>, record: Option<&StateRecord<'_>>) -> Result
     Ok(())
 }
 
-/// For a runtime that was killed between making the cgroup and writing so down.
-/// It was absent before, so it is ours unless somebody was quick; and nothing of
-/// ours can live in it yet.
+/// A cgroup that was there before stays: only our device program is taken off.
+///
+/// Otherwise the runtime was killed between making the cgroup and writing so
+/// down. It was absent before, so it is ours unless somebody was quick; and
+/// nothing of ours can live in it yet.
 fn clear_unwritten_cgroup(record: &StateRecord<'_>) -> Result<()> {
-    if !record.cgroup_made {
+    if !record.cgroup_made && record.device_program == 0 {
         return Ok(());
     }
     let hierarchy = Hierarchy::open()?;
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
     match hierarchy.lookup(&path)? {
+        Some(cgroup) if !record.cgroup_made => {
+            let ours = cgroup.inode() == record.cgroup_inode;
+            return if ours { cgroup::detach_device_program(&cgroup, record.device_program) } else { Ok(()) };
+        }
         Some(cgroup) if cgroup.populated()? => return Ok(()),
         Some(cgroup) => cgroup.remove(&hierarchy, &path)?,
+        None if !record.cgroup_made => return Ok(()),
         None => {}
     }
     hierarchy.remove_parents(&path, record.cgroup_existing as usize);

@@ -51,9 +51,14 @@ pub fn become_namespace_root() -> Result<()> {
         Ok(()) | Err(Errno::INVAL) => {}
         Err(errno) => return Err(failed(errno)),
     }
-    // The change of credentials may have made it traceable again (prctl(2),
-    // PR_SET_DUMPABLE).
-    process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable).map_err(failed)
+    stay_untraceable()
+}
+
+/// After a change of credentials, which makes a process traceable again where
+/// `fs.suid_dumpable` says so (prctl(2), PR_SET_DUMPABLE).
+fn stay_untraceable() -> Result<()> {
+    process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable)
+        .map_err(|errno| fail!(errno => "cannot keep the process from being traced"))
 }
 
 /// A session keyring of its own, so that the process does not share the
@@ -141,6 +146,7 @@ pub fn prepare<'b>(
     }
     identity::drop_bounding(&plan.capabilities)?;
     identity::set_user(plan.uid, plan.gid, plan.buffers.groups, plan.in_user_namespace)?;
+    stay_untraceable()?;
     die_with_parent(channel)?;
     warn_of(identity::set_capabilities(&plan.capabilities)?, channel)?;
     match entered {

@@ -104,8 +104,11 @@ pub struct StateRecord<'a> {
     pub cgroup_made: bool,
     /// How many components of its path were there before, from the mount down.
     pub cgroup_existing: u32,
-    /// st_ino of its folder; 0 as long as we have not made it.
+    /// st_ino of its folder; 0 as long as it may not be there.
     pub cgroup_inode: u64,
+    /// The number of the device program on a cgroup that is not ours, which is to
+    /// be taken off again; 0: none.
+    pub device_program: u32,
     /// Whether its first process is PID 1 of a pid namespace that was made for it.
     pub own_pid_namespace: bool,
     /// Whether `start` opened the gate.
@@ -138,6 +141,7 @@ impl StateRecord<'_> {
             ("cgroupMade", Json::Bool(self.cgroup_made)),
             ("cgroupExisting", Json::Number(self.cgroup_existing.into())),
             ("cgroupInode", Json::Number(self.cgroup_inode)),
+            ("deviceProgram", Json::Number(self.device_program.into())),
             ("ownPidNamespace", Json::Bool(self.own_pid_namespace)),
             ("started", Json::Bool(self.started)),
             ("terminal", Json::Bool(self.terminal)),
@@ -171,6 +175,7 @@ record! {
         cgroup_made "cgroupMade": bool, Required;
         cgroup_existing "cgroupExisting": u32, Required;
         cgroup_inode "cgroupInode": u64, Required;
+        device_program "deviceProgram": u32, Required;
         own_pid_namespace "ownPidNamespace": bool, Required;
         started "started": bool, Required;
         terminal "terminal": bool, Required;

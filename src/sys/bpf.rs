@@ -22,14 +22,26 @@ struct LoadAttributes {
     prog_flags: u32,
 }
 
-/// The start of `union bpf_attr`, as BPF_PROG_ATTACH reads it.
+/// The start of `union bpf_attr`, as BPF_PROG_ATTACH and BPF_PROG_DETACH read it.
 #[repr(C)]
 struct AttachAttributes {
     target_fd: u32,
     attach_bpf_fd: u32,
     attach_type: u32,
     attach_flags: u32,
-    replace_bpf_fd: u32,
+}
+
+impl AttachAttributes {
+    fn of(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> AttachAttributes {
+        const BPF_CGROUP_DEVICE: u32 = 6;
+        const BPF_F_ALLOW_MULTI: u32 = 2;
+        AttachAttributes {
+            target_fd: cgroup.as_raw_fd() as u32,
+            attach_bpf_fd: program.as_raw_fd() as u32,
+            attach_type: BPF_CGROUP_DEVICE,
+            attach_flags: BPF_F_ALLOW_MULTI,
+        }
+    }
 }
 
 /// `bpf(BPF_PROG_LOAD)` of a BPF_PROG_TYPE_CGROUP_DEVICE program, each
@@ -56,25 +68,60 @@ pub fn bpf_cgroup_device_load(program: &[u64]) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// `bpf(BPF_PROG_ATTACH)` of a device program to a cgroup's folder; with
-/// `replace` in the place of that one, in one step. bpf(2)
-pub fn bpf_cgroup_device_attach(
-    cgroup: BorrowedFd<'_>,
-    program: BorrowedFd<'_>,
-    replace: Option<BorrowedFd<'_>>,
-) -> Result<(), Errno> {
+/// `bpf(BPF_PROG_ATTACH)` of a device program to a cgroup's folder, beside others
+/// that it may have. bpf(2)
+pub fn bpf_cgroup_device_attach(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
     const BPF_PROG_ATTACH: usize = 8;
-    const BPF_CGROUP_DEVICE: u32 = 6;
-    const BPF_F_ALLOW_MULTI: u32 = 2;
-    const BPF_F_REPLACE: u32 = 4;
-    let attributes = AttachAttributes {
-        target_fd: cgroup.as_raw_fd() as u32,
-        attach_bpf_fd: program.as_raw_fd() as u32,
-        attach_type: BPF_CGROUP_DEVICE,
-        attach_flags: BPF_F_ALLOW_MULTI | if replace.is_some() { BPF_F_REPLACE } else { 0 },
-        replace_bpf_fd: replace.map_or(0, |fd| fd.as_raw_fd() as u32),
-    };
+    let attributes = AttachAttributes::of(cgroup, program);
     // SAFETY: the attributes are of the size given and hold only integers.
     unsafe { syscall!(__NR_bpf, BPF_PROG_ATTACH, &raw const attributes, size_of::<AttachAttributes>()) }?;
     Ok(())
+}
+
+/// `bpf(BPF_PROG_DETACH)` of what [`bpf_cgroup_device_attach`] attached. bpf(2)
+pub fn bpf_cgroup_device_detach(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+    const BPF_PROG_DETACH: usize = 9;
+    let attributes = AttachAttributes { attach_flags: 0, ..AttachAttributes::of(cgroup, program) };
+    // SAFETY: as above.
+    unsafe { syscall!(__NR_bpf, BPF_PROG_DETACH, &raw const attributes, size_of::<AttachAttributes>()) }?;
+    Ok(())
+}
+
+/// `bpf(BPF_OBJ_GET_INFO_BY_FD)`: the number that a program is known by as long
+/// as it is attached. bpf(2)
+pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, Errno> {
+    const BPF_OBJ_GET_INFO_BY_FD: usize = 15;
+    /// The start of `union bpf_attr`, as this command reads it.
+    #[repr(C)]
+    struct Attributes {
+        bpf_fd: u32,
+        info_len: u32,
+        info: u64,
+    }
+    // The start of `struct bpf_prog_info`: type and id.
+    let mut info = [0u32; 2];
+    let mut attributes = Attributes {
+        bpf_fd: program.as_raw_fd() as u32,
+        info_len: size_of::<[u32; 2]>() as u32,
+        info: info.as_mut_ptr() as u64,
+    };
+    // SAFETY: the attributes are of the size given; the kernel writes no more than
+    // `info_len` bytes to `info`, which outlives the call.
+    unsafe { syscall!(__NR_bpf, BPF_OBJ_GET_INFO_BY_FD, &raw mut attributes, size_of::<Attributes>()) }?;
+    let [_, id] = info;
+    Ok(id)
+}
+
+/// `bpf(BPF_PROG_GET_FD_BY_ID)`: the program of that number. bpf(2)
+///
+/// # Errors
+/// ENOENT: there is none.
+pub fn bpf_program_by_id(id: u32) -> Result<OwnedFd, Errno> {
+    const BPF_PROG_GET_FD_BY_ID: usize = 13;
+    // The start of `union bpf_attr`: the id, and what is of no use here.
+    let attributes = [id, 0, 0];
+    // SAFETY: the attributes are of the size given and hold only integers.
+    let fd = unsafe { syscall!(__NR_bpf, BPF_PROG_GET_FD_BY_ID, &raw const attributes, size_of::<[u32; 3]>()) }?;
+    // SAFETY: the kernel has just made this descriptor (close-on-exec).
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

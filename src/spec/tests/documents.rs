@@ -33,6 +33,7 @@ fn record(text: &str) -> StateRecord<'_> {
         status: "created",
         cgroup: text,
         cgroup_inode: 77,
+        device_program: 78,
         cgroup_made: true,
         cgroup_existing: 2,
         own_pid_namespace: true,
@@ -57,7 +58,8 @@ fn records_come_back_as_they_were() {
             (Some(i32::MAX), Some(u64::MAX), Some(1 << 53))
         );
         assert_eq!((view.creator_pid(), view.creator_start_time()), (Some(0), Some(0)));
-        assert_eq!((view.cgroup_inode(), view.started(), view.terminal()), (Some(77), Some(true), Some(false)));
+        assert_eq!((view.cgroup_inode(), view.device_program()), (Some(77), Some(78)));
+        assert_eq!((view.started(), view.terminal()), (Some(true), Some(false)));
         let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
         assert_eq!(theirs["bundle"], text);
     }

@@ -36,6 +36,7 @@ cases!("lifecycle":
     a_reused_pid_is_never_signalled,
     a_truncated_record_can_be_deleted,
     nested_cgroups_are_removed,
+    a_cgroup_of_before_stays_as_it_was,
     two_containers_side_by_side,
 );
 
@@ -339,6 +340,22 @@ fn nested_cgroups_are_removed(c: &Context) -> Result<()> {
     c.delete(&id)?;
     ensure!(!folder.exists(), "{} is still there", folder.display());
     Ok(())
+}
+
+/// The kernel takes 64 device programs on one cgroup: none may be left on it.
+fn a_cgroup_of_before_stays_as_it_was(c: &Context) -> Result<()> {
+    let path = format!("/{}-before", c.tag);
+    let folder = kernel::cgroup_root().join(&path[1..]);
+    fs::create_dir(&folder)?;
+    c.write(&Config::plain().set("/linux/cgroupsPath", json!(path)).args(&["true"]))?;
+    let bundle = c.bundle().to_string_lossy().into_owned();
+    let outcome = (0..70).try_for_each(|_| {
+        c.call(&["run", "--bundle", &bundle, &c.id()])?.ok()?;
+        ensure!(folder.exists(), "the cgroup is gone");
+        Ok(())
+    });
+    fs::remove_dir(&folder)?;
+    outcome
 }
 
 fn two_containers_side_by_side(c: &Context) -> Result<()> {
