@@ -3,22 +3,22 @@
 //!
 //! What a container is and how it comes to be is known further down.
 
-pub mod args;
-pub mod columns;
-pub mod commands;
-pub mod container;
-pub mod exec;
-pub mod features;
-pub mod help;
-pub mod log_line;
-pub mod output;
-pub mod process_row;
-pub mod query;
-pub mod report;
-pub mod spec;
-pub mod spec_document;
-pub mod state_root;
-pub mod words;
+mod args;
+mod columns;
+mod commands;
+mod container;
+mod exec;
+mod features;
+mod help;
+mod log_line;
+mod output;
+mod process_row;
+mod query;
+mod report;
+mod spec;
+mod spec_document;
+mod state_root;
+mod words;
 
 use core::fmt;
 

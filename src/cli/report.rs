@@ -1,10 +1,9 @@
-//! Where errors, warnings and debug messages go.
+//! Where errors and warnings go.
 //!
 //! | | without `--log` | with `--log FILE` |
 //! |---|---|---|
 //! | error | standard error | FILE and standard error |
 //! | warning | standard error | FILE |
-//! | debug (only with `--debug`) | standard error | FILE |
 //!
 //! On standard error a line is `ocinit: …`, for a person; with `--log-format
 //! json` and no FILE it is the JSON line. With a FILE, warnings stay away from
@@ -39,6 +38,7 @@ const NONE: i32 = -1;
 pub struct Log {
     file: Option<OwnedFd>,
     json: bool,
+    /// Warnings are not held back.
     debug: bool,
     /// Warnings held back, each with a newline behind it.
     held: Printed<{ limits::MESSAGE + 1 }>,
@@ -99,13 +99,6 @@ impl Log {
         // Held back only in part: the room is used up. Better two lines than none.
         self.held.truncate(before);
         self.write(Level::Warning, &message);
-    }
-
-    /// Reports what is being done, where `--debug` asks for it.
-    pub fn debug(&self, message: fmt::Arguments<'_>) {
-        if self.debug {
-            self.write(Level::Debug, &message);
-        }
     }
 
     /// Ends the log of a command that succeeded.

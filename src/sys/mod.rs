@@ -42,9 +42,9 @@ pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, 
 pub use standard::{borrow_raw, close_copy, fill as fill_standard_descriptors, leave_open, stderr, stdin, stdout};
 pub use terminal::{Modes, pty_number, set_terminal_modes, terminal_modes};
 
-pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
+pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 pub use rustix::io::Errno;
-pub use rustix::{event, io, ioctl, pipe, rand, stdio, system, termios, thread, time};
+pub use rustix::{event, io, stdio, system, termios, thread, time};
 
 // What is named one by one goes before what rustix has by that name.
 pub mod fs {
