@@ -53,11 +53,8 @@ pub fn main(arguments: sys::Vector, environment: sys::Vector, workspace: &'stati
     // The program's own name.
     strings.next();
     let invocation = Invocation::new(strings);
-    let log = Log::open(
-        invocation.value(Flag::Log).filter(|path| !path.is_empty()),
-        invocation.is(Flag::LogFormat, "json"),
-        invocation.has(Flag::Debug),
-    );
+    let log =
+        Log::open(invocation.path(Flag::Log), invocation.is(Flag::LogFormat, "json"), invocation.has(Flag::Debug));
     let (mut log, request) = match log {
         Ok(log) => (log, invocation.request()),
         // Of two errors the command line's own says more.
@@ -127,8 +124,8 @@ fn carry_out(
         Task::State => query::state(invocation, root, workspace),
         Task::List => query::list(invocation, root, log, workspace),
         Task::Ps => query::ps(invocation, root, workspace),
-        Task::Features => features::print(workspace),
-        Task::Spec => spec::write(invocation.value(Flag::Bundle)).map(|()| 0),
+        Task::Features => features::features(workspace),
+        Task::Spec => spec::write(invocation.path(Flag::Bundle)).map(|()| 0),
         // `Invocation::request` has dealt with these.
         Task::Help => Err(fail!("{} cannot be carried out", command.name)),
     }

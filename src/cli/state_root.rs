@@ -2,16 +2,16 @@
 
 use core::ffi::CStr;
 
-use heapless::Vec;
-
 use super::commands::Flag;
 use super::{Invocation, variable};
+use crate::bytes;
 use crate::error::Result;
+use crate::json::PathBuffer;
 use crate::sys;
 use crate::{fail, limits};
 
 /// The path of the state directory.
-pub struct StateRootPath(Vec<u8, { limits::PATH }>);
+pub struct StateRootPath(PathBuffer);
 
 impl StateRootPath {
     /// `--root`; without it /run/ocinit, and for an ordinary user the folder
@@ -20,8 +20,7 @@ impl StateRootPath {
     /// # Errors
     /// An ordinary user has no such folder, or the path is too long.
     pub fn new(invocation: &Invocation, environment: sys::Vector) -> Result<StateRootPath> {
-        let given = invocation.value(Flag::Root).filter(|root| !root.is_empty());
-        let parts: [&[u8]; 2] = match given {
+        let parts: [&[u8]; 2] = match invocation.path(Flag::Root) {
             Some(root) => [root.to_bytes(), b""],
             None if sys::process::geteuid().is_root() => [b"/run/ocinit", b""],
             None => {
@@ -32,12 +31,11 @@ impl StateRootPath {
                 ]
             }
         };
-        let mut path = Vec::new();
-        for part in parts.into_iter().chain([b"\0".as_slice()]) {
-            path.extend_from_slice(part)
-                .map_err(|_| fail!("--root: longer than the limit of {} bytes", limits::PATH))?;
+        let mut path: PathBuffer = [0; _];
+        match bytes::join(&mut path, &parts) {
+            Some(_) => Ok(StateRootPath(path)),
+            None => Err(fail!("--root: longer than the limit of {} bytes", limits::PATH)),
         }
-        Ok(StateRootPath(path))
     }
 
     /// For a system call.

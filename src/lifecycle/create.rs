@@ -170,7 +170,7 @@ fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> 
         true => b"/".as_slice(),
         false => {
             let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
-            let text = proc::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
+            let text = sys::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
             cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?
         }
     };

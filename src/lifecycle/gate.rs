@@ -13,7 +13,10 @@ use crate::fail;
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{Mode, fchmod};
 use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept, bind, connect, listen, socket};
-use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, SignalSet};
+use crate::sys::{
+    self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SignalSet,
+};
 
 /// The process's end.
 pub struct Gate(OwnedFd);
@@ -88,14 +91,7 @@ pub enum WaitError {
 
 /// Whether the default action of a signal ends the process (signal(7)).
 fn terminates(signal: u32) -> bool {
-    const CHLD: u32 = 17;
-    const CONT: u32 = 18;
-    const TSTP: u32 = 20;
-    const TTIN: u32 = 21;
-    const TTOU: u32 = 22;
-    const URG: u32 = 23;
-    const WINCH: u32 = 28;
-    !matches!(signal, CHLD | CONT | TSTP | TTIN | TTOU | URG | WINCH)
+    !matches!(signal, SIGCHLD | SIGCONT | SIGTSTP | SIGTTIN | SIGTTOU | SIGURG | SIGWINCH)
 }
 
 /// The side of `start`: the connection to the process that waits at the gate in

@@ -10,10 +10,7 @@ use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::spec::state::StateRecord;
-use crate::sys::{self, AsFd, Errno};
-
-/// SIGKILL.
-const KILL: u32 = 9;
+use crate::sys::{self, AsFd, Errno, SIGKILL};
 
 /// Sends the signal.
 ///
@@ -31,7 +28,7 @@ pub fn kill(root: Option<&StateRoot>, id: &CStr, signal: u32, all: bool, workspa
     let folder = container::open(root, id)?;
     let record = container::record(&folder, id, &mut workspace.second, &mut Arena::new(&mut workspace.strings))?;
     let init = container::status(&record)?.1;
-    if signal == KILL && !record.own_pid_namespace && kill_cgroup(&record)? {
+    if signal == SIGKILL && !record.own_pid_namespace && kill_cgroup(&record)? {
         return Ok(());
     }
     let Some(init) = init else {

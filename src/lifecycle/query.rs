@@ -7,6 +7,7 @@ use super::arena::Arena;
 use super::container::{self, Status};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
+use crate::bytes;
 use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::json::Document;
@@ -76,7 +77,7 @@ fn collect_names(root: &StateRoot, workspace: &mut Workspace) -> Result<usize> {
 }
 
 fn name_at(listing: &[u8], offset: u32) -> &[u8] {
-    listing.get(offset as usize..).and_then(|rest| rest.split(|byte| *byte == 0).next()).unwrap_or(&[])
+    listing.get(offset as usize..).map_or(&[], |rest| bytes::cut(rest, 0).0)
 }
 
 /// A copy, because the workspace is needed for what follows.
