@@ -104,7 +104,7 @@ pub fn exec(
         Some(_) => spec::load_process(&given)?,
         None => config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?,
     };
-    let keyring = arena.join(&[b"_ses.", request.id.to_bytes()])?;
+    let keyring = process::keyring_name(request.id, &mut arena)?;
     let buffers = Buffers {
         arguments: &mut workspace.arguments,
         environment: &mut workspace.environment,

@@ -6,7 +6,6 @@ use super::arena::Arena;
 use super::container;
 use super::state_file::StateRoot;
 use super::workspace::Workspace;
-use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::spec::state::StateRecord;
@@ -45,12 +44,11 @@ pub fn kill(root: Option<&StateRoot>, id: &CStr, signal: u32, all: bool, workspa
 fn kill_cgroup(record: &StateRecord<'_>) -> Result<bool> {
     // Inodes of an earlier boot are others'. Where it has not been handed over,
     // it is still the business of whoever makes it.
-    if record.cgroup.is_empty() || record.pid == 0 || !container::of_this_boot(record)? {
+    if record.pid == 0 || !container::of_this_boot(record)? {
         return Ok(false);
     }
-    let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
-    match Hierarchy::open()?.lookup(&path)? {
-        Some(cgroup) if cgroup.inode() == record.cgroup_inode && cgroup.populated()? => cgroup.kill().map(|()| true),
+    match container::cgroup(record)? {
+        Some(cgroup) if cgroup.populated()? => cgroup.kill().map(|()| true),
         _ => Ok(false),
     }
 }

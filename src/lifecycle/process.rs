@@ -6,6 +6,7 @@
 
 use core::ffi::CStr;
 
+use super::arena::Arena;
 use super::folders::make_folders;
 use super::handshake::{Channel, Message};
 use super::process_plan::ProcessPlan;
@@ -55,6 +56,11 @@ pub fn become_namespace_root() -> Result<()> {
     // The change of credentials may have made it traceable again (prctl(2),
     // PR_SET_DUMPABLE).
     process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable).map_err(failed)
+}
+
+/// The name of a container's session keyring, as runc's.
+pub fn keyring_name(id: &CStr, arena: &mut Arena<'static>) -> Result<&'static CStr> {
+    arena.join(&[b"_ses.", id.to_bytes()])
 }
 
 /// A session keyring of its own, so that the process does not share the

@@ -8,7 +8,6 @@ use super::container::{self, Status};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use crate::bytes;
-use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::json::Document;
 use crate::spec::config::Config;
@@ -128,9 +127,8 @@ pub fn processes(
     if record.cgroup.is_empty() {
         return Err(fail!("the processes of {} cannot be told: it has no cgroup", Lossy(id.to_bytes())));
     }
-    let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
-    match Hierarchy::open()?.lookup(&path)? {
-        Some(cgroup) if cgroup.inode() == record.cgroup_inode => cgroup.pids(each),
-        _ => Ok(()),
+    match container::cgroup(&record)? {
+        Some(cgroup) => cgroup.pids(each),
+        None => Ok(()),
     }
 }

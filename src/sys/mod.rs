@@ -53,6 +53,9 @@ pub use rustix::{event, io, stdio, system, termios, thread, time};
 pub mod fs {
     pub use super::owned::{memfd_create, open, openat, openat2};
     pub use rustix::fs::*;
+
+    /// `f_type` of a devpts (statfs(2)); rustix has that of procfs.
+    pub const DEVPTS_SUPER_MAGIC: FsWord = linux_raw_sys::general::DEVPTS_SUPER_MAGIC as FsWord;
 }
 
 /// mount(2) and the calls that have replaced it.
