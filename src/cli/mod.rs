@@ -26,10 +26,11 @@ use self::args::Request;
 use self::commands::{Command, Flag, Task};
 use self::output::Output;
 use self::report::Log;
-use self::state_root::StateRootPath;
+use self::state_root::state_root;
 use crate::bytes;
 use crate::error::Result;
 use crate::fail;
+use crate::json::PathBuffer;
 pub use crate::lifecycle::Workspace;
 use crate::sys;
 
@@ -113,8 +114,8 @@ fn carry_out(
     log: &mut Log,
     workspace: &'static mut Workspace,
 ) -> Result<i32> {
-    let root = StateRootPath::new(invocation, vectors.environment)?;
-    let root = root.as_c_str();
+    let mut path: PathBuffer = [0; _];
+    let root = state_root(invocation, vectors.environment, &mut path)?;
     match command.task {
         Task::Create | Task::Run => container::create(invocation, command.task, root, vectors, log, workspace),
         Task::Start => container::start(invocation, root, workspace),

@@ -10,36 +10,27 @@ use crate::json::PathBuffer;
 use crate::sys;
 use crate::{fail, limits};
 
-/// The path of the state directory.
-pub struct StateRootPath(PathBuffer);
-
-impl StateRootPath {
-    /// `--root`; without it /run/ocinit, and for an ordinary user the folder
-    /// `ocinit` in $XDG_RUNTIME_DIR.
-    ///
-    /// # Errors
-    /// An ordinary user has no such folder, or the path is too long.
-    pub fn new(invocation: &Invocation, environment: sys::Vector) -> Result<StateRootPath> {
-        let parts: [&[u8]; 2] = match invocation.path(Flag::Root) {
-            Some(root) => [root.to_bytes(), b""],
-            None if sys::process::geteuid().is_root() => [b"/run/ocinit", b""],
-            None => {
-                let folder = variable(environment, "XDG_RUNTIME_DIR=").filter(|folder| !folder.is_empty());
-                [
-                    folder.ok_or_else(|| fail!("XDG_RUNTIME_DIR is not set: say with --root where to keep state"))?,
-                    b"/ocinit",
-                ]
-            }
-        };
-        let mut path: PathBuffer = [0; _];
-        match bytes::join(&mut path, &parts) {
-            Some(_) => Ok(StateRootPath(path)),
-            None => Err(fail!("--root: longer than the limit of {} bytes", limits::PATH)),
+/// The path of the state directory, in `buffer`: `--root`; without it
+/// /run/ocinit, and for an ordinary user the folder `ocinit` in
+/// $XDG_RUNTIME_DIR.
+///
+/// # Errors
+/// An ordinary user has no such folder, or the path is too long.
+pub fn state_root<'b>(
+    invocation: &Invocation,
+    environment: sys::Vector,
+    buffer: &'b mut PathBuffer,
+) -> Result<&'b CStr> {
+    let parts: [&[u8]; 2] = match invocation.path(Flag::Root) {
+        Some(root) => [root.to_bytes(), b""],
+        None if sys::process::geteuid().is_root() => [b"/run/ocinit", b""],
+        None => {
+            let folder = variable(environment, "XDG_RUNTIME_DIR=").filter(|folder| !folder.is_empty());
+            [
+                folder.ok_or_else(|| fail!("XDG_RUNTIME_DIR is not set: say with --root where to keep state"))?,
+                b"/ocinit",
+            ]
         }
-    }
-
-    /// For a system call.
-    pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
-    }
+    };
+    bytes::join(buffer, &parts).ok_or_else(|| fail!("--root: longer than the limit of {} bytes", limits::PATH))
 }
