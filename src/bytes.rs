@@ -81,6 +81,17 @@ pub fn field<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
     split(text, b'\n').find_map(|line| after(line, name)).map(<[u8]>::trim_ascii)
 }
 
+/// The parts, one behind the other, as a C string in `buffer`; `None` where they
+/// do not fit. A NUL in one of them ends it.
+#[inline(never)]
+pub fn join<'b>(buffer: &'b mut [u8], parts: &[&[u8]]) -> Option<&'b CStr> {
+    let mut places = buffer.iter_mut();
+    for byte in parts.iter().copied().flatten().chain(&[0]) {
+        *places.next()? = *byte;
+    }
+    CStr::from_bytes_until_nul(buffer).ok()
+}
+
 /// The number that `text` is, in decimal digits alone: no sign, no blanks.
 #[inline(never)]
 pub fn decimal(text: &[u8]) -> Option<u64> {
@@ -239,6 +250,14 @@ mod tests {
         assert_eq!(printed.as_c_str(), c"12-abcd");
         assert!(!printed.add(format_args!("e")));
         assert_eq!(printed.as_bytes(), b"12-abcd");
+    }
+
+    #[test]
+    fn joined_parts_fit_with_their_nul() {
+        let mut buffer = [1; 5];
+        assert_eq!(join(&mut buffer, &[b"ab", b"", b"cd"]), Some(c"abcd"));
+        assert_eq!(join(&mut buffer, &[b"ab", b"cde"]), None);
+        assert_eq!(join(&mut buffer, &[]), Some(c""));
     }
 
     #[test]

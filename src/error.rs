@@ -1,9 +1,10 @@
 //! An error is a sentence for a person: what was being done, to what, and what
 //! the kernel said; for a mistake in a document, where it stands.
 //!
-//! `Error` itself is one byte that is never zero: a receipt for a sentence kept in one of a few
-//! static slots, so that a `Result` fits a register and `?` costs a compare.
-//! A slot is claimed when the error is made and freed when it is dropped.
+//! `Error` itself is one byte that is never zero: a receipt for a sentence kept
+//! in one of a few static slots, so that a `Result` fits a register and `?` costs
+//! a compare. A slot is claimed when the error is made and freed when it is
+//! dropped.
 //!
 //! Knows nothing of what the program does.
 
@@ -81,22 +82,9 @@ impl Error {
         Error { slot: OVERFLOW }
     }
 
-    /// The same failure seen from further out: `outer: what was said so far`.
-    #[cold]
-    #[inline(never)]
-    pub fn context(self, outer: fmt::Arguments<'_>) -> Error {
-        let whole = Error::with_errno(self.errno(), format_args!("{outer}: {self}"));
-        if whole.slot == OVERFLOW { self } else { whole }
-    }
-
-    /// What the kernel said; 0 where the failure is not the kernel's.
-    fn errno(&self) -> i32 {
-        self.slot().map_or(0, |slot| slot.errno.load(Relaxed))
-    }
-
     /// Whether the kernel said this.
     pub fn is(&self, errno: Errno) -> bool {
-        self.errno() == errno.raw_os_error()
+        self.slot().is_some_and(|slot| slot.errno.load(Relaxed) == errno.raw_os_error())
     }
 
     /// The sentence, in `buffer`.
@@ -290,9 +278,6 @@ mod tests {
         let error = Error::os(Errno::NOENT, format_args!("cannot open {}", "/x"));
         assert_eq!(error.to_string(), "cannot open /x: no such file or directory");
         assert!(error.is(Errno::NOENT) && !error.is(Errno::PERM));
-        let error = error.context(format_args!("config.json:3:4: mounts[1]"));
-        assert_eq!(error.to_string(), "config.json:3:4: mounts[1]: cannot open /x: no such file or directory");
-        assert!(error.is(Errno::NOENT) && !error.is(Errno::PERM));
     }
 
     #[test]
@@ -311,7 +296,7 @@ mod tests {
 
     #[test]
     fn an_ellipsis_in_a_sentence_is_a_character() {
-        assert_eq!(fail!("a…b").context(format_args!("c…")).to_string(), "c…: a…b");
+        assert_eq!(fail!("{}c", "a…b…").to_string(), "a…b…c");
     }
 
     #[test]

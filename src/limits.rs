@@ -3,107 +3,89 @@
 //! No allocator exists here: what is not bounded by a line of this table does
 //! not exist. Exceeding a limit is an error that names it, never a truncation.
 
-/// A limit, as an error names it.
-pub struct Limit {
-    /// What is limited, for a person.
-    pub what: &'static str,
-    /// The largest value that is still taken.
-    pub most: usize,
-}
-
-macro_rules! limits {
-    ($($(#[$doc:meta])* $name:ident = $most:expr, $what:literal;)*) => {
-        $($(#[$doc])* pub const $name: usize = $most;)*
-        /// The table itself, for `features`-like listings, the README and tests.
-        pub const ALL: &[Limit] = &[$(Limit { what: $what, most: $most }),*];
-    };
-}
-
-limits! {
-    /// Bytes of a config.json. The largest that an engine was seen to write is
-    /// 90 KB; 1 MiB leaves room for 10,000 mounts. Also bounds what a process
-    /// file (`exec --process`) may be.
-    DOCUMENT = 1 << 20, "size of a JSON document in bytes";
-    /// Levels of nesting in a JSON document: one bit each on the validator's
-    /// stack. The deepest path in the runtime-spec has 8.
-    NESTING = 128, "depth of nesting in a JSON document";
-    /// Bytes of a member's name that a message shows before it goes on with "…":
-    /// a name may be as long as the document, and what is wrong is said after it.
-    NAME_SHOWN = 80, "length of a member's name in a message in bytes";
-    /// Bytes of a path, its NUL included: the kernel's PATH_MAX.
-    PATH = 4096, "length of a path in bytes (PATH_MAX)";
-    /// Members of an object with names of its own (annotations, sysctls): each is
-    /// compared with all before it, and an engine's largest has a few dozen.
-    MAP_MEMBERS = 1024, "number of members in a map (annotations, sysctl, …)";
-    /// Lines of uid_map or gid_map: the kernel's UID_GID_MAP_MAX_EXTENTS.
-    ID_MAPPINGS = 340, "number of lines in a uid or gid mapping";
-    /// Bytes of a host or domain name: the kernel's __NEW_UTS_LEN.
-    HOSTNAME = 64, "length of a host or domain name in bytes";
-    /// Bytes of the record in the state directory: three paths in the worst
-    /// escaping (six bytes for one), and room for the rest.
-    RECORD = 3 * 6 * PATH + 8192, "size of a container's state record in bytes";
-    /// Bytes of the state document: two such paths, and annotations, which
-    /// are never longer than in the config.json they come from.
-    STATE = 2 * 6 * PATH + 8192 + DOCUMENT, "size of the state document in bytes";
-    /// Bytes of a container id. It becomes a folder's name in the state
-    /// directory, and a cgroup's: NAME_MAX, less room for what we append.
-    ID = 240, "length of a container id in bytes";
-    /// Bytes of an error's sentence. Longer ones end in "…": a sentence is for
-    /// a person, and the position in the file comes first.
-    MESSAGE = 1024, "length of an error message in bytes";
-    /// Errors alive at one time: the one being reported, and those that
-    /// clearing up meets on the way.
-    ERRORS = 8, "errors alive at once";
-    /// Strings of argv or envp: each takes at least three bytes of a document
-    /// ("", and a comma), so a document cannot hold more. The kernel's own
-    /// limit (ARG_MAX, a quarter of the stack) is met first.
-    STRINGS = DOCUMENT / 3, "number of arguments or environment variables";
-    /// Slots of the hash table that finds variables of one name: a power of two
-    /// that leaves a third of them free at the limit above.
-    NAMES = 1 << 19, "slots for the names of environment variables";
-    /// Supplementary groups of a process: the kernel's NGROUPS_MAX.
-    GROUPS = 1 << 16, "number of additional group ids (NGROUPS_MAX)";
-    /// Bytes of our own binary copied at once: far more than it has. (More than
-    /// the file offset can hold is refused by the kernel.)
-    BINARY = 1 << 24, "bytes of the binary copied at once";
-    /// Bytes of all ids that `list` sorts: 10,000 of a hundred bytes.
-    LISTING = 1 << 20, "size of the ids of all containers in bytes";
-    /// Bytes of the strings made for the kernel: those of a whole document
-    /// (decoded and with their NUL they take no more than there), a second time
-    /// for what the command line adds, and some paths.
-    STRING_BYTES = 2 * DOCUMENT + 16 * PATH, "bytes of strings for the kernel";
-    /// Levels of cgroups nested below a container's, when its processes are
-    /// listed: one descriptor each. Removing them has no such limit.
-    CGROUP_DEPTH = 32, "depth of cgroups nested in a container's";
-    /// Instructions of a device program, eight bytes each. The kernel's own
-    /// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
-    /// most seven.
-    DEVICE_PROGRAM = 4096, "instructions of a device program";
-    /// Bytes of a time namespace's offsets: two lines of a word and two numbers.
-    TIME_OFFSETS = 128, "size of the offsets of a time namespace in bytes";
-    /// Bytes of a uid_map or gid_map: the kernel takes one write of less than
-    /// a page (user_namespaces(7)).
-    ID_MAP_TEXT = 4095, "size of a user or group id map in bytes";
-    /// Bytes of the container's /etc/passwd that are searched for HOME.
-    PASSWD = 1 << 20, "size of /etc/passwd in bytes";
-    /// Bytes of a sysctl's name, and the path made of it. The longest that the
-    /// kernel has are about 80.
-    SYSCTL = 256, "length of a sysctl's name in bytes";
-    /// Bytes on their way between two terminals, in each direction: what the
-    /// kernel takes for one line, and what a pipe takes whole (PIPE_BUF).
-    RELAY = 4096, "bytes relayed at once between two terminals";
-    /// Bytes of output collected for one write: a page.
-    OUTPUT = 4096, "bytes written at once to standard output";
-    /// Tries to resolve a path in which folders are being moved about: each
-    /// takes a microsecond, and an attacker has to win them all.
-    RESOLVE_RETRIES = 128, "tries to resolve a path that keeps changing";
-    /// Read-only tmpfs mounts: each is a descriptor kept open until the end, as
-    /// later mounts may have their places in them.
-    READ_ONLY_TMPFS = 64, "number of read-only tmpfs mounts";
-    /// Nested folders that `tmpcopyup` copies: each is two descriptors. What is
-    /// copied so are folders like /etc and /run.
-    COPY_UP_DEPTH = 32, "depth of folders for tmpcopyup";
-    /// Device nodes of the host's that a container in a user namespace is given:
-    /// each is a descriptor. A large host has about 200 in all.
-    HOST_DEVICES = 256, "number of devices in a user namespace";
-}
+/// Bytes of a config.json. The largest that an engine was seen to write is
+/// 90 KB; 1 MiB leaves room for 10,000 mounts. Also bounds what a process
+/// file (`exec --process`) may be.
+pub const DOCUMENT: usize = 1 << 20;
+/// Levels of nesting in a JSON document: one bit each on the validator's
+/// stack. The deepest path in the runtime-spec has 8.
+pub const NESTING: usize = 128;
+/// Bytes of a member's name that a message shows before it goes on with "…":
+/// a name may be as long as the document, and what is wrong is said after it.
+pub const NAME_SHOWN: usize = 80;
+/// Bytes of a path, its NUL included: the kernel's PATH_MAX.
+pub const PATH: usize = 4096;
+/// Members of an object with names of its own (annotations, sysctls): each is
+/// compared with all before it, and an engine's largest has a few dozen.
+pub const MAP_MEMBERS: usize = 1024;
+/// Lines of uid_map or gid_map: the kernel's UID_GID_MAP_MAX_EXTENTS.
+pub const ID_MAPPINGS: usize = 340;
+/// Bytes of a host or domain name: the kernel's __NEW_UTS_LEN.
+pub const HOSTNAME: usize = 64;
+/// Bytes of the record in the state directory: three paths in the worst
+/// escaping (six bytes for one), and room for the rest.
+pub const RECORD: usize = 3 * 6 * PATH + 8192;
+/// Bytes of the state document: two such paths, and annotations, which
+/// are never longer than in the config.json they come from.
+pub const STATE: usize = 2 * 6 * PATH + 8192 + DOCUMENT;
+/// Bytes of a container id. It becomes a folder's name in the state
+/// directory, and a cgroup's: NAME_MAX, less room for what we append.
+pub const ID: usize = 240;
+/// Bytes of an error's sentence. Longer ones end in "…": a sentence is for
+/// a person, and the position in the file comes first.
+pub const MESSAGE: usize = 1024;
+/// Errors alive at one time: the one being reported, and those that
+/// clearing up meets on the way.
+pub const ERRORS: usize = 8;
+/// Strings of argv or envp: each takes at least three bytes of a document
+/// ("", and a comma), so a document cannot hold more. The kernel's own
+/// limit (ARG_MAX, a quarter of the stack) is met first.
+pub const STRINGS: usize = DOCUMENT / 3;
+/// Slots of the hash table that finds variables of one name: a power of two
+/// that leaves a third of them free at the limit above.
+pub const NAMES: usize = 1 << 19;
+/// Supplementary groups of a process: the kernel's NGROUPS_MAX.
+pub const GROUPS: usize = 1 << 16;
+/// Bytes of our own binary copied at once: far more than it has. (More than
+/// the file offset can hold is refused by the kernel.)
+pub const BINARY: usize = 1 << 24;
+/// Bytes of all ids that `list` sorts: 10,000 of a hundred bytes.
+pub const LISTING: usize = 1 << 20;
+/// Bytes of the strings made for the kernel: those of a whole document
+/// (decoded and with their NUL they take no more than there), a second time
+/// for what the command line adds, and some paths.
+pub const STRING_BYTES: usize = 2 * DOCUMENT + 16 * PATH;
+/// Levels of cgroups nested below a container's, when its processes are
+/// listed: one descriptor each. Removing them has no such limit.
+pub const CGROUP_DEPTH: usize = 32;
+/// Instructions of a device program, eight bytes each. The kernel's own
+/// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
+/// most seven.
+pub const DEVICE_PROGRAM: usize = 4096;
+/// Bytes of a time namespace's offsets: two lines of a word and two numbers.
+pub const TIME_OFFSETS: usize = 128;
+/// Bytes of a uid_map or gid_map: the kernel takes one write of less than
+/// a page (user_namespaces(7)).
+pub const ID_MAP_TEXT: usize = 4095;
+/// Bytes of the container's /etc/passwd that are searched for HOME.
+pub const PASSWD: usize = 1 << 20;
+/// Bytes of a sysctl's name, and the path made of it. The longest that the
+/// kernel has are about 80.
+pub const SYSCTL: usize = 256;
+/// Bytes on their way between two terminals, in each direction: what the
+/// kernel takes for one line, and what a pipe takes whole (PIPE_BUF).
+pub const RELAY: usize = 4096;
+/// Bytes of output collected for one write: a page.
+pub const OUTPUT: usize = 4096;
+/// Tries to resolve a path in which folders are being moved about: each
+/// takes a microsecond, and an attacker has to win them all.
+pub const RESOLVE_RETRIES: usize = 128;
+/// Read-only tmpfs mounts: each is a descriptor kept open until the end, as
+/// later mounts may have their places in them.
+pub const READ_ONLY_TMPFS: usize = 64;
+/// Nested folders that `tmpcopyup` copies: each is two descriptors. What is
+/// copied so are folders like /etc and /run.
+pub const COPY_UP_DEPTH: usize = 32;
+/// Device nodes of the host's that a container in a user namespace is given:
+/// each is a descriptor. A large host has about 200 in all.
+pub const HOST_DEVICES: usize = 256;

@@ -2,7 +2,7 @@
 //!
 //! What a C library would have done before `main` and what the compiler
 //! expects of one: `_start`, relocation, the `mem*` functions, the panic
-//! handler. And the static workspace, the program's only large memory.
+//! handler, and the static workspace, the program's only large memory.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "nothing below has been set up yet")]

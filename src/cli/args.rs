@@ -84,6 +84,11 @@ impl<I: Iterator<Item = &'static CStr> + Clone> Invocation<I> {
         self.values(flag).last()
     }
 
+    /// A flag's value, where it is not empty: engines pass empty paths for none.
+    pub fn path(&self, flag: Flag) -> Option<&'static CStr> {
+        self.value(flag).filter(|path| !path.is_empty())
+    }
+
     /// The value of a flag that takes a number.
     pub fn number(&self, flag: Flag) -> Option<u32> {
         words::number(self.value(flag)?.to_bytes())

@@ -225,7 +225,7 @@ flags! {
     Root = "root" "" "DIR" "folder of the containers' state (default /run/ocinit)";
     Log = "log" "" "FILE" "append errors and warnings to FILE";
     LogFormat = "log-format" "" "text|json" "how the log is written (default text)";
-    Debug = "debug" "" "" "log what is being done as well";
+    Debug = "debug" "" "" "write warnings to a JSON log at once, not after a success";
     SystemdCgroup = "systemd-cgroup" "" "" "let systemd make the cgroups: not supported by this version";
     CgroupManager = "cgroup-manager" "" "cgroupfs|disabled|systemd"
         "who makes the cgroups (default cgroupfs; systemd: not supported by this version)";

@@ -11,17 +11,12 @@ use crate::fail;
 use crate::lifecycle::{self, Request, StateRoot, Wishes, Workspace};
 use crate::sys;
 
-/// A flag's path; an empty one is none.
-pub fn path(invocation: &Invocation, flag: Flag) -> Option<&'static CStr> {
-    invocation.value(flag).filter(|path| !path.is_empty())
-}
-
 /// What the caller wants to be told and given. `foreground`: somebody stays.
 pub fn wishes(invocation: &Invocation, environment: sys::Vector, foreground: bool) -> Wishes {
     Wishes {
-        console_socket: path(invocation, Flag::ConsoleSocket),
-        pidfd_socket: path(invocation, Flag::PidfdSocket),
-        pid_file: path(invocation, Flag::PidFile),
+        console_socket: invocation.path(Flag::ConsoleSocket),
+        pidfd_socket: invocation.path(Flag::PidfdSocket),
+        pid_file: invocation.path(Flag::PidFile),
         preserve_fds: invocation.number(Flag::PreserveFds).unwrap_or(0),
         listen_fds: listen_fds(environment),
         detached: !foreground,
@@ -55,8 +50,8 @@ pub fn create(
     let request = Request {
         id: invocation.id(),
         state_root: root,
-        bundle: path(invocation, Flag::Bundle).unwrap_or(c"."),
-        config: path(invocation, Flag::Config),
+        bundle: invocation.path(Flag::Bundle).unwrap_or(c"."),
+        config: invocation.path(Flag::Config),
         wishes: wishes(invocation, vectors.environment, foreground),
         no_pivot: invocation.has(Flag::NoPivot),
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
@@ -93,9 +88,8 @@ pub fn start(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) ->
 
 /// `kill`.
 pub fn kill(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
-    const TERM: u32 = 15;
     let signal = match invocation.words().nth(1) {
-        None => TERM,
+        None => sys::SIGTERM,
         Some(word) => {
             words::signal_number(word.to_bytes()).ok_or_else(|| fail!("unknown signal {}", Lossy(word.to_bytes())))?
         }

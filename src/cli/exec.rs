@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use super::commands::Flag;
-use super::container::{path, wishes};
+use super::container::wishes;
 use super::report::Log;
 use super::{Invocation, Vectors, words};
 use crate::error::Result;
@@ -30,7 +30,7 @@ pub fn exec(
         environment: &mut invocation.values(Flag::Env),
         additional_gids: &mut { gids },
         capabilities: &mut invocation.values(Flag::Cap),
-        cwd: path(invocation, Flag::Cwd),
+        cwd: invocation.path(Flag::Cwd),
         user: invocation.value(Flag::User).and_then(|user| words::user(user.to_bytes())),
         tty: invocation.has(Flag::Tty),
         no_new_privileges: invocation.has(Flag::NoNewPrivs),
@@ -38,9 +38,9 @@ pub fn exec(
     let request = ExecRequest {
         id: invocation.id(),
         state_root: root,
-        process: path(invocation, Flag::Process),
+        process: invocation.path(Flag::Process),
         overrides,
-        cgroup: path(invocation, Flag::Cgroup),
+        cgroup: invocation.path(Flag::Cgroup),
         ignore_paused: invocation.has(Flag::IgnorePaused),
         wishes: wishes(invocation, vectors.environment, foreground),
     };

@@ -1,8 +1,7 @@
 //! `features`: what this version carries out, as JSON.
 
-use super::output::write_all;
+use super::output::print;
 use crate::error::Result;
-use crate::fail;
 use crate::identity::capability_names;
 use crate::lifecycle::Workspace;
 use crate::rootfs::MOUNT_OPTIONS;
@@ -10,10 +9,9 @@ use crate::spec::features::Supported;
 use crate::spec::linux::NamespaceTypes;
 use crate::spec::record::WordSet;
 use crate::spec::write::Json;
-use crate::sys;
 
 /// Prints the document. Nothing goes to standard error: CRI-O reads both.
-pub fn print(workspace: &mut Workspace) -> Result<i32> {
+pub fn features(workspace: &mut Workspace) -> Result<i32> {
     let supported = Supported {
         mount_options: MOUNT_OPTIONS,
         namespaces: NamespaceTypes::WORDS,
@@ -24,9 +22,6 @@ pub fn print(workspace: &mut Workspace) -> Result<i32> {
         ],
     };
     let length = supported.write(&mut workspace.output)?;
-    let document = workspace.output.get(..length).unwrap_or(&[]);
-    write_all(sys::stdout(), document)
-        .and_then(|()| write_all(sys::stdout(), b"\n"))
-        .map_err(|errno| fail!(errno => "cannot write the output"))?;
-    Ok(0)
+    print(workspace.output.get(..length).unwrap_or(&[]))?;
+    print(b"\n").map(|()| 0)
 }

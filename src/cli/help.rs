@@ -3,18 +3,16 @@
 use core::fmt::{self, Write};
 
 use crate::bytes::Printed;
+use crate::spec::version;
 
 use super::commands::{COMMANDS, Command, Flag, FlagRow, GLOBAL, LATER};
-
-/// The newest runtime-spec whose documents are understood.
-pub const SPEC_VERSION: &str = "1.3.0";
 
 /// What `--version` prints. Engines read the first line's last word, and the
 /// lines that begin with `commit:` and `spec:`.
 pub fn version(out: &mut dyn Write) -> fmt::Result {
     writeln!(out, "ocinit version {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "commit: {}", env!("OCINIT_COMMIT"))?;
-    writeln!(out, "spec: {SPEC_VERSION}")
+    writeln!(out, "spec: {}", version::MOST)
 }
 
 /// The help of the program as a whole.

@@ -8,7 +8,6 @@ use crate::limits;
 /// How grave it is: the words of runc's log.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    Debug,
     Warning,
     Error,
 }
@@ -16,7 +15,6 @@ pub enum Level {
 impl Level {
     fn word(self) -> &'static str {
         match self {
-            Level::Debug => "debug",
             Level::Warning => "warning",
             Level::Error => "error",
         }
@@ -88,7 +86,6 @@ pub fn compose_for_a_person(line: &mut Line, level: Level, message: &dyn Display
     let prefix = match level {
         Level::Error => "ocinit: ",
         Level::Warning => "ocinit: warning: ",
-        Level::Debug => "ocinit: debug: ",
     };
     line.push(prefix);
     let _ = write!(Plain(line), "{message}");
@@ -138,9 +135,9 @@ mod tests {
             (true, Level::Error, "no", "{\"level\":\"error\",\"msg\":\"no\",\"time\":\"2026-01-02T03:04:05Z\"}\n"),
             (
                 true,
-                Level::Debug,
+                Level::Warning,
                 "\"\\\né",
-                "{\"level\":\"debug\",\"msg\":\"\\\"\\\\?é\",\"time\":\"2026-01-02T03:04:05Z\"}\n",
+                "{\"level\":\"warning\",\"msg\":\"\\\"\\\\?é\",\"time\":\"2026-01-02T03:04:05Z\"}\n",
             ),
         ] {
             assert_eq!(line(json, level, message), expected);

@@ -3,22 +3,22 @@
 //!
 //! What a container is and how it comes to be is known further down.
 
-pub mod args;
-pub mod columns;
-pub mod commands;
-pub mod container;
-pub mod exec;
-pub mod features;
-pub mod help;
-pub mod log_line;
-pub mod output;
-pub mod process_row;
-pub mod query;
-pub mod report;
-pub mod spec;
-pub mod spec_document;
-pub mod state_root;
-pub mod words;
+mod args;
+mod columns;
+mod commands;
+mod container;
+mod exec;
+mod features;
+mod help;
+mod log_line;
+mod output;
+mod process_row;
+mod query;
+mod report;
+mod spec;
+mod spec_document;
+mod state_root;
+mod words;
 
 use core::fmt;
 
@@ -26,10 +26,11 @@ use self::args::Request;
 use self::commands::{Command, Flag, Task};
 use self::output::Output;
 use self::report::Log;
-use self::state_root::StateRootPath;
+use self::state_root::state_root;
 use crate::bytes;
 use crate::error::Result;
 use crate::fail;
+use crate::json::PathBuffer;
 pub use crate::lifecycle::Workspace;
 use crate::sys;
 
@@ -53,11 +54,8 @@ pub fn main(arguments: sys::Vector, environment: sys::Vector, workspace: &'stati
     // The program's own name.
     strings.next();
     let invocation = Invocation::new(strings);
-    let log = Log::open(
-        invocation.value(Flag::Log).filter(|path| !path.is_empty()),
-        invocation.is(Flag::LogFormat, "json"),
-        invocation.has(Flag::Debug),
-    );
+    let log =
+        Log::open(invocation.path(Flag::Log), invocation.is(Flag::LogFormat, "json"), invocation.has(Flag::Debug));
     let (mut log, request) = match log {
         Ok(log) => (log, invocation.request()),
         // Of two errors the command line's own says more.
@@ -116,8 +114,8 @@ fn carry_out(
     log: &mut Log,
     workspace: &'static mut Workspace,
 ) -> Result<i32> {
-    let root = StateRootPath::new(invocation, vectors.environment)?;
-    let root = root.as_c_str();
+    let mut path: PathBuffer = [0; _];
+    let root = state_root(invocation, vectors.environment, &mut path)?;
     match command.task {
         Task::Create | Task::Run => container::create(invocation, command.task, root, vectors, log, workspace),
         Task::Start => container::start(invocation, root, workspace),
@@ -127,8 +125,8 @@ fn carry_out(
         Task::State => query::state(invocation, root, workspace),
         Task::List => query::list(invocation, root, log, workspace),
         Task::Ps => query::ps(invocation, root, workspace),
-        Task::Features => features::print(workspace),
-        Task::Spec => spec::write(invocation.value(Flag::Bundle)).map(|()| 0),
+        Task::Features => features::features(workspace),
+        Task::Spec => spec::write(invocation.path(Flag::Bundle)).map(|()| 0),
         // `Invocation::request` has dealt with these.
         Task::Help => Err(fail!("{} cannot be carried out", command.name)),
     }

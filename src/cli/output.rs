@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fail;
 use crate::limits;
-use crate::sys::{self, AsFd, BorrowedFd, Errno, io};
+use crate::sys::{self, BorrowedFd, Errno, write_all};
 
 /// Text on its way to a descriptor. Nothing is lost silently: [`Output::finish`]
 /// gives the error of any write that failed.
@@ -43,7 +43,7 @@ impl<'a> Output<'a> {
         self.flush();
         match self.failed {
             None => Ok(()),
-            Some(errno) => Err(fail!(errno => "cannot write the output")),
+            Some(errno) => Err(cannot_write(errno)),
         }
     }
 }
@@ -61,19 +61,15 @@ impl fmt::Write for Output<'_> {
     }
 }
 
-/// `write(2)` until all bytes are written.
+/// Bytes to standard output, at once.
 ///
 /// # Errors
-/// The kernel's; EIO where it takes nothing and says nothing.
-pub fn write_all(to: impl AsFd, mut bytes: &[u8]) -> Result<(), Errno> {
-    let to = to.as_fd();
-    while !bytes.is_empty() {
-        match io::write(to, bytes) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(written) => bytes = bytes.get(written..).unwrap_or(&[]),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
+/// The kernel's.
+pub fn print(bytes: &[u8]) -> Result<()> {
+    write_all(sys::stdout(), bytes).map_err(cannot_write)
+}
+
+#[cold]
+fn cannot_write(errno: Errno) -> Error {
+    fail!(errno => "cannot write the output")
 }

@@ -4,8 +4,9 @@ use core::fmt::{self, Display};
 
 use super::columns::Columns;
 use crate::bytes;
-use crate::lifecycle::{ProcPath, read_file, stat_field};
+use crate::lifecycle::{ProcPath, stat_field};
 use crate::sys::fs::{CWD, stat};
+use crate::sys::read_file;
 
 /// The columns' titles.
 pub const TITLES: [&dyn Display; 5] = [&"UID", &"PID", &"PPID", &"TIME", &"CMD"];

@@ -6,18 +6,13 @@ use core::fmt::{Display, Write};
 use super::Invocation;
 use super::columns::Columns;
 use super::commands::Flag;
-use super::output::{Output, write_all};
+use super::output::{Output, print};
 use super::process_row::{self, ProcessRow};
 use super::report::Log;
 use crate::error::Result;
 use crate::fail;
 use crate::lifecycle::{self, StateRoot, Workspace};
 use crate::spec::state::StateDocument;
-use crate::sys;
-
-fn print(bytes: &[u8]) -> Result<()> {
-    write_all(sys::stdout(), bytes).map_err(|errno| fail!(errno => "cannot write the output"))
-}
 
 fn print_document(state: &StateDocument<'_>, room: &mut [u8]) -> Result<()> {
     let length = state.write(room)?;

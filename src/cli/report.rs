@@ -1,10 +1,9 @@
-//! Where errors, warnings and debug messages go.
+//! Where errors and warnings go.
 //!
 //! | | without `--log` | with `--log FILE` |
 //! |---|---|---|
 //! | error | standard error | FILE and standard error |
 //! | warning | standard error | FILE |
-//! | debug (only with `--debug`) | standard error | FILE |
 //!
 //! On standard error a line is `ocinit: …`, for a person; with `--log-format
 //! json` and no FILE it is the JSON line. With a FILE, warnings stay away from
@@ -21,14 +20,13 @@ use core::fmt::{self, Display, Write};
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use super::log_line::{Level, Line, compose, compose_for_a_person};
-use super::output::write_all;
 use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
 use crate::fail;
 use crate::limits;
 use crate::spec::time::rfc3339;
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::{self, AsRawFd, OwnedFd};
+use crate::sys::{self, AsFd, AsRawFd, OwnedFd, write_all};
 
 /// The number of the log's descriptor and whether it is JSON, as `number * 2 +
 /// json`, for whoever has no [`Log`] at hand: the panic handler.
@@ -39,6 +37,7 @@ const NONE: i32 = -1;
 pub struct Log {
     file: Option<OwnedFd>,
     json: bool,
+    /// Warnings are not held back.
     debug: bool,
     /// Warnings held back, each with a newline behind it.
     held: Printed<{ limits::MESSAGE + 1 }>,
@@ -101,13 +100,6 @@ impl Log {
         self.write(Level::Warning, &message);
     }
 
-    /// Reports what is being done, where `--debug` asks for it.
-    pub fn debug(&self, message: fmt::Arguments<'_>) {
-        if self.debug {
-            self.write(Level::Debug, &message);
-        }
-    }
-
     /// Ends the log of a command that succeeded.
     pub fn finish(&mut self) {
         for warning in bytes::split(self.held.as_bytes(), b'\n').filter(|line| !line.is_empty()) {
@@ -124,11 +116,8 @@ impl Log {
         let when = rfc3339(seconds, 0);
         let mut line = Line::new();
         compose(&mut line, self.json, level, when.as_str(), format_args!("{message}"));
-        let written = match &self.file {
-            Some(file) => write_all(file, line.as_bytes()),
-            None => write_all(sys::stderr(), line.as_bytes()),
-        };
-        if let Err(errno) = written {
+        let to = self.file.as_ref().map_or(sys::stderr(), |file| file.as_fd());
+        if let Err(errno) = write_all(to, line.as_bytes()) {
             // The message itself is for standard error then; an error is there already.
             if level != Level::Error {
                 self.for_a_person(level, message);

@@ -2,12 +2,11 @@
 
 use core::ffi::CStr;
 
-use super::output::write_all;
 use super::spec_document::DOCUMENT;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::sys::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
-use crate::sys::{Errno, fs};
+use crate::sys::{AsFd, Errno, fs, write_all};
 
 const NAME: &CStr = c"config.json";
 
@@ -16,7 +15,7 @@ const NAME: &CStr = c"config.json";
 /// # Errors
 /// Where there is one already: it is never overwritten.
 pub fn write(bundle: Option<&CStr>) -> Result<()> {
-    let bundle = bundle.filter(|bundle| !bundle.is_empty()).unwrap_or(c".");
+    let bundle = bundle.unwrap_or(c".");
     let folder = openat(fs::CWD, bundle, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| fail!(errno => "cannot open the bundle {}", Lossy(bundle.to_bytes())))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -25,7 +24,7 @@ pub fn write(bundle: Option<&CStr>) -> Result<()> {
         Err(Errno::EXIST) => return Err(fail!("File config.json exists. Remove it first")),
         Err(errno) => return Err(fail!(errno => "cannot create {}/config.json", Lossy(bundle.to_bytes()))),
     };
-    write_all(&file, DOCUMENT.as_bytes()).map_err(|errno| {
+    write_all(file.as_fd(), DOCUMENT.as_bytes()).map_err(|errno| {
         // Half a document would be in the way of the next attempt; if even this
         // fails, the error below is what matters.
         let _ = unlinkat(&folder, NAME, AtFlags::empty());

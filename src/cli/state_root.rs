@@ -2,46 +2,35 @@
 
 use core::ffi::CStr;
 
-use heapless::Vec;
-
 use super::commands::Flag;
 use super::{Invocation, variable};
+use crate::bytes;
 use crate::error::Result;
+use crate::json::PathBuffer;
 use crate::sys;
 use crate::{fail, limits};
 
-/// The path of the state directory.
-pub struct StateRootPath(Vec<u8, { limits::PATH }>);
-
-impl StateRootPath {
-    /// `--root`; without it /run/ocinit, and for an ordinary user the folder
-    /// `ocinit` in $XDG_RUNTIME_DIR.
-    ///
-    /// # Errors
-    /// An ordinary user has no such folder, or the path is too long.
-    pub fn new(invocation: &Invocation, environment: sys::Vector) -> Result<StateRootPath> {
-        let given = invocation.value(Flag::Root).filter(|root| !root.is_empty());
-        let parts: [&[u8]; 2] = match given {
-            Some(root) => [root.to_bytes(), b""],
-            None if sys::process::geteuid().is_root() => [b"/run/ocinit", b""],
-            None => {
-                let folder = variable(environment, "XDG_RUNTIME_DIR=").filter(|folder| !folder.is_empty());
-                [
-                    folder.ok_or_else(|| fail!("XDG_RUNTIME_DIR is not set: say with --root where to keep state"))?,
-                    b"/ocinit",
-                ]
-            }
-        };
-        let mut path = Vec::new();
-        for part in parts.into_iter().chain([b"\0".as_slice()]) {
-            path.extend_from_slice(part)
-                .map_err(|_| fail!("--root: longer than the limit of {} bytes", limits::PATH))?;
+/// The path of the state directory, in `buffer`: `--root`; without it
+/// /run/ocinit, and for an ordinary user the folder `ocinit` in
+/// $XDG_RUNTIME_DIR.
+///
+/// # Errors
+/// An ordinary user has no such folder, or the path is too long.
+pub fn state_root<'b>(
+    invocation: &Invocation,
+    environment: sys::Vector,
+    buffer: &'b mut PathBuffer,
+) -> Result<&'b CStr> {
+    let parts: [&[u8]; 2] = match invocation.path(Flag::Root) {
+        Some(root) => [root.to_bytes(), b""],
+        None if sys::process::geteuid().is_root() => [b"/run/ocinit", b""],
+        None => {
+            let folder = variable(environment, "XDG_RUNTIME_DIR=").filter(|folder| !folder.is_empty());
+            [
+                folder.ok_or_else(|| fail!("XDG_RUNTIME_DIR is not set: say with --root where to keep state"))?,
+                b"/ocinit",
+            ]
         }
-        Ok(StateRootPath(path))
-    }
-
-    /// For a system call.
-    pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
-    }
+    };
+    bytes::join(buffer, &parts).ok_or_else(|| fail!("--root: longer than the limit of {} bytes", limits::PATH))
 }

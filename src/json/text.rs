@@ -88,15 +88,6 @@ impl<'a> Text<'a> {
         CStr::from_bytes_until_nul(buffer).map_err(|_| self.error(format_args!("no room for it")))
     }
 
-    /// The decoded string in `buffer`.
-    ///
-    /// # Errors
-    /// As [`Text::c_str`].
-    pub fn str<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b str> {
-        let bytes = self.c_str(buffer)?.to_bytes();
-        core::str::from_utf8(bytes).map_err(|_| self.error(format_args!("not UTF-8")))
-    }
-
     /// The place, as a value.
     pub fn value(&self) -> Value<'a> {
         self.0
@@ -205,6 +196,6 @@ mod tests {
         let mut small = [0; 5];
         assert!(text.c_str(&mut small).is_err());
         let mut room = [0; 64];
-        assert_eq!(text.str(&mut room).unwrap(), "\"\\/\u{8}\u{c}\n\r\té😀");
+        assert_eq!(text.c_str(&mut room).unwrap().to_str().unwrap(), "\"\\/\u{8}\u{c}\n\r\té😀");
     }
 }

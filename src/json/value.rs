@@ -40,11 +40,6 @@ impl<'a> Document<'a> {
         Value { document: self, at: skip_space(self.text, 0) }
     }
 
-    /// The bytes of the document.
-    pub fn text(&self) -> &'a [u8] {
-        self.text
-    }
-
     /// `name:line:column: path: message`, for the place `offset` bytes in.
     #[cold]
     pub fn error(&self, offset: usize, message: fmt::Arguments<'_>) -> Error {

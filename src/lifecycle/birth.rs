@@ -188,7 +188,7 @@ fn go_ahead(new: CloneFlags, channel: &Channel, needed: BorrowedFd<'_>, enter: &
 
 /// The parent: hears of the process, and reaps the helper.
 fn receive_child(helper: &Process, channel: &Channel) -> Result<Born> {
-    let mut buffer = [0; 1 + limits::MESSAGE];
+    let mut buffer: Buffer = [0; _];
     let received = receive_or_end(helper, channel, &mut buffer);
     let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
     match received? {

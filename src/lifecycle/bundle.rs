@@ -4,12 +4,11 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use super::arena::Arena;
-use super::proc::read_all;
 use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::spec::config::Config;
 use crate::sys::fs::{self, AtFlags, FileType, Mode, OFlags, openat};
-use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd};
+use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, read_all};
 use crate::{fail, limits};
 
 /// A bundle that exists.
@@ -79,7 +78,7 @@ pub fn read_document<'b>(folder: BorrowedFd<'_>, path: &CStr, buffer: &'b mut [u
     let failed = |errno: Errno| fail!(errno => "cannot read {shown}");
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = openat(folder, path, flags, Mode::empty()).map_err(failed)?;
-    let text = read_all(&file, buffer).map_err(failed)?;
+    let text = read_all(file.as_fd(), buffer).map_err(failed)?;
     if text.len() > limits::DOCUMENT {
         let size = fs::fstat(&file).map_err(failed)?.st_size;
         return Err(fail!("{shown} has {size} bytes, more than the limit of {} bytes", limits::DOCUMENT));

@@ -10,6 +10,7 @@ use core::ffi::CStr;
 use super::arena::Arena;
 use super::proc::{self, ProcPath};
 use super::state_file::{Folder, StateRoot};
+use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::spec::state::StateRecord;
@@ -161,6 +162,16 @@ fn has_executed(process: &Process) -> bool {
         Ok((target, _)) => !target.starts_with(b"/memfd:ocinit"),
         Err(_) => false, // it has just ended
     }
+}
+
+/// The container's cgroup, if it is still the one that was made for it; `None`
+/// also where it has none.
+pub fn cgroup(record: &StateRecord<'_>) -> Result<Option<Cgroup>> {
+    if record.cgroup.is_empty() {
+        return Ok(None);
+    }
+    let found = Hierarchy::open()?.lookup(&CgroupPath::from_bytes(record.cgroup.as_bytes())?)?;
+    Ok(found.filter(|cgroup| cgroup.inode() == record.cgroup_inode))
 }
 
 /// The container's record.

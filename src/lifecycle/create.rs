@@ -21,7 +21,7 @@ use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
-use super::{delete, proc, ready};
+use super::{delete, proc, process, ready};
 use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::json::Document;
@@ -146,7 +146,7 @@ fn decide<'a>(
 ) -> Result<Setup<'a>> {
     let keyring = match request.no_new_keyring {
         true => None,
-        false => Some(buffers.arena.join(&[b"_ses.", request.id.to_bytes()])?),
+        false => Some(process::keyring_name(request.id, &mut buffers.arena)?),
     };
     let cgroup = match request.no_cgroup {
         true => None,
@@ -170,7 +170,7 @@ fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> 
         true => b"/".as_slice(),
         false => {
             let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
-            let text = proc::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
+            let text = sys::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
             cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?
         }
     };

@@ -16,11 +16,9 @@ use crate::cgroup::{self, CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::spec::state::StateRecord;
 use crate::sys::process::{WaitId, WaitIdOptions, waitid};
-use crate::sys::{self, AsFd};
+use crate::sys::{self, AsFd, SIGKILL};
 use crate::{fail, limits};
 
-/// SIGKILL.
-const KILL: u32 = 9;
 /// How long the kernel gets to end killed processes, in milliseconds. They may
 /// be in the middle of an uninterruptible call; longer than this is a fault.
 const PATIENCE: i64 = 10_000;
@@ -94,7 +92,7 @@ fn end_at_once(folder: &Folder<'_>, workspace: &mut Workspace) -> Result<()> {
 
 /// Kills a process and waits until it has ended.
 fn end(process: &Process) -> Result<()> {
-    match sys::pidfd_send_signal(process.pidfd.as_fd(), KILL) {
+    match sys::pidfd_send_signal(process.pidfd.as_fd(), SIGKILL) {
         Ok(()) | Err(sys::Errno::SRCH) => {}
         Err(errno) => return Err(fail!(errno => "cannot kill process {}", process.pid.as_raw_nonzero())),
     }

@@ -1,5 +1,7 @@
 //! Which variables of an environment count: of several with one name the last.
 
+use crate::bytes;
+
 /// An environment.
 pub trait Variables {
     /// How many there are.
@@ -12,7 +14,7 @@ pub trait Variables {
 
 /// The name of `NAME=value`.
 pub fn name(variable: &[u8]) -> &[u8] {
-    variable.split(|byte| *byte == b'=').next().unwrap_or(variable)
+    bytes::cut(variable, b'=').0
 }
 
 /// Reports every variable that is overridden, in falling order.

@@ -14,7 +14,7 @@ use super::container::{self, Process, Status};
 use super::container_init::tell;
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
-use super::proc::{ProcPath, read_file};
+use super::proc::ProcPath;
 use super::process::{self, die_with_parent};
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
@@ -30,7 +30,7 @@ use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::sys::fs::{CWD, Mode, OFlags, open};
 use crate::sys::process::{chroot, fchdir, setsid};
-use crate::sys::{self, AsFd, Errno, OwnedFd};
+use crate::sys::{self, AsFd, Errno, OwnedFd, read_file};
 use crate::terminal::console_socket;
 use crate::{fail, identity, limits, spec};
 
@@ -104,7 +104,7 @@ pub fn exec(
         Some(_) => spec::load_process(&given)?,
         None => config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?,
     };
-    let keyring = arena.join(&[b"_ses.", request.id.to_bytes()])?;
+    let keyring = process::keyring_name(request.id, &mut arena)?;
     let buffers = Buffers {
         arguments: &mut workspace.arguments,
         environment: &mut workspace.environment,

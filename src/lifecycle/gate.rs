@@ -6,15 +6,17 @@
 //!
 //! (A FIFO would tell the process to go, but not `start` how it went.)
 
-use super::handshake::{Channel, Message};
+use super::handshake::{Buffer, Channel, Message};
 use crate::bytes::Printed;
 use crate::error::Result;
 use crate::fail;
-use crate::limits;
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{Mode, fchmod};
 use crate::sys::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept, bind, connect, listen, socket};
-use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, SignalSet};
+use crate::sys::{
+    self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SignalSet,
+};
 
 /// The process's end.
 pub struct Gate(OwnedFd);
@@ -40,8 +42,8 @@ impl Gate {
     ///
     /// Until then the process has no program that could handle a signal, and as
     /// PID 1 of its namespace the kernel would let it ignore them: it has to end
-    /// itself when a signal comes whose default is to terminate. The status to
-    /// end with is the error of the result.
+    /// itself when a signal comes whose default is to terminate. The error says
+    /// which one came.
     pub fn wait(&self) -> Result<Channel, WaitError> {
         let failed = |_: Errno| WaitError::Failed;
         let signals = sys::signalfd(SignalSet::ALL).map_err(failed)?;
@@ -72,7 +74,7 @@ impl Gate {
             Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
             Err(errno) => return Err(fail!(errno => "cannot open the start gate")),
         };
-        let mut buffer = [0; 1 + limits::MESSAGE];
+        let mut buffer: Buffer = [0; _];
         let received = connection.receive(&mut buffer)?;
         Ok(received.is_some_and(|received| received.message == Message::Go).then_some(connection))
     }
@@ -89,14 +91,7 @@ pub enum WaitError {
 
 /// Whether the default action of a signal ends the process (signal(7)).
 fn terminates(signal: u32) -> bool {
-    const CHLD: u32 = 17;
-    const CONT: u32 = 18;
-    const TSTP: u32 = 20;
-    const TTIN: u32 = 21;
-    const TTOU: u32 = 22;
-    const URG: u32 = 23;
-    const WINCH: u32 = 28;
-    !matches!(signal, CHLD | CONT | TSTP | TTIN | TTOU | URG | WINCH)
+    !matches!(signal, SIGCHLD | SIGCONT | SIGTSTP | SIGTTIN | SIGTTOU | SIGURG | SIGWINCH)
 }
 
 /// The side of `start`: the connection to the process that waits at the gate in

@@ -1,14 +1,15 @@
-//! What the runtime (the parent) and a container's first process (the child)
-//! say to each other. Both ends are in this file.
+//! What the runtime (the parent) and a process that it makes in a container (the
+//! child) say to each other: each message once, in the order of the conversation.
 //!
 //! ```text
 //! child (in its namespaces and cgroup)     parent
+//!   Pid(text) + pidfd →                    of the child, from the helper that has made it (`birth`)
+//!                     ←  Known             to the child: it may speak for itself
 //!                     ←  IdsMapped         uid_map and gid_map are written (new user namespace only)
-//!   RootBuilt         →                    prestart, createRuntime hooks
-//!                     ←  HooksDone
 //!   Console + pty     →                    to the console socket, or kept
-//!   Ready             →                    rlimits; state.json says "created"
-//!                     ←  Created           `create`: from now on the word to go comes through the gate
+//!   Ready             →                    what the child may not do itself (`ready`);
+//!                                          state.json says "created"
+//!                     ←  Created           `create`: the word to go comes through the gate (`gate`)
 //!   Disarmed          →                    the child no longer dies with the parent
 //!                     ←  Go                `run` and `exec`: the child is disarmed and executes
 //!   (execve closes the child's end: success)
@@ -30,9 +31,12 @@ use crate::{fail, limits};
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Message {
-    IdsMapped = 1,
-    RootBuilt,
-    HooksDone,
+    /// The text is the pid, in the helper's pid namespace, of the process that
+    /// it made in its place.
+    Pid = 1,
+    /// The parent has heard of that process.
+    Known,
+    IdsMapped,
     /// With the pty's master; the text is its path in the container.
     Console,
     Ready,
@@ -43,17 +47,12 @@ pub enum Message {
     Warning,
     /// The text is the error.
     Failed,
-    /// The text is the pid, in the helper's pid namespace, of the process that
-    /// it made in its place.
-    Pid,
-    /// The parent has heard of that process.
-    Known,
 }
 
-const ALL: [Message; 12] = [
+const ALL: [Message; 10] = [
+    Message::Pid,
+    Message::Known,
     Message::IdsMapped,
-    Message::RootBuilt,
-    Message::HooksDone,
     Message::Console,
     Message::Ready,
     Message::Created,
@@ -61,8 +60,6 @@ const ALL: [Message; 12] = [
     Message::Go,
     Message::Warning,
     Message::Failed,
-    Message::Pid,
-    Message::Known,
 ];
 
 /// One end.
@@ -136,7 +133,7 @@ impl Channel {
     /// The child's side: waits for `expected`. A parent that is gone, or says
     /// anything else, ends the child.
     pub fn await_parent(&self, expected: Message) -> Result<()> {
-        let mut buffer = [0; 1 + limits::MESSAGE];
+        let mut buffer: Buffer = [0; _];
         match self.receive(&mut buffer)? {
             Some(received) if received.message == expected => Ok(()),
             _ => Err(fail!("the runtime has died")),

@@ -5,9 +5,8 @@ use crate::error::Result;
 use crate::fail;
 use crate::sys::fs::CWD;
 use crate::sys::process::{DumpableBehavior, set_dumpable_behavior};
-use crate::sys::{self, Errno, SignalSet, Vector};
+use crate::sys::{self, Errno, SIGCHLD, SignalSet, Vector, read_file};
 
-use super::proc::read_file;
 use super::sealed;
 use crate::identity::FileIdentity;
 
@@ -19,9 +18,6 @@ pub struct Hardened {
     /// The file that we run from.
     pub own: FileIdentity,
 }
-
-/// SIGCHLD, as a set.
-const CHLD: u64 = 1 << 16;
 
 /// Makes this process and its children impossible to trace or to look into
 /// (security rule R6), and blocks all signals: from here on they are waited for
@@ -37,7 +33,7 @@ pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
     let status = read_file(CWD, c"/proc/self/status", &mut buffer).map_err(failed)?;
     let ignored_signals = SignalSet(ignored(status));
     // Ignored, it would keep the ends of our children from us.
-    sys::ignored_to_default(SignalSet(ignored_signals.0 & CHLD)).map_err(failed)?;
+    sys::ignored_to_default(ignored_signals.only(SIGCHLD)).map_err(failed)?;
     Ok(Hardened { ignored_signals, own })
 }
 

@@ -6,14 +6,10 @@ use super::arena::Arena;
 use super::container;
 use super::state_file::StateRoot;
 use super::workspace::Workspace;
-use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::spec::state::StateRecord;
-use crate::sys::{self, AsFd, Errno};
-
-/// SIGKILL.
-const KILL: u32 = 9;
+use crate::sys::{self, AsFd, Errno, SIGKILL};
 
 /// Sends the signal.
 ///
@@ -31,7 +27,7 @@ pub fn kill(root: Option<&StateRoot>, id: &CStr, signal: u32, all: bool, workspa
     let folder = container::open(root, id)?;
     let record = container::record(&folder, id, &mut workspace.second, &mut Arena::new(&mut workspace.strings))?;
     let init = container::status(&record)?.1;
-    if signal == KILL && !record.own_pid_namespace && kill_cgroup(&record)? {
+    if signal == SIGKILL && !record.own_pid_namespace && kill_cgroup(&record)? {
         return Ok(());
     }
     let Some(init) = init else {
@@ -48,12 +44,11 @@ pub fn kill(root: Option<&StateRoot>, id: &CStr, signal: u32, all: bool, workspa
 fn kill_cgroup(record: &StateRecord<'_>) -> Result<bool> {
     // Inodes of an earlier boot are others'. Where it has not been handed over,
     // it is still the business of whoever makes it.
-    if record.cgroup.is_empty() || record.pid == 0 || !container::of_this_boot(record)? {
+    if record.pid == 0 || !container::of_this_boot(record)? {
         return Ok(false);
     }
-    let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
-    match Hierarchy::open()?.lookup(&path)? {
-        Some(cgroup) if cgroup.inode() == record.cgroup_inode && cgroup.populated()? => cgroup.kill().map(|()| true),
+    match container::cgroup(record)? {
+        Some(cgroup) if cgroup.populated()? => cgroup.kill().map(|()| true),
         _ => Ok(false),
     }
 }

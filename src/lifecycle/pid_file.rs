@@ -3,10 +3,10 @@
 
 use core::ffi::CStr;
 
-use crate::bytes::Printed;
+use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::fail;
-use crate::limits;
+use crate::json::PathBuffer;
 use crate::sys::fs::{CWD, Mode, OFlags, openat, rename, unlink};
 use crate::sys::{Errno, io};
 
@@ -14,14 +14,10 @@ use crate::sys::{Errno, io};
 #[inline(never)]
 pub fn write(path: &CStr, pid: i32) -> Result<()> {
     let failed = |errno: Errno| fail!(errno => "cannot write the pid file {}", Lossy(path.to_bytes()));
-    let mut beside = heapless::Vec::<u8, { limits::PATH }>::new();
-    let too_long = |_| failed(Errno::NAMETOOLONG);
+    let mut buffer: PathBuffer = [0; _];
     let slash = path.to_bytes().iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     let (folder, name) = path.to_bytes().split_at_checked(slash).unwrap_or((b"", b""));
-    for part in [folder, b".", name, b"\0"] {
-        beside.extend_from_slice(part).map_err(|_| too_long(()))?;
-    }
-    let beside = CStr::from_bytes_until_nul(&beside).map_err(|_| failed(Errno::INVAL))?;
+    let beside = bytes::join(&mut buffer, &[folder, b".", name]).ok_or_else(|| failed(Errno::NAMETOOLONG))?;
     let digits = Printed::<16>::of(format_args!("{pid}")); // a pid has seven digits at most
     // Never what is there already: in a folder of others' it could be a link. A
     // runtime that was killed may have left one.

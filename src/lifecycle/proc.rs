@@ -7,9 +7,7 @@ use core::ffi::CStr;
 use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::fail;
-use crate::sys::event::{PollFd, PollFlags, poll};
-use crate::sys::fs::{Mode, OFlags, openat};
-use crate::sys::{BorrowedFd, Errno, OwnedFd, fs, io};
+use crate::sys::{Errno, fs, read_file};
 
 /// Room for `/proc/4194304/` and a file's name, with its NUL.
 pub struct ProcPath(Printed<64>);
@@ -25,30 +23,6 @@ impl ProcPath {
     pub fn as_c_str(&self) -> &CStr {
         self.0.as_c_str()
     }
-}
-
-/// Reads a file of the kernel's from its start into `buffer`, as much as there is
-/// room for: one read gives all that fits.
-pub fn read_file<'b>(folder: BorrowedFd<'_>, path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
-    let file = openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let length = io::read(&file, &mut *buffer)?;
-    Ok(buffer.get(..length).unwrap_or(&[]))
-}
-
-/// Reads what is left of a file, as much as there is room for.
-pub fn read_all<'b>(file: &OwnedFd, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
-    let mut length = 0;
-    while let Some(room) = buffer.get_mut(length..).filter(|room| !room.is_empty()) {
-        match io::read(file, room) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(Errno::INTR) => {}
-            // A pipe, opened without waiting for its writer, who has more to say.
-            Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(file, PollFlags::IN)], None)),
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(buffer.get(..length).unwrap_or(&[]))
 }
 
 /// When a process started: field 22 of /proc/PID/stat (proc_pid_stat(5)), in

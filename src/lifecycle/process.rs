@@ -6,13 +6,15 @@
 
 use core::ffi::CStr;
 
+use super::arena::Arena;
+use super::folders::make_folders;
 use super::handshake::{Channel, Message};
-use super::process_plan::{ProcessPlan, shown};
+use super::process_plan::ProcessPlan;
 use crate::bytes::Printed;
-use crate::error::{Error, Result};
+use crate::error::{Error, Lossy, Result};
 use crate::identity::{self, Sets};
 use crate::json::PathBuffer;
-use crate::sys::fs::{self, FileType, Mode, fchown, fstat, mkdir};
+use crate::sys::fs::{self, FileType, Mode, fchown, fstat};
 use crate::sys::process::{self, Gid, Uid};
 use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, SignalSet, thread};
 use crate::terminal::pty;
@@ -59,6 +61,11 @@ pub fn become_namespace_root() -> Result<()> {
 fn stay_untraceable() -> Result<()> {
     process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable)
         .map_err(|errno| fail!(errno => "cannot keep the process from being traced"))
+}
+
+/// The name of a container's session keyring, as runc's.
+pub fn keyring_name(id: &CStr, arena: &mut Arena<'static>) -> Result<&'static CStr> {
+    arena.join(&[b"_ses.", id.to_bytes()])
 }
 
 /// A session keyring of its own, so that the process does not share the
@@ -181,7 +188,7 @@ fn warn_of(refused: Sets, channel: &Channel) -> Result<()> {
 fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
     match plan.view.cwd() {
         Some(cwd) => cwd.value().os_error(errno, format_args!("cannot enter the working directory {cwd}")),
-        None => fail!(errno => "cannot enter the working directory {}", shown(plan.cwd)),
+        None => fail!(errno => "cannot enter the working directory {}", Lossy(plan.cwd.to_bytes())),
     }
 }
 
@@ -194,7 +201,7 @@ fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
 fn enter(cwd: &CStr) -> Result<(), Errno> {
     match process::chdir(cwd) {
         Err(Errno::NOENT) => {
-            make_folders(cwd)?;
+            make_folders(cwd, Mode::from_raw_mode(0o755))?;
             process::chdir(cwd)?;
         }
         other => other?,
@@ -202,28 +209,10 @@ fn enter(cwd: &CStr) -> Result<(), Errno> {
     if sys::cwd_is_reachable()? { Ok(()) } else { Err(Errno::NOENT) }
 }
 
-/// mkdir -p, in the container.
-#[inline(never)]
-fn make_folders(path: &CStr) -> Result<(), Errno> {
-    let mut part = heapless::Vec::<u8, { limits::PATH }>::new();
-    for byte in path.to_bytes_with_nul() {
-        if matches!(byte, b'/' | 0) && !part.is_empty() {
-            let _ = part.push(0); // room for the NUL is left: the path itself has one
-            match CStr::from_bytes_until_nul(&part).map(|part| mkdir(part, Mode::from_raw_mode(0o755))) {
-                Ok(Ok(()) | Err(Errno::EXIST)) => {}
-                Ok(Err(errno)) => return Err(errno),
-                Err(_) => return Err(Errno::INVAL),
-            }
-            part.pop();
-        }
-        part.push(*byte).map_err(|_| Errno::NAMETOOLONG)?;
-    }
-    Ok(())
-}
-
 /// The last step: descriptors, signals, execve. Returns only on failure.
 pub fn execute(plan: &ProcessPlan<'_>, path: &CStr) -> Error {
-    let failed = |errno: Errno| fail!(errno => "cannot prepare for the execution of {}", shown(path));
+    let shown = Lossy(path.to_bytes());
+    let failed = |errno: Errno| fail!(errno => "cannot prepare for the execution of {shown}");
     // Ours are all close-on-exec; these are those we have been given unasked.
     if let Err(errno) = sys::close_range_on_exec(3 + plan.preserve_fds) {
         return failed(errno);
@@ -232,5 +221,5 @@ pub fn execute(plan: &ProcessPlan<'_>, path: &CStr) -> Error {
         return failed(errno);
     }
     let errno = sys::execve(path, plan.buffers.arguments, plan.buffers.environment);
-    fail!(errno => "exec {}", shown(path))
+    fail!(errno => "exec {shown}")
 }

@@ -7,7 +7,7 @@ use super::caller::Wishes;
 use super::environment;
 use super::hardening::Hardened;
 use crate::bytes::Printed;
-use crate::error::{Lossy, Result};
+use crate::error::Result;
 use crate::fail;
 use crate::identity::{FileIdentity, Groups, Sets};
 use crate::json::Text;
@@ -158,8 +158,8 @@ impl<'a> ProcessPlan<'a> {
     /// be called when all have been added.
     pub fn settle_environment(&mut self) {
         let Buffers { environment: variables, names, .. } = &mut self.buffers;
-        // Found in falling order, and remembered in the upper half of the table's
-        // own array only as marks in `variables`: the search looks at kept ones.
+        // What is overridden may be marked while the search goes on: it compares
+        // with variables that stay.
         let mut marks = Marks { variables };
         environment::find_overridden(&mut marks, names);
         variables.compact();
@@ -181,11 +181,6 @@ impl<'a> ProcessPlan<'a> {
             .get(0)
             .ok_or_else(|| self.view.value().error(format_args!("\"args\" is missing or empty")))
     }
-}
-
-/// An argument's text for a message.
-pub fn shown(argument: &CStr) -> Lossy<'_> {
-    Lossy(argument.to_bytes())
 }
 
 /// The environment, for [`environment::find_overridden`].

@@ -7,7 +7,7 @@ use super::arena::Arena;
 use super::container::{self, Status};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
-use crate::cgroup::{CgroupPath, Hierarchy};
+use crate::bytes;
 use crate::error::{Lossy, Result};
 use crate::json::Document;
 use crate::spec::config::Config;
@@ -76,7 +76,7 @@ fn collect_names(root: &StateRoot, workspace: &mut Workspace) -> Result<usize> {
 }
 
 fn name_at(listing: &[u8], offset: u32) -> &[u8] {
-    listing.get(offset as usize..).and_then(|rest| rest.split(|byte| *byte == 0).next()).unwrap_or(&[])
+    listing.get(offset as usize..).map_or(&[], |rest| bytes::cut(rest, 0).0)
 }
 
 /// A copy, because the workspace is needed for what follows.
@@ -127,9 +127,8 @@ pub fn processes(
     if record.cgroup.is_empty() {
         return Err(fail!("the processes of {} cannot be told: it has no cgroup", Lossy(id.to_bytes())));
     }
-    let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
-    match Hierarchy::open()?.lookup(&path)? {
-        Some(cgroup) if cgroup.inode() == record.cgroup_inode => cgroup.pids(each),
-        _ => Ok(()),
+    match container::cgroup(&record)? {
+        Some(cgroup) => cgroup.pids(each),
+        None => Ok(()),
     }
 }

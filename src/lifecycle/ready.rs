@@ -3,13 +3,13 @@
 
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
-use super::handshake::{Channel, Message};
+use super::handshake::{Buffer, Channel, Message};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
+use crate::fail;
 use crate::identity;
 use crate::sys::process::{WaitId, WaitIdOptions, waitid};
 use crate::sys::{AsFd, OwnedFd};
-use crate::{fail, limits};
 
 /// Listens until the child says `expected`. Gives its terminal, where it has
 /// sent one by then.
@@ -24,7 +24,7 @@ pub fn await_message(
 ) -> Result<Option<Terminal>> {
     let mut terminal = None;
     loop {
-        let mut buffer = [0; 1 + limits::MESSAGE];
+        let mut buffer: Buffer = [0; _];
         let Some(received) = channel.receive(&mut buffer)? else { return Err(ended(child)) };
         match received.message {
             message if message == expected => return Ok(terminal),
@@ -84,7 +84,7 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
 /// execve fails, or the process ends before it.
 pub fn go(channel: &Channel, child: &Process) -> Result<()> {
     channel.send(Message::Go)?;
-    let mut buffer = [0; 1 + limits::MESSAGE];
+    let mut buffer: Buffer = [0; _];
     match channel.receive(&mut buffer)? {
         // execve has closed the other end; or its end has, which is seen by
         // whoever waits for it.

@@ -5,11 +5,11 @@ use core::ffi::CStr;
 use super::arena::Arena;
 use super::container::{self, Status};
 use super::gate;
-use super::handshake::Message;
+use super::handshake::{Buffer, Message};
 use super::state_file::StateRoot;
 use super::workspace::Workspace;
 use crate::error::{Error, Lossy, Result};
-use crate::{fail, limits};
+use crate::fail;
 
 /// Starts the container.
 ///
@@ -27,7 +27,7 @@ pub fn start(root: Option<&StateRoot>, id: &CStr, workspace: &mut Workspace) -> 
     let Some(connection) = gate::knock(folder.fd())? else {
         return Err(fail!("cannot start container {shown} in the stopped state"));
     };
-    let mut answer = [0; 1 + limits::MESSAGE];
+    let mut answer: Buffer = [0; _];
     match connection.receive(&mut answer)? {
         // execve has closed the other end.
         None => {

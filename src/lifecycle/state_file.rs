@@ -1,10 +1,11 @@
 //! The state directory: one folder a container, under `--root`.
 //!
 //! ```text
-//! ROOT/               0700, ours
+//! ROOT/               made with mode 0700; never used where others may write to it
 //!   ID/               0700; its existence is what makes the id taken; locked while it changes
 //!     state.json      the record, always replaced as a whole
-//!     config.json     the configuration as it was at `create`, for `exec`
+//!     state.json.new  the record on its way there
+//!     config.json     the configuration as it was at `create`, for `exec` and `state`
 //!     cgroup          which cgroup was made for it: a link to "INODE EXISTING PATH"
 //!     start.sock      the start gate, see `gate`
 //! ```
@@ -17,7 +18,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use super::arena::Arena;
-use super::proc::read_all;
+use super::folders::make_folders;
 use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::fail;
@@ -27,7 +28,7 @@ use crate::sys::fs::{
     AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, readlinkat_raw, renameat, symlinkat,
     unlinkat,
 };
-use crate::sys::{self, AsFd, BorrowedFd, Errno, OwnedFd, fs, io, process};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OwnedFd, fs, process, read_all, write_all};
 
 /// Where the state of all containers is: `--root`.
 pub struct StateRoot {
@@ -47,7 +48,8 @@ impl StateRoot {
             Ok(fd) => fd,
             Err(Errno::NOENT) if !create => return Ok(None),
             Err(Errno::NOENT) => {
-                make_folders(path)?;
+                make_folders(path, Mode::RWXU)
+                    .map_err(|errno| fail!(errno => "cannot make the state directory {shown}"))?;
                 fs::open(path, flags, Mode::empty())
                     .map_err(|errno| fail!(errno => "cannot open the state directory {shown}"))?
             }
@@ -107,28 +109,6 @@ impl StateRoot {
         }
         Ok(())
     }
-}
-
-/// mkdir -p with mode 0700: every folder on the way to `path`.
-#[inline(never)]
-fn make_folders(path: &CStr) -> Result<()> {
-    let shown = Lossy(path.to_bytes());
-    let mut part: heapless::Vec<u8, { crate::limits::PATH }> = heapless::Vec::new();
-    for byte in path.to_bytes_with_nul() {
-        if matches!(byte, b'/' | 0) && !part.is_empty() && part.last() != Some(&b'/') {
-            // Room for the NUL is left: the path itself has one.
-            let _ = part.push(0);
-            if let Ok(folder) = CStr::from_bytes_until_nul(&part) {
-                match mkdirat(fs::CWD, folder, Mode::RWXU) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(fail!(errno => "cannot make the state directory {shown}")),
-                }
-            }
-            part.pop();
-        }
-        part.push(*byte).map_err(|_| fail!("the path of the state directory is too long: {shown}"))?;
-    }
-    Ok(())
 }
 
 /// The folder of one container.
@@ -250,22 +230,15 @@ impl Folder<'_> {
         }))
     }
 
-    /// Keeps the configuration for `exec` and `delete`.
+    /// Keeps the configuration for `exec`, and its annotations for `state`.
     pub fn write_config(&self, text: &[u8]) -> Result<()> {
         self.write_file(c"config.json", text).map_err(|errno| fail!(errno => "cannot keep the container's config.json"))
     }
 
-    fn write_file(&self, name: &CStr, mut text: &[u8]) -> Result<(), Errno> {
+    fn write_file(&self, name: &CStr, text: &[u8]) -> Result<(), Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
-        while !text.is_empty() {
-            match io::write(&file, text) {
-                Ok(written) => text = text.get(written..).unwrap_or(&[]),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(())
+        write_all(file.as_fd(), text)
     }
 
     /// Reads one of the files; `None` where it is missing.
@@ -273,7 +246,7 @@ impl Folder<'_> {
         let failed = |errno: Errno| fail!(errno => "cannot read the container's {}", Lossy(name.to_bytes()));
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(&self.fd, name, flags, Mode::empty()) {
-            Ok(file) => read_all(&file, buffer).map(Some).map_err(failed),
+            Ok(file) => read_all(file.as_fd(), buffer).map(Some).map_err(failed),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(failed(errno)),
         }

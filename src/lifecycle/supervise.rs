@@ -6,13 +6,8 @@ use crate::error::Result;
 use crate::fail;
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::process::{Pid, WaitOptions, wait};
-use crate::sys::{self, AsFd, Errno, OwnedFd, SignalSet};
+use crate::sys::{self, AsFd, Errno, OwnedFd, SIGCHLD, SIGPIPE, SIGWINCH, SignalSet};
 use crate::terminal::relay::Relay;
-
-/// Our own signals, and those of the terminal (signal(7)).
-const CHLD: u32 = 17;
-const PIPE: u32 = 13;
-const WINCH: u32 = 28;
 
 /// Waits for the process, which is a child of ours; all signals are blocked.
 /// Gives the status that a shell would: the process's own, or 128+n.
@@ -66,9 +61,9 @@ fn pass_signals(signals: &OwnedFd, process: &Process, relay: Option<&Relay<'_>>)
         sys::read_signal(signals.as_fd()).map_err(|errno| fail!(errno => "cannot read a signal"))?
     {
         match (signal, relay) {
-            (CHLD, _) => has_ended = true,
-            (PIPE, _) => {}
-            (WINCH, Some(relay)) => relay.resize(),
+            (SIGCHLD, _) => has_ended = true,
+            (SIGPIPE, _) => {} // our own
+            (SIGWINCH, Some(relay)) => relay.resize(),
             // A failure means that it has just ended: the next turn reaps it.
             _ => drop(sys::pidfd_send_signal(process.pidfd.as_fd(), signal)),
         }

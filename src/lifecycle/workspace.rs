@@ -11,6 +11,9 @@ use crate::limits;
 use crate::namespace::IdMap;
 use crate::sys::PointerTable;
 
+// A state record is written in a document's room.
+const _: () = assert!(limits::RECORD <= limits::DOCUMENT);
+
 /// The buffers.
 pub struct Workspace {
     /// config.json. One byte more than the limit, to notice a larger one.
@@ -22,7 +25,8 @@ pub struct Workspace {
     /// argv and envp of the container's process.
     pub arguments: Strings,
     pub environment: Strings,
-    /// Hash table over the environment, see [`super::environment`].
+    /// Hash table over the environment, see [`super::environment`]; for `list`,
+    /// where each id begins.
     pub names: [u32; limits::NAMES],
     /// The ids of all containers, for `list`.
     pub listing: [u8; limits::LISTING],

@@ -10,8 +10,8 @@ use crate::limits;
 use crate::spec::linux::Device;
 use crate::spec::record::List;
 use crate::sys::fs::{
-    Access, AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Stat, Uid, accessat, chownat, fstat, fstatfs, makedev,
-    mknodat, statat, symlinkat, unlinkat,
+    Access, AtFlags, CWD, DEVPTS_SUPER_MAGIC, Dev, FileType, Gid, Mode, OFlags, Stat, Uid, accessat, chownat, fstat,
+    fstatfs, makedev, mknodat, statat, symlinkat, unlinkat,
 };
 use crate::sys::{BorrowedFd, Errno};
 
@@ -232,9 +232,6 @@ fn make_link(dev: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<(), Errn
     }
 }
 
-/// Magic number of devpts (statfs(2)).
-const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
-
 /// Binds a terminal, given by a descriptor of its own end, at /dev/console. To
 /// be called inside the root.
 ///
@@ -248,7 +245,7 @@ pub fn bind_console(pty_peer: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn bind_in(dev: BorrowedFd<'_>, pty_peer: BorrowedFd<'_>) -> Result<(), Errno> {
-    if fstatfs(pty_peer)?.f_type as u64 != DEVPTS_SUPER_MAGIC {
+    if fstatfs(pty_peer)?.f_type != DEVPTS_SUPER_MAGIC {
         return Err(Errno::NOTTY);
     }
     match resolve::make(dev, c"console", Missing::File) {

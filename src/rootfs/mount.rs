@@ -10,7 +10,7 @@ use crate::json::{PathBuffer, Text};
 use crate::limits;
 use crate::spec::config::Mount;
 use crate::spec::record::List;
-use crate::sys::fs::{fstat, fstatfs};
+use crate::sys::fs::{PROC_SUPER_MAGIC, fstat, fstatfs};
 use crate::sys::{AsFd, BorrowedFd, Errno};
 
 use super::descriptor::{Fd, attach, attach_at, make_read_only};
@@ -102,9 +102,6 @@ struct Trouble {
 
 /// In place of an errno: it is not the kernel that refuses.
 const REFUSED: Errno = Errno::CANCELED;
-
-/// Magic number of procfs (statfs(2)).
-const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 impl Job<'_> {
     #[inline(never)] // the frame of whoever calls holds a path: it would make every access longer
@@ -395,5 +392,5 @@ fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> Result<bool, Errno> {
 }
 
 fn is_procfs(fd: BorrowedFd<'_>) -> bool {
-    fstatfs(fd).is_ok_and(|statfs| statfs.f_type as u64 == PROC_SUPER_MAGIC)
+    fstatfs(fd).is_ok_and(|statfs| statfs.f_type == PROC_SUPER_MAGIC)
 }

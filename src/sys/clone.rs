@@ -9,6 +9,7 @@ use rustix::process::Pid;
 
 use super::owned::OwnedFd;
 use super::raw::syscall;
+use super::signal::SIGCHLD;
 
 bitflags::bitflags! {
     /// The `CLONE_` flags that this program uses, with the kernel's values.
@@ -49,14 +50,13 @@ pub enum Child {
 pub fn clone3(request: &CloneRequest<'_>) -> Result<Child, Errno> {
     const CLONE_PIDFD: u64 = 0x1000;
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-    const SIGCHLD: u64 = 17;
     let mut pidfd: i32 = -1;
     // SAFETY: all zeros is a valid clone_args, whose fields are integers.
     let mut arguments: clone_args = unsafe { zeroed() };
     arguments.flags = request.flags.bits() | CLONE_PIDFD;
     arguments.pidfd = &raw mut pidfd as u64;
     // CLONE_PARENT takes the exit signal of the caller and refuses another.
-    arguments.exit_signal = if request.flags.contains(CloneFlags::PARENT) { 0 } else { SIGCHLD };
+    arguments.exit_signal = if request.flags.contains(CloneFlags::PARENT) { 0 } else { SIGCHLD.into() };
     if let Some(cgroup) = request.cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = cgroup.as_raw_fd() as u64;

@@ -12,6 +12,7 @@ mod clock;
 mod clone;
 mod descriptor;
 mod exec;
+mod file;
 mod interface;
 mod kept;
 mod message;
@@ -29,10 +30,11 @@ pub use bpf::{
 };
 pub use clock::{monotonic, realtime};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
-pub use descriptor::duplicate;
+pub use descriptor::{borrow_raw, duplicate};
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
+pub use file::{read_all, read_file, write_all};
 pub use interface::set_interface_up;
-pub use kept::{close_kept, keep};
+pub use kept::{close_copy, close_kept, keep};
 pub use message::{receive_message, send_message};
 pub use misc::{
     close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
@@ -40,18 +42,22 @@ pub use misc::{
 pub use mount::{Attributes, mount_setattr};
 pub use owned::OwnedFd;
 pub use procfs::Procfs;
+pub use signal::{SIGCHLD, SIGCONT, SIGKILL, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
-pub use standard::{borrow_raw, close_copy, fill as fill_standard_descriptors, leave_open, stderr, stdin, stdout};
+pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};
 pub use terminal::{Modes, pty_number, set_terminal_modes, terminal_modes};
 
-pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
+pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 pub use rustix::io::Errno;
-pub use rustix::{event, io, ioctl, pipe, rand, stdio, system, termios, thread, time};
+pub use rustix::{event, io, stdio, system, termios, thread, time};
 
 // What is named one by one goes before what rustix has by that name.
 pub mod fs {
     pub use super::owned::{memfd_create, open, openat, openat2};
     pub use rustix::fs::*;
+
+    /// `f_type` of a devpts (statfs(2)); rustix has that of procfs.
+    pub const DEVPTS_SUPER_MAGIC: FsWord = linux_raw_sys::general::DEVPTS_SUPER_MAGIC as FsWord;
 }
 
 /// mount(2) and the calls that have replaced it.

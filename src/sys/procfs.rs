@@ -2,14 +2,13 @@
 
 use core::ffi::CStr;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create};
 
 use super::owned::{OwnedFd, fsmount, fsopen, openat2};
 
-/// Magic number of procfs, and the inode of its root (statfs(2), fs/proc).
-const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// The inode of a procfs's root (fs/proc).
 const PROC_ROOT_INO: u64 = 1;
 
 /// The root of a procfs.
@@ -41,7 +40,7 @@ impl Procfs {
     fn existing() -> Result<Procfs, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat2(CWD, c"/proc", flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
-        let is_root = fstatfs(&root)?.f_type as u64 == PROC_SUPER_MAGIC && fstat(&root)?.st_ino == PROC_ROOT_INO;
+        let is_root = fstatfs(&root)?.f_type == PROC_SUPER_MAGIC && fstat(&root)?.st_ino == PROC_ROOT_INO;
         if is_root { Ok(Procfs(root)) } else { Err(Errno::NOTDIR) }
     }
 

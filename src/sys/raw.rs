@@ -13,9 +13,6 @@ pub(super) fn result(returned: usize) -> Result<usize, Errno> {
 
 /// A raw system call by its `__NR_` number, as a `Result`.
 macro_rules! syscall {
-    ($number:ident) => {
-        $crate::sys::raw::result(sc::syscall0(linux_raw_sys::general::$number as usize))
-    };
     ($number:ident, $a:expr) => {
         $crate::sys::raw::result(sc::syscall1(linux_raw_sys::general::$number as usize, $a as usize))
     };

@@ -8,6 +8,19 @@ use rustix::io::Errno;
 use super::owned::OwnedFd;
 use super::raw::syscall;
 
+/// Signals by number (signal(7)): the same on all architectures that we build
+/// for.
+pub const SIGKILL: u32 = 9;
+pub const SIGPIPE: u32 = 13;
+pub const SIGTERM: u32 = 15;
+pub const SIGCHLD: u32 = 17;
+pub const SIGCONT: u32 = 18;
+pub const SIGTSTP: u32 = 20;
+pub const SIGTTIN: u32 = 21;
+pub const SIGTTOU: u32 = 22;
+pub const SIGURG: u32 = 23;
+pub const SIGWINCH: u32 = 28;
+
 /// A set of signals: bit n-1 is signal n, as the kernel's `sigset_t`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SignalSet(pub u64);
@@ -15,6 +28,11 @@ pub struct SignalSet(pub u64);
 impl SignalSet {
     pub const ALL: SignalSet = SignalSet(u64::MAX);
     pub const NONE: SignalSet = SignalSet(0);
+
+    /// Those of the set that are signal number `signal`, 1 to 64.
+    pub const fn only(self, signal: u32) -> SignalSet {
+        SignalSet(self.0 & 1 << (signal - 1))
+    }
 
     /// Whether signal number `signal` is in the set.
     pub fn has(self, signal: u32) -> bool {

@@ -3,7 +3,7 @@
 use crate::bytes::Printed;
 use crate::error::Result;
 use crate::fail;
-use crate::sys::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fchown, fstat, fstatfs, openat2};
+use crate::sys::fs::{CWD, DEVPTS_SUPER_MAGIC, FileType, Mode, OFlags, ResolveFlags, fchown, fstat, fstatfs, openat2};
 use crate::sys::process::{Uid, ioctl_tiocsctty};
 use crate::sys::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use crate::sys::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -19,9 +19,6 @@ pub struct Pair {
     /// N of the device's path /dev/pts/N.
     pub number: u32,
 }
-
-/// `f_type` of a devpts (statfs(2)).
-const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 
 /// Makes a pseudo-terminal on the devpts at /dev/pts of the caller's own root,
 /// so that its path is true inside. `size`: rows and columns, where they are
@@ -49,7 +46,7 @@ fn make_pair(size: Option<Winsize>, doing: &mut &'static str) -> Result<Pair, Er
     let links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = openat2(CWD, c"/dev/pts", flags, Mode::empty(), links)?;
-    if fstatfs(&folder)?.f_type as u64 != DEVPTS_SUPER_MAGIC {
+    if fstatfs(&folder)?.f_type != DEVPTS_SUPER_MAGIC {
         return Err(NO_DEVPTS);
     }
     *doing = "open /dev/pts/ptmx";
