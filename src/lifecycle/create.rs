@@ -74,6 +74,10 @@ pub struct Created {
 }
 
 /// Makes the container. What is wrong but not fatal goes to `warn`.
+///
+/// # Errors
+/// What is wrong with the request or the configuration, before anything is made;
+/// or what the kernel refused, after what was made is undone.
 pub fn create(
     request: &Request<'_>,
     hardened: Hardened,

@@ -24,6 +24,10 @@ use crate::{fail, limits};
 const PATIENCE: i64 = 10_000;
 
 /// `delete`: of a stopped or created container; with `force` of any, and of none.
+///
+/// # Errors
+/// There is none, or it runs, in the words that engines look for; or something
+/// of it does not go away, and the record stays for another try.
 pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut Workspace) -> Result<()> {
     let folder = match container::open(root, id) {
         Ok(folder) => folder,
@@ -63,6 +67,9 @@ pub fn undo(folder: Folder<'_>, id: &CStr, record: &StateRecord<'_>) -> Result<(
 }
 
 /// Removes a container that this process has made, at the end of `run`.
+///
+/// # Errors
+/// Something of it does not go away, and the record stays for `delete`.
 pub fn delete_created(request: &Request<'_>, record: &StateRecord<'_>) -> Result<()> {
     let Some(root) = StateRoot::open(request.state_root, false)? else { return Ok(()) };
     let Some(folder) = root.folder(request.id)? else { return Ok(()) };

@@ -76,6 +76,10 @@ struct Setup<'a> {
 }
 
 /// Makes the process, up to where it waits for the word to go.
+///
+/// # Errors
+/// The container does not run, or is paused; else as
+/// [`create`](super::create::create).
 pub fn exec(
     mut request: ExecRequest<'_>,
     hardened: Hardened,

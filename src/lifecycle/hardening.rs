@@ -23,6 +23,9 @@ pub struct Hardened {
 /// (security rule R6), and blocks all signals: from here on they are waited for
 /// where there is something to do about them. All of it from a sealed copy of
 /// the binary, see [`sealed`].
+///
+/// # Errors
+/// The kernel's: no memory for the copy, or no /proc to find the binary by.
 #[inline(never)]
 pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
     let own = sealed::ensure(arguments, environment)?;

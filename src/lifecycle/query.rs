@@ -32,6 +32,10 @@ pub fn state(root: Option<&StateRoot>, id: &CStr, workspace: &mut Workspace, eac
 /// The states of all containers by their ids' order, to `each`. One that is being
 /// made or removed at the moment may be left out; one that cannot be read is,
 /// with a warning.
+///
+/// # Errors
+/// The directory cannot be read, or the ids take more room than the limit. What
+/// `each` fails of is a warning too.
 pub fn list(
     root: Option<&StateRoot>,
     workspace: &mut Workspace,

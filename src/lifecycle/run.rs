@@ -51,7 +51,11 @@ fn stay_with(process: &Process, terminal: Option<&OwnedFd>, warn: &mut dyn FnMut
     status
 }
 
-/// Makes the orphans of the container our children, so that we see them end.
+/// Makes the orphans of the container our children, so that we see them end
+/// (prctl(2), PR_SET_CHILD_SUBREAPER).
+///
+/// # Errors
+/// The kernel's.
 pub fn become_subreaper() -> Result<()> {
     set_child_subreaper(Some(getpid())).map_err(|errno| fail!(errno => "cannot become a subreaper"))
 }

@@ -20,6 +20,7 @@ const KEPT: i32 = 200;
 pub struct Fd(BorrowedFd<'static>);
 
 impl Fd {
+    /// Takes it from its owner, who would close it.
     pub fn new(fd: OwnedFd) -> Fd {
         Fd(keep(fd))
     }

@@ -196,6 +196,10 @@ fn open_name(parent: BorrowedFd<'_>, name: &CStr) -> Result<Fd, Errno> {
     openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map(Fd::new)
 }
 
+/// Makes the one file `name` in `parent` (mkdir(2), mknod(2)).
+///
+/// # Errors
+/// EEXIST: something has that name, be it a link.
 pub fn make(parent: BorrowedFd<'_>, name: &CStr, missing: Missing) -> Result<(), Errno> {
     match missing {
         // With the mode that runc gives it.
