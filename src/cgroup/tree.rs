@@ -221,12 +221,6 @@ impl Cgroup {
         self.write(c"cgroup.kill", b"1").map_err(|errno| cannot(errno, "kill the processes of the cgroup"))
     }
 
-    /// Asks for it to be frozen or thawed; [`Cgroup::frozen`] says when it is.
-    pub fn freeze(&self, frozen: bool) -> Result<()> {
-        self.write(c"cgroup.freeze", if frozen { b"1" } else { b"0" })
-            .map_err(|errno| cannot(errno, if frozen { "freeze the cgroup" } else { "thaw the cgroup" }))
-    }
-
     /// Kills everything in it and below it, and waits until nothing is left, at
     /// most `milliseconds`. A process that its parent has not reaped yet does
     /// not count.

@@ -48,7 +48,15 @@ pub fn list(
         let mut name = [0; limits::ID + 1];
         let Some(name) = nth_name(workspace, index, &mut name) else { continue };
         let Some(folder) = root.folder(name)? else { continue };
-        if let Err(error) = look_at(&folder, workspace, each) {
+        // A container that cannot be read does not hide the others; a list that
+        // cannot be written is none.
+        let mut told = Ok(());
+        let looked = look_at(&folder, workspace, &mut |state, room| {
+            told = each(state, room);
+            Ok(())
+        });
+        told?;
+        if let Err(error) = looked {
             warn(error.text(&mut [0; limits::MESSAGE]));
         }
     }

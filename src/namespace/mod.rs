@@ -13,4 +13,4 @@ pub use flags::Plan;
 pub use id_maps::IdMap;
 pub use join::{Opened, enter, enter_of, is_own, open};
 pub use time_offsets::time_offsets;
-pub use write_maps::{Setgroups, set_time_offsets, write_maps};
+pub use write_maps::{set_time_offsets, write_maps};

@@ -7,35 +7,25 @@ use crate::error::Result;
 use crate::fail;
 use crate::sys::{Errno, Procfs};
 
-/// Whether setgroups(2) works in the new namespace.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Setgroups {
-    Allowed,
-    /// As the kernel demands of a caller without CAP_SETGID: otherwise a
-    /// process could drop a group that denies it something (CVE-2014-8989).
-    Denied,
-}
-
 /// Writes the maps of the user namespace of `pid`, a child that the caller has
 /// not reaped (so that its pid is its own), each in one call.
 ///
 /// # Errors
 /// The kernel's. EPERM: an id outside is not the caller's to give.
-pub fn write_maps(procfs: &Procfs, pid: u32, uids: &IdMap, gids: &IdMap) -> Result<Setgroups> {
+pub fn write_maps(procfs: &Procfs, pid: u32, uids: &IdMap, gids: &IdMap) -> Result<()> {
     let put = |file: &str, text: &[u8]| write(procfs, pid, file, text);
-    let mut setgroups = Setgroups::Allowed;
     match put("gid_map", gids.text()) {
         Ok(()) => {}
-        // Without privileges the map is only taken once setgroups is denied.
+        // Of a caller without CAP_SETGID the map is only taken once setgroups is
+        // denied: otherwise a process could drop a group that denies it something
+        // (CVE-2014-8989).
         Err(Errno::PERM) => {
             put("setgroups", b"deny").map_err(|errno| cannot(errno, "deny setgroups in"))?;
-            setgroups = Setgroups::Denied;
             put("gid_map", gids.text()).map_err(|errno| cannot(errno, "map the group ids of"))?;
         }
         Err(errno) => return Err(cannot(errno, "map the group ids of")),
     }
-    put("uid_map", uids.text()).map_err(|errno| cannot(errno, "map the user ids of"))?;
-    Ok(setgroups)
+    put("uid_map", uids.text()).map_err(|errno| cannot(errno, "map the user ids of"))
 }
 
 fn write(procfs: &Procfs, pid: u32, file: &str, text: &[u8]) -> Result<(), Errno> {

@@ -80,12 +80,3 @@ impl Serialize for Json<'_> {
         }
     }
 }
-
-/// `bytes` as text, for a document.
-///
-/// # Errors
-/// Not UTF-8, which JSON cannot carry: names it by `what`.
-pub fn utf8<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a str> {
-    core::str::from_utf8(bytes)
-        .map_err(|_| fail!("{what} \"{}\" is not UTF-8, which a JSON document cannot hold", crate::error::Lossy(bytes)))
-}

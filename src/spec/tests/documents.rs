@@ -11,7 +11,7 @@ use crate::spec::config::Config;
 use crate::spec::features::{Features, Supported};
 use crate::spec::record::{Shape, Strictness, check};
 use crate::spec::state::{RecordView, State, StateDocument, StateRecord};
-use crate::spec::write::{Json, utf8};
+use crate::spec::write::Json;
 
 const WEIRD: [&str; 6] =
     ["/plain", "/with \"quotes\" and \\", "/line\nfeed\ttab\u{1}\u{1f}\u{7f}", "/é€😀\u{2028}", "", "/a/../b//c"];
@@ -93,13 +93,6 @@ fn a_broken_record_is_an_error() {
         assert_ne!(text, whole);
         assert!(RecordView::read(&Document::parse("state.json", text.as_bytes()).unwrap()).is_err(), "{to}");
     }
-}
-
-#[test]
-fn bytes_that_json_cannot_hold_are_an_error() {
-    assert_eq!(utf8("the bundle", b"/b").unwrap(), "/b");
-    let said = utf8("the bundle", b"/b\xff").err().unwrap().to_string();
-    assert_eq!(said, "the bundle \"/b?\" is not UTF-8, which a JSON document cannot hold");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! that `spec` writes.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ cases!("telling":
     list_shows_every_container,
     list_of_nothing,
     list_skips_foreign_files,
+    what_cannot_be_written_is_an_error,
     ps_shows_host_pids,
     ps_of_a_stopped_container,
     log_text,
@@ -154,6 +156,20 @@ fn list_of_nothing(c: &Context) -> Result<()> {
         c.run(&Config::plain())?.ok()?;
     }
     Ok(())
+}
+
+fn what_cannot_be_written_is_an_error(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let lists: [&[&str]; 3] = [&["list"], &["list", "-q"], &["list", "-f", "json"]];
+    let others: [&[&str]; 5] = [&["state", &id], &["ps", &id], &["features"], &["--version"], &["--help"]];
+    for words in lists.iter().chain(&others) {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" > /dev/full"]).arg(&c.program);
+        command.arg("--root").arg(c.state_dir()).args(*words);
+        c.surroundings(&mut command);
+        c.finish(command)?.error(1, &["no space left on device"])?;
+    }
+    c.delete(&id)
 }
 
 fn list_skips_foreign_files(c: &Context) -> Result<()> {
