@@ -397,6 +397,27 @@ mod tests {
     }
 
     #[test]
+    fn features_has_every_word_that_is_carried_out() {
+        let mut words = Vec::new();
+        for (word, effect) in WORDS.split(' ').zip(EFFECTS) {
+            // The last words are for who calls mount(8), or synonyms.
+            let told = match effect {
+                Nothing => matches!(word, "silent" | "loud" | "defaults"),
+                Unsupported => false,
+                _ => !matches!(word, "user" | "users" | "owner" | "group"),
+            };
+            if told {
+                words.push(String::from(word));
+            }
+            if told && effect.has_recursive_form() {
+                words.push(format!("r{word}"));
+            }
+        }
+        words.sort();
+        assert_eq!(words.join(" "), MOUNT_OPTIONS);
+    }
+
+    #[test]
     fn recursive_forms() {
         for word in ["ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "relatime"]
             .into_iter()
