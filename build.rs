@@ -3,25 +3,11 @@
 //! The arguments are given here and not as RUSTFLAGS, which would also reach
 //! build scripts and the host tests.
 
+include!("linker/arguments.rs");
+
 fn main() {
     let root = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
-    for argument in [
-        "-nostartfiles",
-        "-nostdlib",
-        "-static-pie",
-        "-Wl,--no-dynamic-linker",
-        "-Wl,-z,pack-relative-relocs",
-        "-Wl,-z,max-page-size=4096",
-        "-Wl,-z,noexecstack",
-        "-Wl,--gc-sections",
-        "-Wl,--build-id=none",
-        "-Wl,--hash-style=gnu",
-        &format!("-Wl,-T,{root}/linker/ocinit.ld"),
-    ] {
-        println!("cargo:rustc-link-arg-bins={argument}");
-    }
-    println!("cargo:rerun-if-changed=linker/ocinit.ld");
-    println!("cargo:rerun-if-changed=build.rs");
+    link(&root);
     // The commit goes into `--version`; a source archive has none.
     let commit = std::process::Command::new("git")
         .args(["rev-parse", "--short=12", "HEAD"])
