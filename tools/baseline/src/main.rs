@@ -19,23 +19,14 @@ use core::mem::{size_of, zeroed};
 use linux_raw_sys::general::{self as kernel, clone_args, mount_attr};
 
 mod bundles;
+#[path = "../../../src/entry.rs"]
+mod entry;
 #[path = "../../../src/memory.rs"]
 mod memory;
 #[path = "../../../src/relocate.rs"]
 mod relocate;
 
 use bundles::{Bundle, Kind, Mount};
-
-core::arch::global_asm!(
-    ".globl _start",
-    "_start:",
-    "xor ebp, ebp",
-    "mov rdi, rsp",
-    "and rsp, -16",
-    "call {start}",
-    "ud2",
-    start = sym start,
-);
 
 /// # Safety
 /// Called once, by `_start`, with the stack as the kernel left it.
