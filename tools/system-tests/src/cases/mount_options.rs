@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount_change};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::mounts::{Mounted, at, options};
 use crate::bundle::Config;
@@ -63,6 +63,17 @@ fn options_of_a_mount(c: &Context) -> Result<()> {
     Ok(())
 }
 
+/// What was given to the mount of each row's number is shown in `field` of it.
+fn all_are_shown(seen: &Value, table: &[(&[&str], &[&str])], field: &str) -> Result<()> {
+    for (number, (given, shown)) in table.iter().enumerate() {
+        let found = options(at(seen, &format!("/mnt/{number}"))?, field);
+        for option in *shown {
+            ensure!(found.iter().any(|o| o == option), "{given:?} gave {found:?}, which lacks {option}");
+        }
+    }
+    Ok(())
+}
+
 fn options_of_a_file_system(c: &Context) -> Result<()> {
     let table: &[(&[&str], &[&str])] = &[
         (&["size=1m"], &["size=1024k"]),
@@ -79,14 +90,7 @@ fn options_of_a_file_system(c: &Context) -> Result<()> {
     for (number, (given, _)) in table.iter().enumerate() {
         config = config.mount(&format!("/mnt/{number}"), "tmpfs", "tmpfs", given);
     }
-    let seen = c.probe(&config, &["mounts"])?;
-    for (number, (given, shown)) in table.iter().enumerate() {
-        let found = options(at(&seen, &format!("/mnt/{number}"))?, "super");
-        for option in *shown {
-            ensure!(found.iter().any(|o| o == option), "{given:?} gave {found:?}, which lacks {option}");
-        }
-    }
-    Ok(())
+    all_are_shown(&c.probe(&config, &["mounts"])?, table, "super")
 }
 
 fn the_last_of_contradicting_options_wins(c: &Context) -> Result<()> {
@@ -168,14 +172,7 @@ fn bind_options(c: &Context) -> Result<()> {
     for (number, (given, _)) in table.iter().enumerate() {
         config = config.bind(&volume, &format!("/mnt/{number}"), given);
     }
-    let seen = c.probe(&config, &["mounts"])?;
-    for (number, (given, shown)) in table.iter().enumerate() {
-        let found = options(at(&seen, &format!("/mnt/{number}"))?, "options");
-        for option in *shown {
-            ensure!(found.iter().any(|o| o == option), "{given:?} gave {found:?}, which lacks {option}");
-        }
-    }
-    Ok(())
+    all_are_shown(&c.probe(&config, &["mounts"])?, table, "options")
 }
 
 fn bind_keeps_locked_flags_in_a_user_namespace(c: &Context) -> Result<()> {
@@ -227,18 +224,21 @@ fn recursive_options(c: &Context) -> Result<()> {
     Ok(())
 }
 
+/// The words, and what mountinfo says of such a mount.
+const PROPAGATIONS: [(&str, &str); 8] = [
+    ("private", ""),
+    ("rprivate", ""),
+    ("shared", "shared:"),
+    ("rshared", "shared:"),
+    ("slave", "master:"),
+    ("rslave", "master:"),
+    ("unbindable", "unbindable"),
+    ("runbindable", "unbindable"),
+];
+
 fn propagation_of_a_mount(c: &Context) -> Result<()> {
     let source = Mounted::tmpfs(&c.folder("src")?, MountFlags::empty())?;
-    for (option, shown) in [
-        ("private", ""),
-        ("rprivate", ""),
-        ("shared", "shared:"),
-        ("rshared", "shared:"),
-        ("slave", "master:"),
-        ("rslave", "master:"),
-        ("unbindable", "unbindable"),
-        ("runbindable", "unbindable"),
-    ] {
+    for (option, shown) in PROPAGATIONS {
         let config = Config::plain().bind(source.0.as_ref(), "/mnt", &["rbind", option]);
         // The root must not be private: peers would have nothing to come from.
         let config = config.set("/linux/rootfsPropagation", json!("rslave"));
@@ -251,16 +251,7 @@ fn propagation_of_a_mount(c: &Context) -> Result<()> {
 }
 
 fn propagation_of_the_root(c: &Context) -> Result<()> {
-    for (option, shown) in [
-        ("private", ""),
-        ("rprivate", ""),
-        ("shared", "shared:"),
-        ("rshared", "shared:"),
-        ("slave", "master:"),
-        ("rslave", "master:"),
-        ("unbindable", "unbindable"),
-        ("runbindable", "unbindable"),
-    ] {
+    for (option, shown) in PROPAGATIONS {
         let config = Config::plain().set("/linux/rootfsPropagation", json!(option));
         let seen = c.probe(&config, &["mounts"])?;
         let found = at(&seen, "/")?["propagation"].to_string();
