@@ -5,7 +5,8 @@ use core::ffi::CStr;
 use crate::sys::mounts::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use crate::sys::{AsRawFd, Attributes, BorrowedFd, Errno, OwnedFd, close_kept, keep, mount_setattr};
 
-use super::options::{Change, RDONLY};
+use super::option_words::RDONLY;
+use super::options::Change;
 
 /// Numbers from here on are given back at once.
 const KEPT: i32 = 200;

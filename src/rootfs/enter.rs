@@ -11,7 +11,8 @@ use crate::sys::{AsFd, Errno};
 
 use super::descriptor::{Fd, attach, change};
 use super::failure::cannot_own;
-use super::options::{self, Change, PRIVATE, RDONLY, SLAVE};
+use super::option_words::{PRIVATE, RDONLY, SLAVE};
+use super::options::{self, Change};
 use super::root::{Root, change_propagation};
 
 /// Makes `root` the root and the working directory of this process; what was

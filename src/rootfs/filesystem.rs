@@ -18,9 +18,8 @@ use crate::sys::process::fchdir;
 use crate::sys::{BorrowedFd, Errno, io};
 
 use super::descriptor::Fd;
-use super::options::{
-    self, ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, Options, RDONLY, STRICTATIME, Super,
-};
+use super::option_words::{ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, STRICTATIME, Super};
+use super::options::{self, Options};
 use super::resolve::c_str;
 
 /// fsconfig(2): bytes of a key or a value, with the NUL.

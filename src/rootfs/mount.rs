@@ -15,7 +15,8 @@ use crate::sys::{AsFd, BorrowedFd, Errno};
 
 use super::descriptor::{Fd, attach, attach_at, make_read_only};
 use super::failure::cannot_own;
-use super::options::{self, Options, RDONLY, Super};
+use super::option_words::{RDONLY, Super};
+use super::options::{self, Options};
 use super::resolve::{self, Links, Missing, Place};
 use super::root::{Root, change_propagation};
 use super::{bind, check, copy_up, filesystem};

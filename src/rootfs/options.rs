@@ -1,5 +1,5 @@
-//! Mount options: which words mean what (mount(8), config-linux.md and
-//! config.md, "Linux mount options").
+//! What the mount options of one mount ask for, taken together (mount(8),
+//! config-linux.md and config.md, "Linux mount options").
 //!
 //! The words fall into four groups: what belongs to the mount (attributes,
 //! propagation), what belongs to the file system whatever its type (`sync` and
@@ -7,28 +7,12 @@
 //! the rest, which only the file system itself understands. A bind has no file
 //! system to ask: there the rest is a mistake.
 
-use crate::bytes;
 use crate::error::Result;
 use crate::json::Text;
 use crate::spec::config::Mount;
 
-/// `MOUNT_ATTR_*` (mount_setattr(2)), with the kernel's values.
-pub const RDONLY: u32 = 0x1;
-pub const NOSUID: u32 = 0x2;
-pub const NODEV: u32 = 0x4;
-pub const NOEXEC: u32 = 0x8;
-/// The field of the access-time setting, in which zero is `relatime`.
-pub const ATIME: u32 = 0x70;
-pub const NOATIME: u32 = 0x10;
-pub const STRICTATIME: u32 = 0x20;
-pub const NODIRATIME: u32 = 0x80;
-pub const NOSYMFOLLOW: u32 = 0x20_0000;
-
-/// `MS_*` propagation types (mount(2)), with the kernel's values.
-pub const UNBINDABLE: u32 = 1 << 17;
-pub const PRIVATE: u32 = 1 << 18;
-pub const SLAVE: u32 = 1 << 19;
-pub const SHARED: u32 = 1 << 20;
+use super::option_words::Effect::*;
+use super::option_words::{ATIME, Effect, RDONLY, SHARED, Super, UNBINDABLE, classify};
 
 /// A change of attributes: first `clear`, then `set` (mount_setattr(2)).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -46,169 +30,6 @@ impl Change {
     /// Whether nothing changes.
     pub fn is_empty(self) -> bool {
         self.set | self.clear == 0
-    }
-}
-
-/// A setting of the file system that any type takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Super {
-    ReadOnly,
-    Sync,
-    DirSync,
-    LazyTime,
-    Mand,
-    IVersion,
-}
-
-impl Super {
-    /// All, in the order of their bits in [`Options::super_set`].
-    pub const ALL: [Super; 6] =
-        [Super::ReadOnly, Super::Sync, Super::DirSync, Super::LazyTime, Super::Mand, Super::IVersion];
-
-    /// Its bit in [`Options::super_set`] and [`Options::super_clear`].
-    pub const fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
-
-/// What one word means.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Effect {
-    /// Attributes of the mount; with a leading `r`, of those below it too.
-    Set(u32),
-    Clear(u32),
-    /// The access-time setting, which mount_setattr(2) clears as a whole first.
-    Atime(u32),
-    /// The mount's attribute and the file system's setting.
-    ReadOnly(bool),
-    /// How mount events travel; with a leading `r`, below it too.
-    Propagation(u32),
-    /// A mount of what is somewhere already; with a leading `r`, with what is
-    /// mounted below.
-    BindMount,
-    /// A setting of the file system, on or off.
-    Setting(Super, bool),
-    Remount,
-    CopyUp,
-    /// Says nothing that a container runtime could act on.
-    Nothing,
-    /// Has a meaning that this version does not carry out.
-    Unsupported,
-}
-use Effect::*;
-
-impl Effect {
-    /// Whether the word has a form with an `r` before it.
-    fn has_recursive_form(self) -> bool {
-        matches!(self, Set(_) | Clear(_) | Atime(_) | ReadOnly(_) | Propagation(_) | BindMount)
-    }
-}
-
-/// The words, as one list of words, and in the same order what they mean.
-macro_rules! words {
-    ($first:literal $effect:expr; $($word:literal $meaning:expr;)*) => {
-        const WORDS: &str = concat!($first, $(" ", $word),*);
-        static EFFECTS: &[Effect] = &[$effect, $($meaning),*];
-    };
-}
-
-words! {
-    "ro" ReadOnly(true);
-    "rw" ReadOnly(false);
-    "nosuid" Set(NOSUID);
-    "suid" Clear(NOSUID);
-    "nodev" Set(NODEV);
-    "dev" Clear(NODEV);
-    "noexec" Set(NOEXEC);
-    "exec" Clear(NOEXEC);
-    "nosymfollow" Set(NOSYMFOLLOW);
-    "symfollow" Clear(NOSYMFOLLOW);
-    "nodiratime" Set(NODIRATIME);
-    "diratime" Clear(NODIRATIME);
-    "noatime" Atime(NOATIME);
-    "strictatime" Atime(STRICTATIME);
-    "relatime" Atime(0);
-    // The kernel's default is relatime: what is not the one extreme, nor the
-    // other, is that.
-    "atime" Atime(0);
-    "nostrictatime" Atime(0);
-    "norelatime" Set(0);
-    "sync" Setting(Super::Sync, true);
-    "async" Setting(Super::Sync, false);
-    "dirsync" Setting(Super::DirSync, true);
-    "lazytime" Setting(Super::LazyTime, true);
-    "nolazytime" Setting(Super::LazyTime, false);
-    "mand" Setting(Super::Mand, true);
-    "nomand" Setting(Super::Mand, false);
-    "iversion" Setting(Super::IVersion, true);
-    "noiversion" Setting(Super::IVersion, false);
-    "shared" Propagation(SHARED);
-    "slave" Propagation(SLAVE);
-    "private" Propagation(PRIVATE);
-    "unbindable" Propagation(UNBINDABLE);
-    "bind" BindMount;
-    "remount" Remount;
-    "tmpcopyup" CopyUp;
-    "acl" Nothing; // MS_POSIXACL: file systems that have ACLs set it themselves
-    "noacl" Nothing;
-    // Whether the kernel writes to its log when mounting fails: fsopen(2) gives
-    // the messages to us instead.
-    "silent" Nothing;
-    "loud" Nothing;
-    // "Use the default options" (mount(8)): they are what is there anyway.
-    "defaults" Nothing;
-    // mount(8): these speak of /etc/fstab, of who may call mount(8) and when.
-    "auto" Nothing;
-    "noauto" Nothing;
-    "nouser" Nothing;
-    "nofail" Nothing;
-    "_netdev" Nothing;
-    // mount(8): who may mount it, which implies these.
-    "user" Set(NOSUID | NODEV | NOEXEC);
-    "users" Set(NOSUID | NODEV | NOEXEC);
-    "owner" Set(NOSUID | NODEV);
-    "group" Set(NOSUID | NODEV);
-    "idmap" Unsupported;
-    "ridmap" Unsupported;
-    // Extensions of crun's.
-    "copy-symlink" Unsupported;
-    "src-nofollow" Unsupported;
-    "dest-nofollow" Unsupported;
-}
-
-/// The options that mean the same for every mount, for `features`.
-pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime \
-    nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid \
-    nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev \
-    rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime \
-    rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave \
-    strictatime suid symfollow sync tmpcopyup unbindable";
-
-/// What `text` means and whether in its recursive form; `None`: the file
-/// system's own.
-fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
-    let mut buffer = [0; 24]; // longer than any word
-    if text.length() < buffer.len()
-        && let Ok(word) = text.c_str(&mut buffer)
-    {
-        let effect = |word| EFFECTS.get(bytes::index_of(WORDS, word)?).copied();
-        if let Some(effect) = effect(word.to_bytes()) {
-            return Some((effect, false));
-        }
-        if let Some(effect) = word.to_bytes().strip_prefix(b"r").and_then(effect)
-            && effect.has_recursive_form()
-        {
-            return Some((effect, true));
-        }
-    }
-    // mount(8): "x-" and "comment=" are notes of other programs'; "X-" too, but
-    // for those of its own, of which we make the folder in any case.
-    match bytes::words("x- comment= X-mount.mkdir X-mount. idmap= ridmap= X-")
-        .position(|start| text.starts_with(start))?
-    {
-        3..=5 => Some((Unsupported, false)),
-        _ => Some((Nothing, false)),
     }
 }
 
@@ -357,6 +178,7 @@ pub fn propagation(text: Option<Text<'_>>) -> Option<(u32, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::option_words::*;
     use super::*;
     use crate::json::Document;
     use std::format;
@@ -394,27 +216,6 @@ mod tests {
             assert_eq!(parse(options).attributes, expected, "{options}");
             assert!(parse(options).recursive.is_empty(), "{options}");
         }
-    }
-
-    #[test]
-    fn features_has_every_word_that_is_carried_out() {
-        let mut words = Vec::new();
-        for (word, effect) in WORDS.split(' ').zip(EFFECTS) {
-            // The last words are for who calls mount(8), or synonyms.
-            let told = match effect {
-                Nothing => matches!(word, "silent" | "loud" | "defaults"),
-                Unsupported => false,
-                _ => !matches!(word, "user" | "users" | "owner" | "group"),
-            };
-            if told {
-                words.push(String::from(word));
-            }
-            if told && effect.has_recursive_form() {
-                words.push(format!("r{word}"));
-            }
-        }
-        words.sort();
-        assert_eq!(words.join(" "), MOUNT_OPTIONS);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::sys::{AsFd, BorrowedFd, Errno};
 
 use super::descriptor::{Fd, attach_at, change, clone_tree};
 use super::failure::cannot_own;
-use super::options::{self, Change, PRIVATE, SHARED, SLAVE, UNBINDABLE};
+use super::option_words::{PRIVATE, SHARED, SLAVE, UNBINDABLE};
+use super::options::{self, Change};
 
 /// The root file system, attached in this mount namespace.
 pub struct Root {

@@ -33,6 +33,7 @@ const PURE: &[&str] = &[
     "namespace/flags.rs",
     "namespace/id_maps.rs",
     "namespace/time_offsets.rs",
+    "rootfs/option_words.rs",
     "rootfs/options.rs",
     "cgroup/path.rs",
     "cgroup/device_program.rs",
