@@ -18,11 +18,11 @@ pub fn exec(
     log: &mut Log,
     workspace: &'static mut Workspace,
 ) -> Result<i32> {
-    let hardened = lifecycle::harden(vectors.arguments, vectors.environment)?;
-    let foreground = !invocation.has(Flag::Detach);
     if invocation.values(Flag::Cgroup).nth(1).is_some() {
         return Err(fail!("--cgroup is given more than once: in the one hierarchy a process has one cgroup"));
     }
+    let hardened = lifecycle::harden(vectors.arguments, vectors.environment)?;
+    let foreground = !invocation.has(Flag::Detach);
     // All were checked when the command line was read.
     let gids = invocation.values(Flag::AdditionalGids).filter_map(|gid| words::user_id(gid.to_bytes()));
     let overrides = Overrides {
