@@ -18,5 +18,7 @@ fn main() {
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .unwrap_or_else(|| "unknown".into());
     println!("cargo:rustc-env=OCINIT_COMMIT={}", commit.trim());
+    // The first changes with the branch, the second with every commit.
     println!("cargo:rerun-if-changed=.git/HEAD");
+    println!("cargo:rerun-if-changed=.git/logs/HEAD");
 }
