@@ -88,7 +88,8 @@ fn fits(tag: Tag<'_>, name: &[u8]) -> bool {
             let Some(number) = attribute(name, "partition", &mut buffer) else { return false };
             // /sys/class/block/vda1 → …/block/vda/vda1
             let (mut path, mut target) = ([0; 300], [0; 512]);
-            let link = join(&mut path, &[b"/sys/class/block/", name]).map(|link| readlinkat_raw(CWD, link, &mut target));
+            let link =
+                join(&mut path, &[b"/sys/class/block/", name]).map(|link| readlinkat_raw(CWD, link, &mut target));
             let Some(Ok(length)) = link else { return false };
             let disk = target.get(..length).and_then(|target| target.rsplit(|byte| *byte == b'/').nth(1));
             let Some(disk) = disk else { return false };

@@ -43,7 +43,9 @@ pub fn load(list: &CStr) -> Result<()> {
         load_line(line).map_err(|(what, errno)| {
             let line = buffer.get(..line_length).unwrap_or(&[]).trim_ascii();
             let hint = match errno {
-                Errno::NOENT if what == LOAD => " (a symbol is missing: is a module that it needs further down, or not there?)",
+                Errno::NOENT if what == LOAD => {
+                    " (a symbol is missing: is a module that it needs further down, or not there?)"
+                }
                 Errno::OPNOTSUPP => " (this kernel does not unpack modules)",
                 _ => "",
             };

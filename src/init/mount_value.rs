@@ -116,9 +116,15 @@ mod tests {
             ("label=x:/d:ext4", Source::Word(b"label=x"), ["/d", "ext4", ""]),
         ] {
             let [target, kind, options] = rest.map(str::as_bytes);
-            assert_eq!(MountValue::parse(value.as_bytes()), Some(MountValue { source, target, kind, options }), "{value}");
+            assert_eq!(
+                MountValue::parse(value.as_bytes()),
+                Some(MountValue { source, target, kind, options }),
+                "{value}"
+            );
         }
-        for value in ["", "/dev/vda", "/dev/vda:/data", ":/data:ext4", "a:data:ext4", "a:/data:", "LABEL=:/d:ext4", "UUID:/d:x"] {
+        for value in
+            ["", "/dev/vda", "/dev/vda:/data", ":/data:ext4", "a:data:ext4", "a:/data:", "LABEL=:/d:ext4", "UUID:/d:x"]
+        {
             assert_eq!(MountValue::parse(value.as_bytes()), None, "{value}");
         }
     }

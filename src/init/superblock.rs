@@ -218,9 +218,7 @@ mod tests {
                 (2 * block + 128 + 16, &guid),
                 (440, &[0x78, 0x56, 0x34, 0x12]),
             ]);
-            let is = |uuid: &[u8], number: &str| {
-                is_partition(uuid, number.as_bytes(), block as u64, &mut reader(&gpt))
-            };
+            let is = |uuid: &[u8], number: &str| is_partition(uuid, number.as_bytes(), block as u64, &mut reader(&gpt));
             assert!(is(WRITTEN, "2"));
             assert!(!is(WRITTEN, "1") && !is(WRITTEN, "0") && !is(WRITTEN, "") && !is(WRITTEN, "18446744073709551615"));
             assert!(!is(b"12345678-02", "2"));

@@ -47,21 +47,13 @@ impl Ip {
     }
 }
 
-impl fmt::Display for Ip {
+/// An IPv4 address, for a person.
+pub struct V4(pub [u8; 4]);
+
+impl fmt::Display for V4 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = "";
-        if self.length == 4 {
-            for octet in self.octets() {
-                write!(f, "{before}{octet}")?;
-                before = ".";
-            }
-            return Ok(());
-        }
-        for pair in self.bytes.as_chunks().0 {
-            write!(f, "{before}{:x}", u16::from_be_bytes(*pair))?;
-            before = ":";
-        }
-        Ok(())
+        let [a, b, c, d] = self.0;
+        write!(f, "{a}.{b}.{c}.{d}")
     }
 }
 
@@ -135,17 +127,52 @@ fn groups(text: &[u8], last: bool, all: &mut [u8; 16]) -> Option<usize> {
 mod tests {
     use super::*;
     use core::net::{Ipv4Addr, Ipv6Addr};
-    use std::format;
-    use std::string::{String, ToString};
+    use std::string::ToString;
 
     #[test]
     fn the_same_as_cores() {
         for text in [
-            "1.2.3.4", "0.0.0.0", "255.255.255.255", "256.1.1.1", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1..2.3", "1.2.3.",
-            "", ".", "1.2.3.a", "-1.2.3.4", " 1.2.3.4", "::", ":::", "::1", "1::", "1::2", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7",
-            "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::3:4:5:6:7:8", "1:2:3:4::5:6:7:8", "1::2::3",
-            "2001:db8::FFFF", "12345::", "::g", "::ffff:1.2.3.4", "1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:7:1.2.3.4",
-            "::1.2.3.4:5", "1.2.3.4::", "1:", ":1", "1:::2", "::1.2.3", "fe80::1%eth0", "0000:0::00a0",
+            "1.2.3.4",
+            "0.0.0.0",
+            "255.255.255.255",
+            "256.1.1.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "01.2.3.4",
+            "1..2.3",
+            "1.2.3.",
+            "",
+            ".",
+            "1.2.3.a",
+            "-1.2.3.4",
+            " 1.2.3.4",
+            "::",
+            ":::",
+            "::1",
+            "1::",
+            "1::2",
+            "1:2:3:4:5:6:7:8",
+            "1:2:3:4:5:6:7",
+            "1:2:3:4:5:6:7:8:9",
+            "1:2:3:4:5:6:7::",
+            "::2:3:4:5:6:7:8",
+            "1::3:4:5:6:7:8",
+            "1:2:3:4::5:6:7:8",
+            "1::2::3",
+            "2001:db8::FFFF",
+            "12345::",
+            "::g",
+            "::ffff:1.2.3.4",
+            "1:2:3:4:5:6:1.2.3.4",
+            "1:2:3:4:5:6:7:1.2.3.4",
+            "::1.2.3.4:5",
+            "1.2.3.4::",
+            "1:",
+            ":1",
+            "1:::2",
+            "::1.2.3",
+            "fe80::1%eth0",
+            "0000:0::00a0",
         ] {
             let octets = |ip: &Ip| ip.octets().to_vec();
             let expected = text.parse::<Ipv4Addr>().map(|ip| ip.octets().to_vec()).ok();
@@ -155,17 +182,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_what_was_read() {
-        for (text, printed) in [("10.0.2.15", "10.0.2.15"), ("2001:db8::1", "2001:db8:0:0:0:0:0:1")] {
-            assert_eq!(Ip::parse(text.as_bytes()).unwrap().to_string(), printed);
-        }
-    }
-
-    #[test]
     fn prefixes() {
-        let read = |text: &str| with_prefix(text.as_bytes()).map(|(ip, prefix)| format!("{ip}/{prefix}"));
-        for text in ["1.2.3.4/0", "1.2.3.4/32", "0:0:0:0:0:0:0:1/128"] {
-            assert_eq!(read(text), Some(String::from(text)));
+        let read = |text: &str| with_prefix(text.as_bytes()).map(|(ip, prefix)| (ip.octets().len(), prefix));
+        for (text, read_as) in [("1.2.3.4/0", (4, 0)), ("1.2.3.4/32", (4, 32)), ("::1/128", (16, 128))] {
+            assert_eq!(read(text), Some(read_as));
         }
         for text in ["1.2.3.4/33", "::1/129", "::1/", "::1", "/8", "1.2.3.4/-1", "1.2.3.4/8/8", "1.2.3.4/256"] {
             assert_eq!(read(text), None, "{text}");
@@ -185,7 +205,7 @@ mod tests {
     fn broadcasts() {
         let broadcast = |text: &str| {
             let (ip, prefix) = with_prefix(text.as_bytes()).unwrap();
-            ip.broadcast(prefix).map(|ip| ip.to_string())
+            ip.broadcast(prefix).map(|ip| V4(*ip.octets().first_chunk().unwrap()).to_string())
         };
         assert_eq!(broadcast("10.0.2.15/24").as_deref(), Some("10.0.2.255"));
         assert_eq!(broadcast("10.0.2.15/0").as_deref(), Some("255.255.255.255"));

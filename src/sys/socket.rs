@@ -41,15 +41,7 @@ pub fn set_socket_option(socket: BorrowedFd<'_>, level: u32, name: u32, value: &
 pub fn send_to(socket: BorrowedFd<'_>, bytes: &[u8], address: &[u8]) -> Result<(), Errno> {
     // SAFETY: bytes and address are of the lengths given, and read during the call.
     unsafe {
-        syscall!(
-            __NR_sendto,
-            socket.as_raw_fd(),
-            bytes.as_ptr(),
-            bytes.len(),
-            0,
-            address.as_ptr(),
-            address.len()
-        )
+        syscall!(__NR_sendto, socket.as_raw_fd(), bytes.as_ptr(), bytes.len(), 0, address.as_ptr(), address.len())
     }?;
     Ok(())
 }
