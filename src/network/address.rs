@@ -20,6 +20,13 @@ impl Ip {
         Ip { bytes, length: 4 }
     }
 
+    /// Of 4 or 16 bytes.
+    pub fn of(octets: &[u8]) -> Option<Ip> {
+        let mut bytes = [0; 16];
+        bytes.get_mut(..octets.len())?.copy_from_slice(octets);
+        matches!(octets.len(), 4 | 16).then_some(Ip { bytes, length: octets.len() })
+    }
+
     /// The address that `text` is, and nothing else.
     pub fn parse(text: &[u8]) -> Option<Ip> {
         match v4(text) {
@@ -198,6 +205,13 @@ mod tests {
             ([0, 0, 0, 1], None),
         ] {
             assert_eq!(prefix_of(mask), prefix);
+        }
+    }
+
+    #[test]
+    fn of_bytes() {
+        for length in 0..20 {
+            assert_eq!(Ip::of(&[1; 20][..length]).is_some(), length == 4 || length == 16, "{length}");
         }
     }
 

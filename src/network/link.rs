@@ -11,7 +11,7 @@ use super::netlink::{ACK, DUMP, Incoming, Message};
 use super::rtnetlink::{GETLINK, Rtnetlink, link_body, link_index};
 
 const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
+pub const IFLA_IFNAME: u16 = 3;
 /// `struct ifinfomsg`, before the attributes.
 const FIXED: usize = 16;
 

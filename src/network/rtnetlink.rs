@@ -9,7 +9,7 @@ use crate::error::{Error, Lossy, Result};
 use crate::fail;
 use crate::limits;
 use crate::sys::net::{AddressFamily, SocketFlags, SocketType, socket};
-use crate::sys::{AsFd, Errno, OwnedFd, io, set_socket_option};
+use crate::sys::{AsFd, Errno, OwnedFd, io, set_socket_option, socket_namespace};
 
 use super::address::Ip;
 use super::netlink::{ACK, CREATE, DONE, ERROR, Incoming, Message, Messages, REPLACE, word};
@@ -17,8 +17,9 @@ use super::netlink::{ACK, CREATE, DONE, ERROR, Incoming, Message, Messages, REPL
 /// `RTM_*`: types of requests.
 pub const NEWLINK: u16 = 16;
 pub const GETLINK: u16 = 18;
-const NEWADDR: u16 = 20;
+pub const NEWADDR: u16 = 20;
 const DELADDR: u16 = 21;
+pub const GETADDR: u16 = 22;
 const NEWROUTE: u16 = 24;
 
 /// A time without end, in the kernel's seconds and in DHCP's.
@@ -96,6 +97,11 @@ impl Rtnetlink {
                 }
             }
         }
+    }
+
+    /// A descriptor of the network namespace that it is of.
+    pub fn namespace(&self) -> Result<OwnedFd, Errno> {
+        socket_namespace(self.socket.as_fd())
     }
 
     /// The sentence `what`, and why the last request was refused.

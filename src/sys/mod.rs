@@ -48,7 +48,7 @@ pub use owned::OwnedFd;
 pub use procfs::Procfs;
 pub use signal::{SIGCHLD, SIGCONT, SIGKILL, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
-pub use socket::{bind, datagram_socket, random, send_to, set_socket_option};
+pub use socket::{bind, datagram_socket, random, send_to, set_socket_option, socket_namespace};
 pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};
 pub use terminal::{Modes, pty_number, set_terminal_modes, terminal_modes};
 pub use uevent::Uevents;
