@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::fail;
 use crate::sys::{
     AsFd, Errno, bpf_cgroup_device_attach, bpf_cgroup_device_detach, bpf_cgroup_device_load, bpf_program_by_id,
-    bpf_program_id,
+    bpf_program_id, done,
 };
 
 /// Loads `program` and attaches it to `cgroup`: from then on it is asked for
@@ -21,8 +21,9 @@ pub fn attach(cgroup: &Cgroup, program: &Program, outlive: bool) -> Result<u32> 
     let loaded = bpf_cgroup_device_load(program.instructions())
         .map_err(|errno| fail!(errno => "cannot load the device program"))?;
     let id = if outlive { bpf_program_id(loaded.as_fd()) } else { Ok(0) };
-    id.and_then(|id| bpf_cgroup_device_attach(cgroup.fd(), loaded.as_fd()).map(|()| id))
-        .map_err(|errno| fail!(errno => "cannot attach the device program to the cgroup"))
+    let attached = id.and_then(|id| bpf_cgroup_device_attach(cgroup.fd(), loaded.as_fd()).map(|()| id));
+    done(loaded);
+    attached.map_err(|errno| fail!(errno => "cannot attach the device program to the cgroup"))
 }
 
 /// Takes the program of that number off `cgroup`, if it is there.

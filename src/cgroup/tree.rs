@@ -13,12 +13,12 @@ use crate::error::{Error, Lossy, Result};
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{self, FsWord, Mode, OFlags, ResolveFlags};
 use crate::sys::time::Timespec;
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io, monotonic};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, done, io, keep, kept_done, monotonic};
 use crate::{bytes, fail, limits};
 
 /// The mount of cgroup version 2.
 pub struct Hierarchy {
-    root: OwnedFd,
+    root: BorrowedFd<'static>,
 }
 
 /// One cgroup.
@@ -41,6 +41,12 @@ const CGROUP2: FsWord = 0x6367_7270;
 /// A descriptor to look paths up from, or to read the folder's names with.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+impl Drop for Hierarchy {
+    fn drop(&mut self) {
+        kept_done(self.root);
+    }
+}
+
 impl Hierarchy {
     /// Finds the mount: at /sys/fs/cgroup, or on a host that also has version 1
     /// at /sys/fs/cgroup/unified.
@@ -51,7 +57,7 @@ impl Hierarchy {
         for path in [c"/sys/fs/cgroup", c"/sys/fs/cgroup/unified"] {
             let Ok(root) = fs::open(path, OFlags::PATH | FOLDER, Mode::empty()) else { continue };
             if fs::fstatfs(&root).is_ok_and(|statfs| statfs.f_type == CGROUP2) {
-                return Ok(Hierarchy { root });
+                return Ok(Hierarchy { root: keep(root) });
             }
         }
         Err(fail!("no cgroup2 file system is mounted at /sys/fs/cgroup or /sys/fs/cgroup/unified"))
@@ -65,6 +71,22 @@ impl Hierarchy {
         match self.open_below(path, OFlags::empty()).and_then(Cgroup::new) {
             Ok(cgroup) => Ok(Some(cgroup)),
             // ENODEV: removed between the look-up and the opening.
+            Err(Errno::NOENT | Errno::NODEV) => Ok(None),
+            Err(errno) => Err(cannot_open(errno, path)),
+        }
+    }
+
+    /// The inode of the cgroup at `path`, if it exists. Gives no descriptor.
+    ///
+    /// # Errors
+    /// The kernel's, with the path.
+    pub fn inode_at(&self, path: &CgroupPath<'_>) -> Result<Option<u64>> {
+        let mut buffer = [0; limits::PATH];
+        // A cgroup file system has no links.
+        let stat = terminated(path.as_bytes(), &mut buffer)
+            .and_then(|path| fs::statat(self.root, path, fs::AtFlags::SYMLINK_NOFOLLOW));
+        match stat {
+            Ok(stat) => Ok(Some(stat.st_ino)),
             Err(Errno::NOENT | Errno::NODEV) => Ok(None),
             Err(errno) => Err(cannot_open(errno, path)),
         }
@@ -146,7 +168,7 @@ impl Hierarchy {
             Some(parent) => Some(self.open_below(&parent, OFlags::PATH)?),
             None => None, // directly below the mount
         };
-        let folder = opened.as_ref().map_or(self.root.as_fd(), |fd| fd.as_fd());
+        let folder = opened.as_ref().map_or(self.root, |fd| fd.as_fd());
         match make {
             true => fs::mkdirat(folder, name, Mode::from_raw_mode(0o755)),
             false => fs::unlinkat(folder, name, fs::AtFlags::REMOVEDIR),
@@ -160,7 +182,7 @@ impl Hierarchy {
         // Cgroup file systems have no symbolic links of their own; anything
         // that would lead elsewhere was put there to mislead.
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        fs::openat2(&self.root, path, FOLDER | flags, Mode::empty(), resolve)
+        fs::openat2(self.root, path, FOLDER | flags, Mode::empty(), resolve)
     }
 }
 
@@ -198,6 +220,11 @@ impl Cgroup {
     /// The folder: for clone3(2), bpf(2) and to open files below.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// Lets go of it, see [`done`].
+    pub fn done(self) {
+        done(self.fd);
     }
 
     /// What it is known again by.

@@ -28,9 +28,8 @@ pub fn wishes(invocation: &Invocation, environment: sys::Vector, foreground: boo
 /// whose environment has come down to us.
 pub fn listen_fds(environment: sys::Vector) -> u32 {
     let number = |name| variable(environment, name).map(|value| words::number(value).unwrap_or(0));
-    let own = sys::process::getpid().as_raw_nonzero().get().unsigned_abs();
     match number("LISTEN_PID=") {
-        Some(pid) if pid != own => 0,
+        Some(pid) if pid != sys::process::getpid().as_raw_nonzero().get().unsigned_abs() => 0,
         _ => number("LISTEN_FDS=").unwrap_or(0),
     }
 }
@@ -57,24 +56,23 @@ pub fn create(
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
         no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
         run,
+        subreaper: foreground && !invocation.has(Flag::NoSubreaper),
     };
-    if foreground && !invocation.has(Flag::NoSubreaper) {
-        lifecycle::become_subreaper()?;
-    }
     let mut warn = |text: &str| log.warning(format_args!("{text}"));
     let created = lifecycle::create(&request, hardened, workspace, &mut warn)?;
     if !run {
         return Ok(0);
     }
-    let status = match created.waiting.go() {
+    let lifecycle::Created { waiting, made } = created;
+    let status = match waiting.go(&mut warn) {
         Ok(()) if !foreground => return Ok(0),
-        Ok(()) => created.waiting.attend(&mut warn),
+        Ok(()) => waiting.attend(&mut warn),
         Err(error) => Err(error),
     };
     if status.is_ok() && invocation.has(Flag::Keep) {
         return status;
     }
-    match (status, lifecycle::delete_created(&request, &created.record)) {
+    match (status, made.delete(request.id)) {
         (Ok(_), Err(error)) => Err(error),
         (status, _) => status,
     }

@@ -7,16 +7,19 @@ use crate::sys::fs::Mode;
 use crate::sys::{Errno, Procfs, process, system};
 use crate::{fail, limits};
 
-/// Sets how readily process `pid` is killed when memory runs out: -1000 (never)
-/// to 1000 (proc(5), oom_score_adj). The process is a child that the caller has
-/// not reaped, so that its pid is its own.
+/// Sets how readily process `pid`, or the caller, is killed when memory runs out:
+/// -1000 (never) to 1000 (proc(5), oom_score_adj). Another process is a child that
+/// the caller has not reaped, so that its pid is its own.
 ///
 /// # Errors
 /// The kernel's: lowering it takes CAP_SYS_RESOURCE.
-pub fn set_oom_score_adj(procfs: &Procfs, pid: i32, score: i32) -> Result<()> {
+pub fn set_oom_score_adj(procfs: &Procfs, pid: Option<i32>, score: i32) -> Result<()> {
     // Both fit.
     let text = Printed::<16>::of(format_args!("{score}"));
-    let path = Printed::<40>::of(format_args!("{pid}/oom_score_adj"));
+    let path = match pid {
+        Some(pid) => Printed::<40>::of(format_args!("{pid}/oom_score_adj")),
+        None => Printed::of(format_args!("self/oom_score_adj")),
+    };
     procfs
         .write_file(path.as_c_str(), text.as_bytes())
         .map_err(|errno| fail!(errno => "cannot set oom_score_adj to {score}"))

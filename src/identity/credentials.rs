@@ -1,8 +1,8 @@
 //! The credentials of the calling process, in the order in which they must
 //! change (credentials(7), capabilities(7)):
 //!
-//! [`drop_bounding`] needs CAP_SETPCAP, so it comes first; [`set_user`] needs
-//! CAP_SETGID and CAP_SETUID and keeps the permitted set; [`set_capabilities`]
+//! [`drop_bounding`] needs CAP_SETPCAP, so it comes first; [`set_groups`] and
+//! [`set_user`] need CAP_SETGID and CAP_SETUID and keep the permitted set; [`set_capabilities`]
 //! comes last. Each change of the user clears PDEATHSIG, which the caller arms
 //! anew.
 
@@ -58,16 +58,16 @@ impl Default for Groups {
     }
 }
 
-/// Drops every capability from the bounding set that `sets` does not name.
-/// Nothing that the process executes can ever gain one of them.
+/// Drops every capability from the bounding set, which is `own`, that `sets` does
+/// not name. Nothing that the process executes can ever gain one of them.
 ///
 /// # Errors
 /// The kernel's: without CAP_SETPCAP none can be dropped, which is an error
 /// unless it is gone already.
-pub fn drop_bounding(sets: &Sets) -> Result<()> {
+pub fn drop_bounding(sets: &Sets, own: u64) -> Result<()> {
     for number in 0..u64::BITS {
         let bit = 1 << number;
-        if sets.bounding & bit != 0 {
+        if own & !sets.bounding & bit == 0 {
             continue;
         }
         let capability = CapabilitySet::from_bits_retain(bit);
@@ -87,8 +87,7 @@ pub fn drop_bounding(sets: &Sets) -> Result<()> {
     Ok(())
 }
 
-/// Becomes the user: supplementary groups, group, user (real, effective, saved
-/// and file system ids), with the permitted capabilities kept.
+/// Sets the supplementary groups.
 ///
 /// `in_user_namespace`: one that an ordinary user has made, or that maps no group,
 /// does not let the groups be set, although the caller has every capability in it
@@ -97,18 +96,26 @@ pub fn drop_bounding(sets: &Sets) -> Result<()> {
 ///
 /// # Errors
 /// The kernel's: EINVAL for an id that the user namespace does not map.
-pub fn set_user(uid: u32, gid: u32, groups: &Groups, in_user_namespace: bool) -> Result<()> {
+pub fn set_groups(groups: &Groups, in_user_namespace: bool) -> Result<()> {
+    match thread::set_thread_groups(&groups.gids) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM) if in_user_namespace && groups.gids.is_empty() => Ok(()),
+        Err(Errno::PERM) if in_user_namespace => {
+            Err(fail!("additional groups cannot be set: the user namespace denies setgroups"))
+        }
+        Err(errno) => Err(fail!(errno => "cannot set the additional groups")),
+    }
+}
+
+/// Becomes the user: group and user (real, effective, saved and file system ids),
+/// with the permitted capabilities kept.
+///
+/// # Errors
+/// The kernel's: EINVAL for an id that the user namespace does not map.
+pub fn set_user(uid: u32, gid: u32) -> Result<()> {
     // -1 is "as before" to the kernel: it would leave the process root.
     if uid == u32::MAX || gid == u32::MAX {
         return Err(fail!("4294967295 is not a user or group id"));
-    }
-    match thread::set_thread_groups(&groups.gids) {
-        Ok(()) => {}
-        Err(Errno::PERM) if in_user_namespace && groups.gids.is_empty() => {}
-        Err(Errno::PERM) if in_user_namespace => {
-            return Err(fail!("additional groups cannot be set: the user namespace denies setgroups"));
-        }
-        Err(errno) => return Err(fail!(errno => "cannot set the additional groups")),
     }
     let group = Gid::from_raw_unchecked(gid);
     thread::set_thread_res_gid(group, group, group).map_err(|errno| fail!(errno => "cannot become group {gid}"))?;

@@ -9,7 +9,7 @@ use super::image;
 use crate::error::{Lossy, Result};
 use crate::json::PathBuffer;
 use crate::sys::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, open, stat};
-use crate::sys::{BorrowedFd, Errno, OwnedFd, io};
+use crate::sys::{BorrowedFd, Errno, OwnedFd, done, io};
 use crate::{bytes, fail, limits};
 
 /// Which file it is, under whatever name.
@@ -22,7 +22,11 @@ pub struct FileIdentity {
 impl FileIdentity {
     /// That of an open file.
     pub fn of(file: BorrowedFd<'_>) -> Result<FileIdentity, Errno> {
-        fstat(file).map(|stat| FileIdentity { device: stat.st_dev, inode: stat.st_ino })
+        fstat(file).map(FileIdentity::from)
+    }
+
+    fn from(stat: Stat) -> FileIdentity {
+        FileIdentity { device: stat.st_dev, inode: stat.st_ino }
     }
 }
 
@@ -46,31 +50,32 @@ pub fn find<'b>(
         let name = Lossy(bytes);
         if stat { fail!(errno => "exec: \"{name}\": stat {name}") } else { fail!(errno => "exec: \"{name}\"") }
     };
-    if bytes.contains(&b'/') {
+    let found = if bytes.contains(&b'/') {
         let file = join(b"", bytes, buffer).ok_or_else(|| failed(Errno::NAMETOOLONG, true))?;
         usable(file).map_err(|refusal| match refusal {
             Refusal::Missing(errno) => failed(errno, true),
             Refusal::Unfit(errno) => failed(errno, false),
-        })?;
-    } else if !in_folders(bytes, path.map_or(b"".as_slice(), CStr::to_bytes), buffer) {
-        return Err(fail!("exec: \"{}\": executable file not found in $PATH", Lossy(bytes)));
-    }
+        })?
+    } else {
+        in_folders(bytes, path.map_or(b"".as_slice(), CStr::to_bytes), buffer)
+            .ok_or_else(|| fail!("exec: \"{}\": executable file not found in $PATH", Lossy(bytes)))?
+    };
     let file = CStr::from_bytes_until_nul(buffer).unwrap_or(c"");
-    if runs_one_of(file, own) {
+    if own.contains(&found) || runs_one_of(file, own) {
         return Err(fail!("exec: \"{}\": permission denied: it would execute the runtime itself", Lossy(bytes)));
     }
     Ok(file)
 }
 
 /// Looks through the folders of `path`; the file's path is in `buffer` then.
-fn in_folders(name: &[u8], path: &[u8], buffer: &mut PathBuffer) -> bool {
+fn in_folders(name: &[u8], path: &[u8], buffer: &mut PathBuffer) -> Option<FileIdentity> {
     if name.is_empty() || path.is_empty() {
-        return false;
+        return None;
     }
-    bytes::split(path, b':').any(|folder| {
+    bytes::split(path, b':').find_map(|folder| {
         // An empty entry is the working folder, by an old custom (environ(7)).
         let folder = if folder.is_empty() { b".".as_slice() } else { folder };
-        join(folder, name, buffer).is_some_and(|file| usable(file).is_ok())
+        join(folder, name, buffer).and_then(|file| usable(file).ok())
     })
 }
 
@@ -94,7 +99,7 @@ enum Refusal {
     Unfit(Errno),
 }
 
-fn usable(file: &CStr) -> Result<(), Refusal> {
+fn usable(file: &CStr) -> Result<FileIdentity, Refusal> {
     let stat = stat(file).map_err(Refusal::Missing)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {}
@@ -102,10 +107,11 @@ fn usable(file: &CStr) -> Result<(), Refusal> {
         _ => return Err(Refusal::Unfit(Errno::ACCESS)),
     }
     // With the effective ids, as execve(2); it knows of noexec mounts too.
-    accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS).map_err(Refusal::Unfit)
+    accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS).map_err(Refusal::Unfit)?;
+    Ok(FileIdentity::from(stat))
 }
 
-/// Whether executing `file` executes one of `own`.
+/// Whether executing `file`, which is none of `own`, executes one of them.
 #[inline(never)] // its buffers are gone from the stack before anything deeper
 fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
     let mut path = [0; limits::PATH];
@@ -114,16 +120,18 @@ fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
     }
     // The kernel follows five scripts (BINPRM_MAX_RECURSION) and then a
     // program's interpreter.
-    for _ in 0..7 {
+    for step in 0..7 {
         let Ok(file) = CStr::from_bytes_until_nul(&path) else { return false };
         // What may be executed but not read is not looked into: the kernel
         // gives us no way to. It still runs from a sealed copy only.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let Ok(opened) = open(file, flags, Mode::empty()) else { return is_one_of(stat(file), own) };
-        if is_one_of(fstat(&opened), own) {
+        if step > 0 && is_one_of(fstat(&opened), own) {
             return true;
         }
-        if interpreter(&opened, &mut path).is_none() {
+        let found = interpreter(&opened, &mut path);
+        done(opened);
+        if found.is_none() {
             return false;
         }
     }
@@ -131,7 +139,7 @@ fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
 }
 
 fn is_one_of(stat: Result<Stat, Errno>, own: &[FileIdentity]) -> bool {
-    stat.is_ok_and(|stat| own.contains(&FileIdentity { device: stat.st_dev, inode: stat.st_ino }))
+    stat.is_ok_and(|stat| own.contains(&FileIdentity::from(stat)))
 }
 
 /// Puts the path of what executes `file` into `buffer`, and a NUL.

@@ -7,7 +7,7 @@ use super::passwd::Search;
 use crate::json::PathBuffer;
 use crate::limits;
 use crate::sys::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
-use crate::sys::{Errno, io};
+use crate::sys::{Errno, done, io};
 
 /// The home folder of `uid` in the caller's /etc/passwd, in `buffer`; `/` where
 /// there is none, or no such file, or one that is not fit to be read.
@@ -39,6 +39,7 @@ fn find(search: &mut Search<'_>) -> Result<bool, Errno> {
         let text = if length == 0 { b"\n" } else { buffer.get(..length).unwrap_or(&[]) };
         for byte in text {
             if search.take(*byte) {
+                done(file);
                 return Ok(true);
             }
         }

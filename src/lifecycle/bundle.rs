@@ -8,7 +8,7 @@ use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::spec::config::Config;
 use crate::sys::fs::{self, AtFlags, FileType, Mode, OFlags, openat};
-use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, read_all};
+use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, read_all};
 use crate::{fail, limits};
 
 /// A bundle that exists.
@@ -83,5 +83,6 @@ pub fn read_document<'b>(folder: BorrowedFd<'_>, path: &CStr, buffer: &'b mut [u
         let size = fs::fstat(&file).map_err(failed)?.st_size;
         return Err(fail!("{shown} has {size} bytes, more than the limit of {} bytes", limits::DOCUMENT));
     }
+    sys::done(file);
     Ok(text)
 }

@@ -28,7 +28,7 @@ pub struct Process {
 ///
 /// # Errors
 /// There is none: in the words that engines look for.
-pub fn open<'a>(root: Option<&'a StateRoot>, id: &CStr) -> Result<Folder<'a>> {
+pub fn open(root: Option<&StateRoot>, id: &CStr) -> Result<Folder> {
     match root {
         Some(root) => root.folder(id)?,
         None => None,
@@ -149,12 +149,14 @@ pub fn status(record: &StateRecord<'_>) -> Result<(Status, Option<Process>)> {
     Ok(match init(record)? {
         None => (Status::Stopped, None),
         Some(process) if record.started || has_executed(&process) => (Status::Running, Some(process)),
+        // Not ready yet, though nobody is waited for any more.
+        Some(_) if record.status == "starting" => (Status::Creating, None),
         Some(process) => (Status::Created, Some(process)),
     })
 }
 
-/// Whether a process that waited at the start gate has gone on to the user's
-/// program. For a `start` that was killed before it could write so down.
+/// Whether a container's first process has gone on to the user's program. For
+/// `run`, and a `start` that was killed before it could write so down.
 fn has_executed(process: &Process) -> bool {
     let path = ProcPath::new(process.pid.as_raw_nonzero().get(), "exe");
     let mut target = [core::mem::MaybeUninit::uninit(); 32];
@@ -178,12 +180,7 @@ pub fn cgroup(record: &StateRecord<'_>) -> Result<Option<Cgroup>> {
 ///
 /// # Errors
 /// There is none (yet): in the words that engines look for.
-pub fn record<'a>(
-    folder: &Folder<'_>,
-    id: &CStr,
-    scratch: &mut [u8],
-    arena: &mut Arena<'a>,
-) -> Result<StateRecord<'a>> {
+pub fn record<'a>(folder: &Folder, id: &CStr, scratch: &mut [u8], arena: &mut Arena<'a>) -> Result<StateRecord<'a>> {
     let record = folder.read_record(scratch, arena)?;
     record.ok_or_else(|| fail!("container does not exist: {}", Lossy(id.to_bytes())))
 }

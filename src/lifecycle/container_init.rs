@@ -16,11 +16,11 @@ use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Result};
 use crate::json::{PathBuffer, Text};
 use crate::namespace::flags;
-use crate::rootfs::{self, Deferred, HostDevices, MountContext, NullDevice};
+use crate::rootfs::{self, Deferred, HostDevices, Known, MountContext, NullDevice};
 use crate::spec::record::List;
 use crate::sys::fs::CWD;
 use crate::sys::process::{chdir, setsid};
-use crate::sys::{self, BorrowedFd};
+use crate::sys::{self, BorrowedFd, Procfs};
 use crate::{fail, identity, limits, network};
 
 /// Where the word to go comes from.
@@ -29,6 +29,8 @@ pub enum Start {
     Gate(Gate),
     /// `run`: from the parent.
     Parent,
+    /// `run`: from the parent, who does not wait for `Ready`.
+    Already,
 }
 
 impl Start {
@@ -36,7 +38,7 @@ impl Start {
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Start::Gate(gate) => Some(gate.fd()),
-            Start::Parent => None,
+            Start::Parent | Start::Already => None,
         }
     }
 }
@@ -79,16 +81,18 @@ fn become_ready<'b>(
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring)?;
     set_names(setup)?;
-    let deferred = set_root(setup)?;
+    let (deferred, known) = set_root(setup)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
     // Nothing is made in the root file system from here on.
     if let Some(deferred) = deferred {
         deferred.make_read_only()?;
     }
-    restrict_root(setup)?;
+    restrict_root(setup, &known)?;
     let program =
         process::prepare(&mut setup.process, channel, &[channel.fd(), start.fd().unwrap_or(channel.fd())], path)?;
-    channel.send(Message::Ready)?;
+    if !matches!(start, Start::Already) {
+        channel.send(Message::Ready)?;
+    }
     Ok(program)
 }
 
@@ -101,7 +105,7 @@ fn become_root(setup: &Setup<'_>, channel: &Channel) -> Result<()> {
     die_with_parent(channel)
 }
 
-/// Host and domain name, the loopback device, sysctls.
+/// Host and domain name, the loopback device.
 #[inline(never)]
 fn set_names(setup: &Setup<'_>) -> Result<()> {
     if let Some(name) = setup.config.hostname().filter(|name| !name.is_empty()) {
@@ -113,23 +117,43 @@ fn set_names(setup: &Setup<'_>) -> Result<()> {
     if setup.namespaces.makes(flags::NETWORK) {
         network::bring_loopback_up()?;
     }
-    match setup.config.linux().map(|linux| linux.sysctl()) {
-        Some(sysctls) if sysctls.iter().next().is_some() => identity::set_sysctls(&open_procfs()?, sysctls),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-/// Builds the root file system and enters it. Gives what is to become read-only.
+/// What is written to procfs: to the container's own where it has just been made,
+/// or to one of ours.
 #[inline(never)]
-fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
+fn write_to_procfs(setup: &Setup<'_>, known: &Known) -> Result<()> {
+    let sysctls = setup.config.linux().map(|linux| linux.sysctl()).filter(|sysctls| sysctls.iter().next().is_some());
+    // In a user namespace the parent does it.
+    let score = setup.process.view.oom_score_adj().filter(|_| !setup.process.in_user_namespace);
+    if sysctls.is_none() && score.is_none() {
+        return Ok(());
+    }
+    let procfs = match &known.proc {
+        Some(mount) => Procfs::over(mount.as_fd()),
+        None => open_procfs()?,
+    };
+    if let Some(sysctls) = sysctls {
+        identity::set_sysctls(&procfs, sysctls)?;
+    }
+    score.map_or(Ok(()), |score| identity::set_oom_score_adj(&procfs, None, score))
+}
+
+/// Builds the root file system and enters it. Gives what is to become read-only,
+/// and what is known of it.
+#[inline(never)]
+fn set_root(setup: &Setup<'_>) -> Result<(Option<Deferred>, Known)> {
     let linux = setup.config.linux();
     let devices = linux.map_or(List::empty(), |linux| linux.devices());
     // Nodes are made with the modes they are to have.
     identity::set_umask(0);
     let host = HostDevices::collect(devices, setup.namespaces.has(flags::USER))?;
     if !setup.namespaces.has(flags::MOUNT) {
+        let known = Known::default();
+        write_to_procfs(setup, &known)?;
         rootfs::enter_by_chroot(setup.root.relative)?;
-        return rootfs::make_devices(devices, host).map(|()| None);
+        return rootfs::make_devices(devices, host, &known).map(|()| (None, known));
     }
     let root = rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()))?;
     let cgroup = own_cgroup(setup)?;
@@ -138,12 +162,13 @@ fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
         user_namespace: setup.namespaces.has(flags::USER),
     };
-    let deferred = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
+    let (deferred, known) = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
+    write_to_procfs(setup, &known)?;
     rootfs::enter(root, setup.no_pivot)?;
     if rootfs::sets_up_dev(&setup.config) {
-        rootfs::make_devices(devices, host)?;
+        rootfs::make_devices(devices, host, &known)?;
     }
-    Ok(Some(deferred))
+    Ok((Some(deferred), known))
 }
 
 /// For a `cgroup` mount without a cgroup namespace: the container's own part of
@@ -165,15 +190,15 @@ fn mounts_cgroup(setup: &Setup<'_>) -> bool {
 
 /// What is taken away from the root file system at the end.
 #[inline(never)]
-fn restrict_root(setup: &Setup<'_>) -> Result<()> {
+fn restrict_root(setup: &Setup<'_>, known: &Known) -> Result<()> {
     if !setup.namespaces.has(flags::MOUNT) {
         return Ok(());
     }
     if let Some(linux) = setup.config.linux() {
-        rootfs::make_read_only(linux.readonly_paths())?;
+        rootfs::make_read_only(linux.readonly_paths(), known)?;
         let masked = linux.masked_paths();
         if !masked.is_empty() {
-            rootfs::mask(masked, &NullDevice::open()?)?;
+            rootfs::mask(masked, &NullDevice::open()?, known)?;
         }
         rootfs::set_propagation(linux.rootfs_propagation())?;
     }
@@ -191,7 +216,7 @@ fn await_start(parent: Channel, start: &Start) -> Result<Channel, WaitError> {
             hand_over(&parent).map_err(|_| WaitError::Failed)?;
             gate.wait()
         }
-        Start::Parent => process::await_go(&parent).map(|()| parent).map_err(|_| WaitError::Failed),
+        Start::Parent | Start::Already => process::await_go(&parent).map(|()| parent).map_err(|_| WaitError::Failed),
     }
 }
 

@@ -14,6 +14,7 @@ use super::bundle::{Bundle, RootPath};
 use super::caller::{Caller, Wishes};
 use super::container::{self, Process};
 use super::container_init::{self, Start};
+use super::delete::Made;
 use super::gate::Gate;
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
@@ -21,7 +22,7 @@ use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
-use super::{delete, proc, process, ready};
+use super::{delete, proc, process, ready, run};
 use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::json::Document;
@@ -50,6 +51,8 @@ pub struct Request<'r> {
     pub no_cgroup: bool,
     /// `run`: the word to go comes from this process, not through the gate.
     pub run: bool,
+    /// Whether this process stays, and is to see the container's orphans end.
+    pub subreaper: bool,
 }
 
 /// What the child needs; made before it exists.
@@ -67,10 +70,10 @@ pub struct Setup<'a> {
     pub cgroup: Option<&'static str>,
 }
 
-/// A container that waits to be started, and what is written down of it.
+/// A container that waits to be started.
 pub struct Created {
     pub waiting: Waiting,
-    pub record: StateRecord<'static>,
+    pub made: Made,
 }
 
 /// Makes the container. What is wrong but not fatal goes to `warn`.
@@ -106,6 +109,10 @@ pub fn create(
         arena,
     };
     let mut setup = decide(request, config, &bundle, root_path, buffers, hardened)?;
+    // In a pid namespace of their own they go to its first process.
+    if request.subreaper && !setup.namespaces.makes(flags::PID) {
+        run::become_subreaper()?;
+    }
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
     setup.process.warn_of_unknown(warn);
 
@@ -113,8 +120,9 @@ pub fn create(
     let root = root.ok_or_else(|| fail!("the state directory has disappeared"))?;
     let folder = root.create(request.id)?;
     let mut making = Making {
-        record: facts.record(&setup),
+        record: facts.record(&setup, root.belongs_to_root()),
         folder: &folder,
+        hierarchy: None,
         scratch: &mut workspace.second,
         config: text,
         maps: (&workspace.uid_map, &workspace.gid_map),
@@ -123,16 +131,19 @@ pub fn create(
         run: request.run,
     };
     let result = making.make(&mut setup, warn);
-    let record = making.record;
+    let Making { record, hierarchy, .. } = making;
+    let made = Made { root, folder, record, hierarchy };
     match result {
         Ok(waiting) => {
-            folder.unlock();
-            Ok(Created { waiting, record })
+            made.folder.unlock();
+            Ok(Created { waiting, made })
         }
+        // Nothing is made yet, and the folder is not ours.
+        Err(error) if error.is(Errno::EXIST) && made.hierarchy.is_none() => Err(error),
         Err(error) => {
             // This is what is reported; what clearing up cannot clear, the
             // record keeps for `delete --force`.
-            let _ = delete::undo(folder, request.id, &record);
+            let _ = made.undo(request.id);
             Err(error)
         }
     }
@@ -202,7 +213,8 @@ impl Facts {
             |path: &'static CStr| path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())));
         let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
         let created = rfc3339(seconds, nanoseconds);
-        let creator_pid = sys::process::getpid().as_raw_nonzero().get();
+        let (creator_pid, creator_start_time) =
+            proc::own_start_time().map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))?;
         Ok(Facts {
             id: text(request.id)?,
             bundle: text(bundle.path)?,
@@ -210,20 +222,20 @@ impl Facts {
             created: text(arena.join(&[created.as_bytes()])?)?,
             boot_id: text(arena.join(&[&proc::boot_id()?])?)?,
             creator_pid,
-            creator_start_time: proc::start_time(creator_pid)
-                .map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))?,
+            creator_start_time,
         })
     }
 
     /// Before anything was made.
-    fn record(&self, setup: &Setup<'_>) -> StateRecord<'static> {
+    fn record(&self, setup: &Setup<'_>, by_root: bool) -> StateRecord<'static> {
         StateRecord {
             oci_version: spec::version::MOST,
             id: self.id,
             bundle: self.bundle,
             rootfs: self.rootfs,
             created: self.created,
-            owner: owner(),
+            // No name is ever looked up (security rule R8), but everybody knows this one.
+            owner: if by_root { "root" } else { "" },
             pid: 0,
             start_time: 0,
             boot_id: self.boot_id,
@@ -243,16 +255,12 @@ impl Facts {
     }
 }
 
-/// Who made the container, as `list` shows it: no name is ever looked up
-/// (security rule R8), but everybody knows this one.
-fn owner() -> &'static str {
-    if sys::process::geteuid().is_root() { "root" } else { "" }
-}
-
 /// The work that leaves something behind, and the record that keeps up with it.
 struct Making<'a> {
     record: StateRecord<'static>,
-    folder: &'a Folder<'a>,
+    folder: &'a Folder,
+    /// Once a cgroup may have been made.
+    hierarchy: Option<Hierarchy>,
     scratch: &'a mut [u8],
     /// The text of config.json.
     config: &'a [u8],
@@ -265,23 +273,34 @@ struct Making<'a> {
 
 impl Making<'_> {
     fn make(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Waiting> {
-        let cgroup = self.make_cgroup(setup, warn)?;
-        self.folder.write_config(self.config)?;
+        let cgroup = self.make_cgroup(setup)?;
+        // The program must be there before nodes are made that it may forbid. The
+        // default ones it never forbids: then it is loaded while the process works.
+        let early_devices = has_devices(setup);
+        if early_devices {
+            self.attach_devices(cgroup.as_ref(), warn)?;
+        }
         let (channel, child) = Channel::pair()?;
-        let start = if self.run { Start::Parent } else { Start::Gate(Gate::open(self.folder.fd())?) };
+        let start = match self.run {
+            true if is_let_go(setup) => Start::Already,
+            true => Start::Parent,
+            false => Start::Gate(Gate::open(self.folder.fd())?),
+        };
         let cradle = Cradle { cgroup: cgroup.as_ref(), parent: &channel, child, needed: start.fd() };
         let process = match birth::birth(&setup.namespaces, &setup.process, cradle)? {
             Born::Child(process) => process,
             Born::Myself(child) => {
                 // What only the parent may have: its end of the handshake, so that
-                // its death is seen, and its lock.
+                // its death is seen.
                 drop(channel);
-                self.folder.close_copy();
                 container_init::main(setup, child, start)
             }
         };
-        drop(start);
-        let terminal = match self.bring_up(setup, &process, &channel, warn) {
+        let attached = match early_devices {
+            true => Ok(()),
+            false => self.attach_devices(cgroup.as_ref(), warn),
+        };
+        let terminal = match attached.and_then(|()| self.bring_up(setup, &start, &process, &channel, warn)) {
             Ok(terminal) => terminal,
             Err(error) => {
                 // Reaped here: `delete` would find it by its record only.
@@ -289,14 +308,17 @@ impl Making<'_> {
                 return Err(error);
             }
         };
+        if let Some(cgroup) = cgroup {
+            cgroup.done();
+        }
         Ok(Waiting { process, channel, terminal })
     }
 
     /// The write-ahead record, the cgroup, and which one it was.
     #[inline(never)]
-    fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
+    fn make_cgroup(&mut self, setup: &Setup<'_>) -> Result<Option<Cgroup>> {
         let Some(text) = setup.cgroup else {
-            return self.folder.write_record(&self.record, self.scratch).map(|()| None);
+            return self.folder.write_first_record(&self.record, self.scratch).map(|()| None);
         };
         let hierarchy = Hierarchy::open()?;
         let path = &CgroupPath::from_bytes(text.as_bytes())?;
@@ -304,15 +326,22 @@ impl Making<'_> {
         self.record.cgroup = text;
         self.record.cgroup_existing = existing as u32;
         self.record.cgroup_made = existing < path.depth();
-        self.folder.write_record(&self.record, self.scratch)?;
-        let created = hierarchy.create(path)?;
+        self.folder.write_first_record(&self.record, self.scratch)?;
+        let created = self.hierarchy.insert(hierarchy).create(path)?;
         // One that has come to be in between is not ours, whatever was absent.
         self.record.cgroup_made = created.made;
         self.record.cgroup_inode = created.cgroup.inode();
         if created.made {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
         }
-        match cgroup::attach_device_program(&created.cgroup, self.device_program, !created.made) {
+        Ok(Some(created.cgroup))
+    }
+
+    /// The device program, before anything of the user's runs.
+    #[inline(never)]
+    fn attach_devices(&mut self, cgroup: Option<&Cgroup>, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        let Some(cgroup) = cgroup else { return Ok(()) };
+        match cgroup::attach_device_program(cgroup, self.device_program, !self.record.cgroup_made) {
             Ok(id) => self.record.device_program = id,
             // In a user namespace no program can be loaded, nor any device be
             // opened that its owner could not open outside of it.
@@ -321,7 +350,7 @@ impl Making<'_> {
             }
             Err(error) => return Err(error),
         }
-        Ok(Some(created.cgroup))
+        Ok(())
     }
 
     /// From the birth of the process to the hand-over. Gives the terminal that
@@ -330,6 +359,7 @@ impl Making<'_> {
     fn bring_up(
         &mut self,
         setup: &Setup<'_>,
+        start: &Start,
         process: &Process,
         channel: &Channel,
         warn: &mut dyn FnMut(&str),
@@ -339,17 +369,22 @@ impl Making<'_> {
             namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
             channel.send(Message::IdsMapped)?;
         }
-        let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
-        ready::apply_from_outside(&setup.process, process)?;
+        self.folder.write_config(self.config)?;
+        let mut terminal = None;
+        self.record.status = "starting";
+        if !matches!(start, Start::Already) {
+            terminal = ready::await_message(channel, process, Message::Ready, warn)?;
+            if setup.process.in_user_namespace {
+                ready::apply_from_outside(&setup.process, process)?;
+            }
+            self.record.status = "created";
+        }
         let terminal = self.caller.take_terminal(terminal)?;
         self.record.pid = pid;
         self.record.pidfd_inode = container::pidfd_inode(process.pidfd.as_fd());
         self.record.start_time =
             proc::start_time(pid).map_err(|errno| fail!(errno => "cannot tell when the process was started"))?;
-        self.record.status = "created";
-        // With `run` the word to go follows at once, or all is undone.
-        self.record.started = self.run;
-        self.folder.write_record(&self.record, self.scratch)?;
+        self.folder.write_later(&self.record)?;
         self.caller.tell(process, console_socket::PIDFD_OF_INIT)?;
         if self.run {
             return Ok(terminal); // `Go` follows, which says as much
@@ -358,4 +393,15 @@ impl Making<'_> {
         ready::await_message(channel, process, Message::Disarmed, warn)?;
         Ok(terminal)
     }
+}
+
+/// Whether the configuration has devices of its own, which its rules may forbid.
+fn has_devices(setup: &Setup<'_>) -> bool {
+    setup.config.linux().is_some_and(|linux| linux.devices().iter().next().is_some())
+}
+
+/// Whether the process can do all by itself, so that the word to go may wait for
+/// it: no terminal to be taken from it, no limits to be set from outside.
+fn is_let_go(setup: &Setup<'_>) -> bool {
+    !setup.process.terminal && !setup.namespaces.has(flags::USER)
 }

@@ -9,7 +9,6 @@ use core::mem::MaybeUninit;
 
 use super::arena::Arena;
 use super::container::{self, Process, Status, wait_end};
-use super::create::Request;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use crate::cgroup::{self, CgroupPath, Hierarchy};
@@ -39,7 +38,7 @@ pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut 
         end_at_once(&folder, workspace)?;
     }
     folder.lock()?;
-    if !folder.is_current(id) {
+    if !folder.is_current() {
         return if force { Ok(()) } else { Err(fail!("container does not exist: {}", Lossy(id.to_bytes()))) };
     }
     match folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings)) {
@@ -58,24 +57,47 @@ pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut 
     folder.remove(id)
 }
 
-/// Undoes a container whose making has failed; we hold its lock.
-///
-/// Its first process has been reaped.
-pub fn undo(folder: Folder<'_>, id: &CStr, record: &StateRecord<'_>) -> Result<()> {
-    clear_cgroup(&folder, Some(record))?;
-    folder.remove(id)
+/// What this process has made of a container.
+pub struct Made {
+    /// Where the folder is.
+    pub root: StateRoot,
+    pub folder: Folder,
+    pub record: StateRecord<'static>,
+    /// Where the cgroup was made.
+    pub hierarchy: Option<Hierarchy>,
 }
 
-/// Removes a container that this process has made, at the end of `run`.
-///
-/// # Errors
-/// Something of it does not go away, and the record stays for `delete`.
-pub fn delete_created(request: &Request<'_>, record: &StateRecord<'_>) -> Result<()> {
-    let Some(root) = StateRoot::open(request.state_root, false)? else { return Ok(()) };
-    let Some(folder) = root.folder(request.id)? else { return Ok(()) };
-    folder.lock()?;
-    // Somebody may have deleted it already, and made another one of its name.
-    if folder.is_current(request.id) { undo(folder, request.id, record) } else { Ok(()) }
+impl Made {
+    /// Removes it, by the process that holds the lock. The container's processes
+    /// have been reaped, or are killed with the cgroup.
+    ///
+    /// # Errors
+    /// Something of it does not go away, and the record stays for `delete`.
+    pub fn undo(self, id: &CStr) -> Result<()> {
+        if let Some(hierarchy) = &self.hierarchy {
+            let record = &self.record;
+            match record.cgroup_made && record.cgroup_inode != 0 {
+                true => clear_made_cgroup(
+                    hierarchy,
+                    &CgroupPath::from_bytes(record.cgroup.as_bytes())?,
+                    record.cgroup_inode,
+                    record.cgroup_existing as usize,
+                )?,
+                false => clear_unwritten_cgroup(hierarchy, record)?,
+            }
+        }
+        self.folder.remove(id)
+    }
+
+    /// Removes the container at the end of `run`.
+    ///
+    /// # Errors
+    /// As [`Made::undo`].
+    pub fn delete(self, id: &CStr) -> Result<()> {
+        self.folder.lock()?;
+        // Somebody may have deleted it already, and made another one of its name.
+        if self.folder.is_current() { self.undo(id) } else { Ok(()) }
+    }
 }
 
 fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
@@ -88,7 +110,7 @@ fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
 /// Kills a runtime that is still making the container, with which the container's
 /// first process dies; or that process, so that a `start` which waits for it in
 /// vain (it is frozen, or its program's file system does not answer) goes on.
-fn end_at_once(folder: &Folder<'_>, workspace: &mut Workspace) -> Result<()> {
+fn end_at_once(folder: &Folder, workspace: &mut Workspace) -> Result<()> {
     let read = folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings));
     let Ok(Some(record)) = read else { return Ok(()) };
     match container::creator(&record)? {
@@ -118,7 +140,7 @@ pub fn end_child(process: &Process) {
 }
 
 /// Ends the processes and removes the cgroup of a container.
-fn clear(folder: &Folder<'_>, record: &StateRecord<'_>) -> Result<()> {
+fn clear(folder: &Folder, record: &StateRecord<'_>) -> Result<()> {
     if !container::of_this_boot(record)? {
         return Ok(()); // all of it went with the boot
     }
@@ -130,23 +152,34 @@ fn clear(folder: &Folder<'_>, record: &StateRecord<'_>) -> Result<()> {
 
 /// Kills what lives in the cgroup and removes it, if it is the one we made.
 #[inline(never)]
-fn clear_cgroup(folder: &Folder<'_>, record: Option<&StateRecord<'_>>) -> Result<()> {
+fn clear_cgroup(folder: &Folder, record: Option<&StateRecord<'_>>) -> Result<()> {
     let mut buffer = [MaybeUninit::uninit(); limits::PATH];
-    let Some((inode, existing, path)) = folder.read_cgroup(&mut buffer)? else {
-        return record.map_or(Ok(()), clear_unwritten_cgroup);
-    };
-    let hierarchy = Hierarchy::open()?;
-    let path = CgroupPath::from_bytes(path)?;
-    match hierarchy.lookup(&path)? {
-        // The kernel removes no cgroup that is in use: mostly trying is all.
-        Some(cgroup) if cgroup.inode() != inode => return Ok(()), // somebody else's by now
-        Some(cgroup) if hierarchy.unlink(&path).is_err() => {
-            cgroup.kill_all_and_wait(PATIENCE as u32)?;
-            cgroup.remove(&hierarchy, &path)?;
+    let written = folder.read_cgroup(&mut buffer)?;
+    match (written, record) {
+        (Some((inode, existing, path)), _) => {
+            clear_made_cgroup(&Hierarchy::open()?, &CgroupPath::from_bytes(path)?, inode, existing as usize)
+        }
+        (None, Some(record)) if record.cgroup_made || record.device_program != 0 => {
+            clear_unwritten_cgroup(&Hierarchy::open()?, record)
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+/// The cgroup at `path`, if it is the one of that inode, which we made.
+fn clear_made_cgroup(hierarchy: &Hierarchy, path: &CgroupPath<'_>, inode: u64, existing: usize) -> Result<()> {
+    // The kernel removes no cgroup that is in use: mostly trying is all.
+    match hierarchy.inode_at(path)? {
+        Some(found) if found != inode => return Ok(()), // somebody else's by now
+        Some(_) if hierarchy.unlink(path).is_err() => {
+            if let Some(cgroup) = hierarchy.lookup(path)?.filter(|cgroup| cgroup.inode() == inode) {
+                cgroup.kill_all_and_wait(PATIENCE as u32)?;
+                cgroup.remove(hierarchy, path)?;
+            }
         }
         Some(_) | None => {}
     }
-    hierarchy.remove_parents(&path, existing as usize);
+    hierarchy.remove_parents(path, existing);
     Ok(())
 }
 
@@ -155,11 +188,10 @@ fn clear_cgroup(folder: &Folder<'_>, record: Option<&StateRecord<'_>>) -> Result
 /// Otherwise the runtime was killed between making the cgroup and writing so
 /// down. It was absent before, so it is ours unless somebody was quick; and
 /// nothing of ours can live in it yet.
-fn clear_unwritten_cgroup(record: &StateRecord<'_>) -> Result<()> {
+fn clear_unwritten_cgroup(hierarchy: &Hierarchy, record: &StateRecord<'_>) -> Result<()> {
     if !record.cgroup_made && record.device_program == 0 {
         return Ok(());
     }
-    let hierarchy = Hierarchy::open()?;
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
     match hierarchy.lookup(&path)? {
         Some(cgroup) if !record.cgroup_made => {
@@ -167,7 +199,7 @@ fn clear_unwritten_cgroup(record: &StateRecord<'_>) -> Result<()> {
             return if ours { cgroup::detach_device_program(&cgroup, record.device_program) } else { Ok(()) };
         }
         Some(cgroup) if cgroup.populated()? => return Ok(()),
-        Some(cgroup) => cgroup.remove(&hierarchy, &path)?,
+        Some(cgroup) => cgroup.remove(hierarchy, &path)?,
         None if !record.cgroup_made => return Ok(()),
         None => {}
     }

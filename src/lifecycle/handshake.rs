@@ -11,7 +11,9 @@
 //!                                          state.json says "created"
 //!                     ←  Created           `create`: the word to go comes through the gate (`gate`)
 //!   Disarmed          →                    the child no longer dies with the parent
-//!                     ←  Go                `run` and `exec`: the child is disarmed and executes
+//!                     ←  Go                `run` and `exec`: the child is disarmed and executes;
+//!                                          said before `Ready`, which is left out then, where
+//!                                          the child needs nothing of its parent
 //!   (execve closes the child's end: success)
 //!   Warning(text)     →                    at any point
 //!   Failed(text)      →                    at any point: the last word
@@ -88,6 +90,11 @@ impl Channel {
         Channel(socket)
     }
 
+    /// The socket alone.
+    pub fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
     /// The socket, to wait on.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -116,10 +123,21 @@ impl Channel {
 
     /// The next message; `None` when the other side is gone.
     pub fn receive<'b>(&self, buffer: &'b mut Buffer) -> Result<Option<Received<'b>>> {
-        let (length, descriptor) = match receive_message(self.fd(), buffer) {
-            // The other side died with messages of ours unread.
-            Err(Errno::CONNRESET) => (0, None),
-            received => received.map_err(|errno| fail!(errno => "cannot listen to the other side of the handshake"))?,
+        self.receive_or_reset(buffer, &mut false)
+    }
+
+    /// As [`Channel::receive`]. `unread`: whether the other side went with a
+    /// message of ours unread, which the kernel says before it gives what that
+    /// side said last.
+    pub fn receive_or_reset<'b>(&self, buffer: &'b mut Buffer, unread: &mut bool) -> Result<Option<Received<'b>>> {
+        let (length, descriptor) = loop {
+            match receive_message(self.fd(), buffer) {
+                Err(Errno::CONNRESET) => *unread = true, // said once
+                received => {
+                    break received
+                        .map_err(|errno| fail!(errno => "cannot listen to the other side of the handshake"))?;
+                }
+            }
         };
         let Some((tag, text)) = buffer.get(..length).and_then(|message| message.split_first()) else {
             return Ok(None);

@@ -17,6 +17,10 @@ pub struct Hardened {
     pub ignored_signals: SignalSet,
     /// The file that we run from.
     pub own: FileIdentity,
+    /// The capabilities of our bounding set.
+    pub bounding: u64,
+    /// Whether all our ids are root's.
+    pub is_root: bool,
 }
 
 /// Makes this process and its children impossible to trace or to look into
@@ -37,7 +41,11 @@ pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
     let ignored_signals = SignalSet(ignored(status));
     // Ignored, it would keep the ends of our children from us.
     sys::ignored_to_default(ignored_signals.only(SIGCHLD)).map_err(failed)?;
-    Ok(Hardened { ignored_signals, own })
+    let number = |name| bytes::field(status, name).and_then(bytes::hexadecimal);
+    let is_root = |name| bytes::field(status, name) == Some(b"0\t0\t0\t0");
+    // What cannot be told may be anything.
+    let bounding = number("CapBnd:").unwrap_or(u64::MAX);
+    Ok(Hardened { ignored_signals, own, bounding, is_root: is_root("Uid:") && is_root("Gid:") })
 }
 
 /// The mask behind `SigIgn:` (proc_pid_status(5)), in hexadecimal. Where a list of

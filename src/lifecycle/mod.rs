@@ -34,13 +34,13 @@ mod workspace;
 
 pub use caller::Wishes;
 pub use create::{Created, Request, create};
-pub use delete::{delete, delete_created};
+pub use delete::delete;
 pub use exec::{ExecRequest, Overrides, exec};
 pub use hardening::{Hardened, harden};
 pub use kill::kill;
 pub use proc::{ProcPath, stat_field};
 pub use query::{list, processes, state};
-pub use run::{Waiting, become_subreaper};
+pub use run::Waiting;
 pub use start::start;
 pub use state_file::StateRoot;
 pub use workspace::Workspace;

@@ -36,6 +36,17 @@ pub fn start_time(pid: i32) -> Result<u64, Errno> {
     stat_field(stat, 22).ok_or(Errno::SRCH)
 }
 
+/// The pid of this process and when it started.
+///
+/// # Errors
+/// The kernel's.
+pub fn own_start_time() -> Result<(i32, u64), Errno> {
+    let mut buffer = [0; 1024];
+    let stat = read_file(fs::CWD, c"/proc/self/stat", &mut buffer)?;
+    let pid = bytes::decimal(bytes::cut(stat, b' ').0).and_then(|pid| i32::try_from(pid).ok());
+    Ok((pid.ok_or(Errno::SRCH)?, stat_field(stat, 22).ok_or(Errno::SRCH)?))
+}
+
 /// A numeric field of /proc/PID/stat by its number in proc_pid_stat(5). The second field,
 /// the command's name, may hold anything, so counting starts behind its last `)`.
 pub fn stat_field(stat: &[u8], number: usize) -> Option<u64> {

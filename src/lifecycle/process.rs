@@ -85,6 +85,11 @@ pub fn prepare_stdio(
     console: impl FnOnce(BorrowedFd<'_>) -> Result<()>,
 ) -> Result<()> {
     if !plan.terminal {
+        // Root may open again what is others', as long as it has the right to.
+        const CAP_DAC_OVERRIDE: u64 = 1 << 1;
+        if plan.stays_root() && plan.capabilities.effective & CAP_DAC_OVERRIDE != 0 {
+            return Ok(());
+        }
         return [sys::stdin(), sys::stdout(), sys::stderr()].into_iter().try_for_each(|fd| give_to(fd, plan.uid));
     }
     let pair = pty::open_pair(plan.console_size())?;
@@ -151,17 +156,22 @@ pub fn prepare<'b>(
     if !plan.in_user_namespace {
         identity::set_rlimits(None, plan.view.rlimits())?;
     }
-    identity::drop_bounding(&plan.capabilities)?;
-    identity::set_user(plan.uid, plan.gid, plan.buffers.groups, plan.in_user_namespace)?;
-    stay_untraceable()?;
-    die_with_parent(channel)?;
+    // A new user namespace fills the set anew.
+    let bounding = if plan.in_user_namespace { u64::MAX } else { plan.hardened.bounding };
+    identity::drop_bounding(&plan.capabilities, bounding)?;
+    identity::set_groups(plan.buffers.groups, plan.in_user_namespace)?;
+    if !plan.stays_root() {
+        identity::set_user(plan.uid, plan.gid)?;
+        stay_untraceable()?;
+        die_with_parent(channel)?;
+    }
     warn_of(identity::set_capabilities(&plan.capabilities)?, channel)?;
     match entered {
         Ok(()) => {}
         Err(Errno::ACCESS) => enter(plan.cwd).map_err(|errno| cwd_failed(plan, errno))?,
         Err(errno) => return Err(cwd_failed(plan, errno)),
     }
-    identity::find_executable(plan.program()?, plan.variable("PATH"), &[plan.own], buffer)
+    identity::find_executable(plan.program()?, plan.variable("PATH"), &[plan.hardened.own], buffer)
 }
 
 /// HOME, where the environment lacks it: engines expect it of a runtime.
@@ -206,18 +216,19 @@ fn enter(cwd: &CStr) -> Result<(), Errno> {
         }
         other => other?,
     }
-    if sys::cwd_is_reachable()? { Ok(()) } else { Err(Errno::NOENT) }
+    // The root is where it should be.
+    if cwd == c"/" || sys::cwd_is_reachable()? { Ok(()) } else { Err(Errno::NOENT) }
 }
 
-/// The last step: descriptors, signals, execve. Returns only on failure.
+/// The last step: signals, execve. Returns only on failure.
 pub fn execute(plan: &ProcessPlan<'_>, path: &CStr) -> Error {
     let shown = Lossy(path.to_bytes());
     let failed = |errno: Errno| fail!(errno => "cannot prepare for the execution of {shown}");
-    // Ours are all close-on-exec; these are those we have been given unasked.
-    if let Err(errno) = sys::close_range_on_exec(3 + plan.preserve_fds) {
-        return failed(errno);
-    }
-    if let Err(errno) = sys::ignored_to_default(plan.ignored_signals).and_then(|()| sys::signal_mask(SignalSet::NONE)) {
+    // What we have been given unasked is closed (`keep_only`), and what is left of
+    // ours is close-on-exec.
+    if let Err(errno) =
+        sys::ignored_to_default(plan.hardened.ignored_signals).and_then(|()| sys::signal_mask(SignalSet::NONE))
+    {
         return failed(errno);
     }
     let errno = sys::execve(path, plan.buffers.arguments, plan.buffers.environment);

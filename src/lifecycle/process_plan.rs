@@ -9,13 +9,13 @@ use super::hardening::Hardened;
 use crate::bytes::Printed;
 use crate::error::Result;
 use crate::fail;
-use crate::identity::{FileIdentity, Groups, Sets};
+use crate::identity::{Groups, Sets};
 use crate::json::Text;
 use crate::limits;
 use crate::spec::config::Process;
 use crate::spec::record::List;
+use crate::sys::PointerTable;
 use crate::sys::termios::Winsize;
-use crate::sys::{PointerTable, SignalSet};
 
 /// argv or envp.
 pub type Strings = PointerTable<'static, { limits::STRINGS }>;
@@ -43,12 +43,10 @@ pub struct ProcessPlan<'a> {
     pub terminal: bool,
     /// Descriptors from 3 on that the process gets.
     pub preserve_fds: u32,
-    /// Signals that whoever called us ignores.
-    pub ignored_signals: SignalSet,
     /// Where its rights end at the namespace's border.
     pub in_user_namespace: bool,
-    /// The file that we run from, which nobody may execute.
-    pub own: FileIdentity,
+    /// What we are ourselves.
+    pub hardened: Hardened,
     pub buffers: Buffers,
 }
 
@@ -69,9 +67,8 @@ impl<'a> ProcessPlan<'a> {
             no_new_privileges: view.no_new_privileges() == Some(true),
             terminal: view.terminal() == Some(true),
             preserve_fds: 0,
-            ignored_signals: hardened.ignored_signals,
             in_user_namespace: false,
-            own: hardened.own,
+            hardened,
             buffers,
         };
         if let Some(user) = view.user() {
@@ -172,6 +169,12 @@ impl<'a> ProcessPlan<'a> {
             environment::name(variable.to_bytes()) == name.as_bytes() && variable.count_bytes() > name.len()
         })?;
         CStr::from_bytes_until_nul(found.to_bytes_with_nul().get(name.len() + 1..)?).ok()
+    }
+
+    /// Whether the process is root as we are, so that its user does not change, and
+    /// with it nothing that a change of credentials takes along (prctl(2)).
+    pub fn stays_root(&self) -> bool {
+        self.hardened.is_root && self.uid == 0 && self.gid == 0 && !self.in_user_namespace
     }
 
     /// What is to be executed: the first argument.

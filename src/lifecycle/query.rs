@@ -99,7 +99,7 @@ fn nth_name<'b>(workspace: &Workspace, index: usize, buffer: &'b mut [u8]) -> Op
 }
 
 /// Whether there is a record; its state goes to `each`.
-fn look_at(folder: &Folder<'_>, workspace: &mut Workspace, each: &mut Each<'_>) -> Result<bool> {
+fn look_at(folder: &Folder, workspace: &mut Workspace, each: &mut Each<'_>) -> Result<bool> {
     let Workspace { document, second, strings, output, .. } = workspace;
     let Some(record) = folder.read_record(second, &mut Arena::new(strings))? else { return Ok(false) };
     let (status, init) = container::status(&record)?;

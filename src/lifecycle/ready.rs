@@ -70,7 +70,7 @@ fn ended(child: &Process) -> Error {
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
-        identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
+        identity::set_oom_score_adj(&open_procfs()?, Some(child.pid.as_raw_nonzero().get()), score)?;
     }
     match plan.in_user_namespace {
         true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
@@ -82,14 +82,20 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
 ///
 /// # Errors
 /// execve fails, or the process ends before it.
-pub fn go(channel: &Channel, child: &Process) -> Result<()> {
-    channel.send(Message::Go)?;
-    let mut buffer: Buffer = [0; _];
-    match channel.receive(&mut buffer)? {
-        // execve has closed the other end; or its end has, which is seen by
-        // whoever waits for it.
-        None => Ok(()),
-        Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
-        Some(_) => Err(ended(child)),
+pub fn go(channel: &Channel, child: &Process, warn: &mut dyn FnMut(&str)) -> Result<()> {
+    // One that has failed by now does not hear it, but has said why.
+    let mut unread = channel.send(Message::Go).is_err();
+    loop {
+        let mut buffer: Buffer = [0; _];
+        match channel.receive_or_reset(&mut buffer, &mut unread)? {
+            // execve has closed the other end; or its end has, which is seen by
+            // whoever waits for it. Without having heard the word it was not ready.
+            None => return if unread { Err(ended(child)) } else { Ok(()) },
+            Some(received) => match received.message {
+                Message::Failed => return Err(Error::received(received.text)),
+                Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
+                _ => return Err(ended(child)),
+            },
+        }
     }
 }

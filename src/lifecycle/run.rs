@@ -6,7 +6,7 @@ use super::supervise::supervise;
 use super::{delete, ready};
 use crate::error::Result;
 use crate::fail;
-use crate::sys::process::{getpid, set_child_subreaper};
+use crate::sys::process::{Pid, set_child_subreaper};
 use crate::sys::{self, AsFd, OwnedFd};
 use crate::terminal::raw_mode::RawMode;
 use crate::terminal::relay::Relay;
@@ -26,8 +26,8 @@ impl Waiting {
     /// The program cannot be executed. The process has ended then and is reaped:
     /// left to somebody else, it would keep the container's pid namespace, and
     /// with it the container's first process, from ending until that is done.
-    pub fn go(&self) -> Result<()> {
-        ready::go(&self.channel, &self.process).inspect_err(|_| delete::end_child(&self.process))
+    pub fn go(&self, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        ready::go(&self.channel, &self.process, warn).inspect_err(|_| delete::end_child(&self.process))
     }
 
     /// Passes signals and the terminal through until it has ended. Gives the
@@ -37,8 +37,10 @@ impl Waiting {
     /// The kernel's. The process is ended: nobody would be there for it.
     pub fn attend(self, warn: &mut dyn FnMut(&str)) -> Result<i32> {
         let Waiting { process, channel, terminal } = self;
-        drop(channel);
-        stay_with(&process, terminal.as_ref(), warn).inspect_err(|_| delete::end_child(&process))
+        sys::done(channel.into_fd());
+        let status = stay_with(&process, terminal.as_ref(), warn).inspect_err(|_| delete::end_child(&process));
+        sys::done(process.pidfd);
+        status
     }
 }
 
@@ -57,5 +59,5 @@ fn stay_with(process: &Process, terminal: Option<&OwnedFd>, warn: &mut dyn FnMut
 /// # Errors
 /// The kernel's.
 pub fn become_subreaper() -> Result<()> {
-    set_child_subreaper(Some(getpid())).map_err(|errno| fail!(errno => "cannot become a subreaper"))
+    set_child_subreaper(Some(Pid::INIT)).map_err(|errno| fail!(errno => "cannot become a subreaper"))
 }

@@ -18,7 +18,9 @@ pub fn ensure(arguments: Vector, environment: Vector) -> Result<FileIdentity> {
     let own = open(c"/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     // Seals exist on memory files only: on any other file the question fails.
-    if fcntl_get_seals(&own).is_ok_and(|found| found.contains(seals)) {
+    // execveat(2) names one that way, so that others need not be asked.
+    let by_descriptor = sys::param::linux_execfn().to_bytes().starts_with(b"/dev/fd/");
+    if by_descriptor && fcntl_get_seals(&own).is_ok_and(|found| found.contains(seals)) {
         let identity = FileIdentity::of(own.as_fd()).map_err(failed);
         sys::keep(own); // one call less
         return identity;

@@ -3,16 +3,20 @@
 //! ```text
 //! ROOT/               made with mode 0700; never used where others may write to it
 //!   ID/               0700; its existence is what makes the id taken; locked while it changes
-//!     state.json      the record, always replaced as a whole
+//!     state.json      the record, as it was before anything was made; where it changes
+//!                     later it is replaced as a whole
 //!     state.json.new  the record on its way there
+//!     init            what has come to be known since, once there is a process: a link to
+//!                     the values of `LATER` and the status
 //!     config.json     the configuration as it was at `create`, for `exec` and `state`
 //!     cgroup          which cgroup was made for it: a link to "INODE EXISTING PATH"
 //!     start.sock      the start gate, see `gate`
 //! ```
 //!
-//! The record is written before the first effect in the kernel and again when
-//! there is more to know (security rule R14), so that whatever happens in
-//! between, `delete --force` finds what there is to clear up.
+//! The record is written before the first effect in the kernel, and what was made
+//! is added by one call each that is done or not done (security rule R14), so
+//! that whatever happens in between, `delete --force` finds what there is to
+//! clear up.
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -20,10 +24,11 @@ use core::mem::MaybeUninit;
 use super::arena::Arena;
 use super::folders::make_folders;
 use crate::bytes::{self, Printed};
-use crate::error::{Lossy, Result};
+use crate::error::{Error, Lossy, Result};
 use crate::fail;
 use crate::json::{Document, Text};
-use crate::spec::state::{RecordView, StateRecord};
+use crate::spec::record::WordSet;
+use crate::spec::state::{RecordStatuses, RecordView, StateRecord};
 use crate::sys::fs::{
     AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, readlinkat_raw, renameat, symlinkat,
     unlinkat,
@@ -32,10 +37,23 @@ use crate::sys::{self, AsFd, BorrowedFd, Errno, OwnedFd, fs, process, read_all, 
 
 /// Where the state of all containers is: `--root`.
 pub struct StateRoot {
-    fd: OwnedFd,
+    fd: BorrowedFd<'static>,
+    /// Ours.
+    uid: u32,
+}
+
+impl Drop for StateRoot {
+    fn drop(&mut self) {
+        sys::kept_done(self.fd);
+    }
 }
 
 impl StateRoot {
+    /// Whether it belongs to root, who we are then.
+    pub fn belongs_to_root(&self) -> bool {
+        self.uid == 0
+    }
+
     /// Opens it; with `create` it is made first where it is missing.
     ///
     /// # Errors
@@ -64,16 +82,16 @@ impl StateRoot {
                 "the state directory {shown} belongs to another user or others may write to it: refused"
             ));
         }
-        Ok(Some(StateRoot { fd }))
+        Ok(Some(StateRoot { fd: sys::keep(fd), uid: status.st_uid }))
     }
 
     /// Makes a container's folder, locked.
     ///
     /// # Errors
     /// The id is taken.
-    pub fn create(&self, id: &CStr) -> Result<Folder<'_>> {
+    pub fn create(&self, id: &CStr) -> Result<Folder> {
         let shown = Lossy(id.to_bytes());
-        match mkdirat(&self.fd, id, Mode::RWXU) {
+        match mkdirat(self.fd, id, Mode::RWXU) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Err(fail!("container with given ID already exists: {shown}")),
             Err(errno) => return Err(fail!(errno => "cannot make the state directory of {shown}")),
@@ -81,14 +99,14 @@ impl StateRoot {
         let folder = self.folder(id)?.ok_or_else(|| fail!("the state directory of {shown} has disappeared"))?;
         folder.lock()?;
         // A `delete` may have been quicker: what is made now would be lost.
-        if folder.is_current(id) { Ok(folder) } else { Err(fail!("container {shown} has just been deleted")) }
+        if folder.is_current() { Ok(folder) } else { Err(fail!("container {shown} has just been deleted")) }
     }
 
     /// Opens a container's folder; `None` where there is none.
-    pub fn folder(&self, id: &CStr) -> Result<Option<Folder<'_>>> {
+    pub fn folder(&self, id: &CStr) -> Result<Option<Folder>> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(&self.fd, id, flags, Mode::empty()) {
-            Ok(fd) => Ok(Some(Folder { root: self.fd.as_fd(), fd })),
+        match openat(self.fd, id, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Folder { root: self.fd, fd })),
             // A file or a link of that name is nothing of ours.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(errno) => Err(fail!(errno => "cannot open the state directory of {}", Lossy(id.to_bytes()))),
@@ -99,7 +117,7 @@ impl StateRoot {
     pub fn for_each(&self, mut each: impl FnMut(&CStr) -> Result<()>) -> Result<()> {
         let failed = |errno: Errno| fail!(errno => "cannot list the state directory");
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let fd = openat(&self.fd, c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        let fd = openat(self.fd, c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
         let mut entries = RawDir::new(fd, &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;
@@ -111,22 +129,16 @@ impl StateRoot {
     }
 }
 
-/// The folder of one container.
-pub struct Folder<'a> {
-    root: BorrowedFd<'a>,
+/// The folder of one container. Not to be used once its [`StateRoot`] is gone.
+pub struct Folder {
+    root: BorrowedFd<'static>,
     fd: OwnedFd,
 }
 
-impl Folder<'_> {
+impl Folder {
     /// The folder itself.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-
-    /// In a child that never returns: closes its copy of the descriptor, and with
-    /// it its share in the lock.
-    pub fn close_copy(&self) {
-        sys::close_copy(self.fd.as_fd());
     }
 
     /// Waits until nobody else changes the container.
@@ -147,13 +159,10 @@ impl Folder<'_> {
         let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 
-    /// Whether the folder is still what its id names: it is not once it was
-    /// deleted while the lock was waited for.
-    pub fn is_current(&self, id: &CStr) -> bool {
-        match (fstat(&self.fd), fs::statat(self.root, id, AtFlags::SYMLINK_NOFOLLOW)) {
-            (Ok(own), Ok(named)) => own.st_ino == named.st_ino && own.st_dev == named.st_dev,
-            _ => false,
-        }
+    /// Whether the folder still exists: it does not once it was deleted while the
+    /// lock was waited for, whatever has its name by now.
+    pub fn is_current(&self) -> bool {
+        fstat(&self.fd).is_ok_and(|status| status.st_nlink > 0)
     }
 
     /// Writes down which cgroup was made: in one call that is done or not done,
@@ -183,13 +192,64 @@ impl Folder<'_> {
         }
     }
 
+    /// Writes the record for the first time: before anything else, so that nothing
+    /// is lost with one that is not complete. `scratch`: room for its text.
+    ///
+    /// # Errors
+    /// EEXIST: the folder is another's, who made it after ours was deleted and
+    /// before we could open it.
+    pub fn write_first_record(&self, record: &StateRecord<'_>, scratch: &mut [u8]) -> Result<()> {
+        self.write_record_as(c"state.json", OFlags::EXCL, record, scratch)
+    }
+
     /// Replaces the record. `scratch`: room for its text.
     pub fn write_record(&self, record: &StateRecord<'_>, scratch: &mut [u8]) -> Result<()> {
+        self.write_record_as(c"state.json.new", OFlags::empty(), record, scratch)?;
+        renameat(&self.fd, c"state.json.new", &self.fd, c"state.json").map_err(cannot_write)
+    }
+
+    fn write_record_as(&self, name: &CStr, flags: OFlags, record: &StateRecord<'_>, scratch: &mut [u8]) -> Result<()> {
         let length = record.write(scratch)?;
-        let text = scratch.get(..length).unwrap_or(&[]);
-        let failed = |errno: Errno| fail!(errno => "cannot write the container's state");
-        self.write_file(c"state.json.new", text).map_err(failed)?;
-        renameat(&self.fd, c"state.json.new", &self.fd, c"state.json").map_err(failed)
+        self.write_file(name, flags, scratch.get(..length).unwrap_or(&[])).map_err(cannot_write)
+    }
+
+    /// Adds what is known once there is a process, in one call that is done or not
+    /// done.
+    pub fn write_later(&self, record: &StateRecord<'_>) -> Result<()> {
+        let status = bytes::index_of(RecordStatuses::WORDS, record.status.as_bytes()).unwrap_or(0);
+        let mut text = Printed::<{ LATER * 21 }>::new();
+        // They fit, with twenty digits at most.
+        let _ = text.add(format_args!(
+            "{} {} {} {} {} {} {status}",
+            record.pid,
+            record.start_time,
+            record.pidfd_inode,
+            record.cgroup_inode,
+            u8::from(record.cgroup_made),
+            record.device_program
+        ));
+        symlinkat(text.as_c_str(), &self.fd, c"init").map_err(cannot_write)
+    }
+
+    /// Completes a record that was written before there was a process.
+    fn read_later(&self, record: &mut StateRecord<'_>) -> Result<()> {
+        let mut buffer = [MaybeUninit::uninit(); LATER * 21];
+        let text = match readlinkat_raw(&self.fd, c"init", &mut buffer) {
+            Ok((text, _)) => &*text,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(fail!(errno => "cannot read the container's state")),
+        };
+        let mut values = [0; LATER];
+        for (value, word) in values.iter_mut().zip(bytes::split(text, b' ')) {
+            *value = bytes::decimal(word).unwrap_or(0);
+        }
+        let [pid, start_time, pidfd_inode, cgroup_inode, cgroup_made, device_program, status] = values;
+        record.pid = i32::try_from(pid).unwrap_or(0);
+        (record.start_time, record.pidfd_inode) = (start_time, pidfd_inode);
+        (record.cgroup_inode, record.cgroup_made) = (cgroup_inode, cgroup_made != 0);
+        record.device_program = device_program as u32;
+        record.status = bytes::word(RecordStatuses::WORDS, status as usize).unwrap_or("");
+        Ok(())
     }
 
     /// Reads the record; `None` where there is none. `scratch`: room for its
@@ -199,13 +259,16 @@ impl Folder<'_> {
     /// It is not what [`Folder::write_record`] writes: somebody else was at it.
     pub fn read_record<'a>(&self, scratch: &mut [u8], arena: &mut Arena<'a>) -> Result<Option<StateRecord<'a>>> {
         let Some(text) = self.read(c"state.json", scratch)? else { return Ok(None) };
+        if text.is_empty() {
+            return Ok(None); // it is just being written, or never was
+        }
         let document = Document::parse("state.json", text)?;
         let view = RecordView::read(&document)?;
         let mut string = |text: Option<Text<'_>>| match text {
             Some(text) => arena.text(text).map(|string| string.to_str().unwrap_or("")),
             None => Ok(""),
         };
-        Ok(Some(StateRecord {
+        let mut record = StateRecord {
             oci_version: string(view.oci_version())?,
             id: string(view.id())?,
             bundle: string(view.bundle())?,
@@ -227,18 +290,25 @@ impl Folder<'_> {
             own_pid_namespace: view.own_pid_namespace().unwrap_or(false),
             started: view.started().unwrap_or(false),
             terminal: view.terminal().unwrap_or(false),
-        }))
+        };
+        if record.pid == 0 {
+            self.read_later(&mut record)?;
+        }
+        Ok(Some(record))
     }
 
     /// Keeps the configuration for `exec`, and its annotations for `state`.
     pub fn write_config(&self, text: &[u8]) -> Result<()> {
-        self.write_file(c"config.json", text).map_err(|errno| fail!(errno => "cannot keep the container's config.json"))
+        self.write_file(c"config.json", OFlags::empty(), text)
+            .map_err(|errno| fail!(errno => "cannot keep the container's config.json"))
     }
 
-    fn write_file(&self, name: &CStr, text: &[u8]) -> Result<(), Errno> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fn write_file(&self, name: &CStr, flags: OFlags, text: &[u8]) -> Result<(), Errno> {
+        let flags = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
-        write_all(file.as_fd(), text)
+        write_all(file.as_fd(), text)?;
+        sys::done(file);
+        Ok(())
     }
 
     /// Reads one of the files; `None` where it is missing.
@@ -256,15 +326,33 @@ impl Folder<'_> {
     /// finished by the next.
     pub fn remove(self, id: &CStr) -> Result<()> {
         let failed = |errno: Errno| fail!(errno => "cannot remove the state directory of {}", Lossy(id.to_bytes()));
-        for name in [c"start.sock", c"config.json", c"state.json.new", c"state.json", c"cgroup"] {
-            match unlinkat(&self.fd, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
+        // Without a record there is no container any more for whoever asks.
+        const ALWAYS: [&CStr; 4] = [c"config.json", c"state.json", c"init", c"cgroup"];
+        const SOMETIMES: [&CStr; 2] = [c"start.sock", c"state.json.new"];
+        for names in [ALWAYS.as_slice(), SOMETIMES.as_slice()] {
+            for name in names {
+                match unlinkat(&self.fd, *name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(failed(errno)),
+                }
+            }
+            match unlinkat(self.root, id, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {
+                    sys::done(self.fd);
+                    break;
+                }
+                Err(Errno::NOTEMPTY | Errno::EXIST) if names.len() == ALWAYS.len() => {}
                 Err(errno) => return Err(failed(errno)),
             }
         }
-        match unlinkat(self.root, id, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(failed(errno)),
-        }
+        Ok(())
     }
+}
+
+/// Values of the link `init`: pid, start time, inode of the pidfd, inode of the
+/// cgroup, whether it was made, device program, status (by its number).
+const LATER: usize = 7;
+
+fn cannot_write(errno: Errno) -> Error {
+    fail!(errno => "cannot write the container's state")
 }

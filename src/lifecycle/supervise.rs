@@ -11,64 +11,79 @@ use crate::terminal::relay::Relay;
 
 /// Waits for the process, which is a child of ours; all signals are blocked.
 /// Gives the status that a shell would: the process's own, or 128+n.
-pub fn supervise(process: &Process, mut relay: Option<&mut Relay<'_>>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
+pub fn supervise(process: &Process, relay: Option<&mut Relay<'_>>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
+    let Some(relay) = relay else { return wait_only(process) };
     let signals = sys::signalfd(SignalSet::ALL).map_err(|errno| fail!(errno => "cannot watch for signals"))?;
-    if let Some(relay) = &relay {
-        relay.resize();
-    }
+    relay.resize();
     // A child that has ended before this has left its SIGCHLD, which is blocked.
     let status = loop {
-        wait_for_something(&signals, relay.as_deref_mut())?;
-        if pass_signals(&signals, process, relay.as_deref())?
+        wait_for_something(&signals, relay)?;
+        if pass_signals(&signals, process, relay)?
             && let Some(status) = reap(process.pid)?
         {
             break status;
         }
     };
-    if let Some(relay) = relay
-        && let Err(error) = relay.drain()
-    {
+    if let Err(error) = relay.drain() {
         // The process has its own status whatever became of its output.
         warn(error.text(&mut [0; crate::limits::MESSAGE]));
     }
     Ok(status)
 }
 
-/// Until there is a signal, or something to relay, which is relayed.
-fn wait_for_something(signals: &OwnedFd, relay: Option<&mut Relay<'_>>) -> Result<()> {
-    let mut wanted = heapless::Vec::<PollFd<'_>, 4>::new();
-    let mut timeout = None;
-    if let Some(relay) = &relay {
-        let _ = wanted.extend_from_slice(&relay.poll_fds()); // three at most
-        timeout = relay.timeout();
+/// Without anything to relay, signals are all that there is to wait for.
+fn wait_only(process: &Process) -> Result<i32> {
+    loop {
+        match sys::wait_signal(SignalSet::ALL) {
+            Ok(signal) => {
+                if pass(signal, process, None)
+                    && let Some(status) = reap(process.pid)?
+                {
+                    return Ok(status);
+                }
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(fail!(errno => "cannot wait for the process")),
+        }
     }
+}
+
+/// Until there is a signal, or something to relay, which is relayed.
+fn wait_for_something(signals: &OwnedFd, relay: &mut Relay<'_>) -> Result<()> {
+    let mut wanted = heapless::Vec::<PollFd<'_>, 4>::new();
+    let _ = wanted.extend_from_slice(&relay.poll_fds()); // three at most
+    let timeout = relay.timeout();
     let _ = wanted.push(PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN));
     match poll(&mut wanted, timeout.as_ref()) {
         Ok(_) => {}
         Err(Errno::INTR) => return Ok(()),
         Err(errno) => return Err(fail!(errno => "cannot wait for the process")),
     }
-    if let Some(relay) = relay {
-        relay.ready(&wanted);
-    }
+    relay.ready(&wanted);
     Ok(())
 }
 
 /// Sends on what signals have come. Whether a child has ended is among them.
-fn pass_signals(signals: &OwnedFd, process: &Process, relay: Option<&Relay<'_>>) -> Result<bool> {
+fn pass_signals(signals: &OwnedFd, process: &Process, relay: &Relay<'_>) -> Result<bool> {
     let mut has_ended = false;
     while let Some(signal) =
         sys::read_signal(signals.as_fd()).map_err(|errno| fail!(errno => "cannot read a signal"))?
     {
-        match (signal, relay) {
-            (SIGCHLD, _) => has_ended = true,
-            (SIGPIPE, _) => {} // our own
-            (SIGWINCH, Some(relay)) => relay.resize(),
-            // A failure means that it has just ended: the next turn reaps it.
-            _ => drop(sys::pidfd_send_signal(process.pidfd.as_fd(), signal)),
-        }
+        has_ended |= pass(signal, process, Some(relay));
     }
     Ok(has_ended)
+}
+
+/// Sends one signal on. Whether it says that a child has ended.
+fn pass(signal: u32, process: &Process, relay: Option<&Relay<'_>>) -> bool {
+    match (signal, relay) {
+        (SIGCHLD, _) => return true,
+        (SIGPIPE, _) => {} // our own
+        (SIGWINCH, Some(relay)) => relay.resize(),
+        // A failure means that it has just ended: the next turn reaps it.
+        _ => drop(sys::pidfd_send_signal(process.pidfd.as_fd(), signal)),
+    }
+    false
 }
 
 /// Reaps children that have ended: ours, and orphans where we are their

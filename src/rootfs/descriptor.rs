@@ -3,21 +3,16 @@
 use core::ffi::CStr;
 
 use crate::sys::mounts::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
-use crate::sys::{AsRawFd, Attributes, BorrowedFd, Errno, OwnedFd, close_kept, keep, mount_setattr};
+use crate::sys::{Attributes, BorrowedFd, Errno, OwnedFd, keep, kept_done, mount_setattr};
 
 use super::option_words::RDONLY;
 use super::options::Change;
-
-/// Numbers from here on are given back at once.
-const KEPT: i32 = 200;
 
 /// A descriptor that going out of scope does not close.
 ///
 /// All of them are closed by one close_range(2) before the user's process is
 /// executed, and by execve(2) in any case; where an error ends this folder's
-/// work, it ends the process. Closing each on its own would be a fifth of this
-/// folder's system calls, so it is done only once so many are open that the
-/// process could run out (RLIMIT_NOFILE is seldom below 1024).
+/// work, it ends the process.
 pub struct Fd(BorrowedFd<'static>);
 
 impl Fd {
@@ -26,16 +21,13 @@ impl Fd {
         Fd(keep(fd))
     }
 
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
+    pub fn as_fd(&self) -> BorrowedFd<'static> {
         self.0
     }
 
-    /// Lets go of it.
-    #[inline(never)]
+    /// Lets go of it, see [`kept_done`].
     pub fn done(self) {
-        if self.0.as_raw_fd() >= KEPT {
-            close_kept(self.0);
-        }
+        kept_done(self.0);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::sys::{BorrowedFd, Errno};
 
 use super::descriptor::{Fd, attach, attach_at, clone_tree};
 use super::failure::{cannot, cannot_own};
+use super::mount::Known;
 use super::resolve::{self, Links, Missing};
 
 /// What every container has in /dev (config-linux.md, "Default Devices"), all
@@ -169,7 +170,7 @@ impl Node {
 ///
 /// # Errors
 /// What the kernel says, or another file where one of them should be.
-pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices) -> Result<()> {
+pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices, known: &Known) -> Result<()> {
     let mut host = host.nodes.iter();
     // A node of the configuration's comes first: of the default ones only those
     // are made that are not there yet.
@@ -182,8 +183,14 @@ pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices) -> Re
         make_at(&mut buffer, &node, host)
             .map_err(|errno| device.value().os_error(errno, format_args!("cannot make {path}")))?;
     }
-    let folder = open_dev()?;
-    let dev = folder.as_fd();
+    let opened;
+    let dev = match &known.dev {
+        Some(dev) => dev.as_fd(),
+        None => {
+            opened = open_dev()?;
+            opened.as_fd()
+        }
+    };
     for (path, major, minor) in default_nodes() {
         let name = resolve::c_str(path.to_bytes_with_nul(), "/dev/".len());
         Node::default(major, minor).make(dev, name, host.next()).map_err(|errno| cannot_own("make ", path, errno))?;
@@ -196,7 +203,6 @@ pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices) -> Re
         }
         make_link(dev, name, target).map_err(|errno| cannot_own("make the link /dev/", name, errno))?;
     }
-    folder.done();
     Ok(())
 }
 

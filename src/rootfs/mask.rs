@@ -1,19 +1,21 @@
 //! `maskedPaths` and `readonlyPaths`, carried out inside the root.
 
+use core::ffi::CStr;
+
 use crate::error::Result;
-use crate::fail;
 use crate::json::{PathBuffer, Text};
-use crate::limits;
 use crate::spec::linux::Paths;
 use crate::sys::fs::{CWD, FileType, OFlags, fstat, makedev};
 use crate::sys::mounts::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
 use crate::sys::{BorrowedFd, Errno};
+use crate::{bytes, fail, limits};
 
-use super::descriptor::{self, Fd, attach_at, clone_tree};
+use super::descriptor::{self, Fd, attach, clone_tree};
 use super::devices::is_device;
 use super::failure::{cannot, cannot_own};
+use super::mount::Known;
 use super::resolve::{self, Links};
 
 /// A mount of the root's /dev/null, whose contents are not ours: seen to be it.
@@ -50,9 +52,9 @@ impl<'a> Cover<'a> {
         Cover { original: tree.as_fd(), attached: false, spare: None }
     }
 
-    fn attach(&mut self, place: BorrowedFd<'_>) -> Result<(), Errno> {
+    fn attach(&mut self, place: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
         if !self.attached {
-            attach_at(self.original, place)?;
+            attach(self.original, place, name)?;
             self.attached = true;
             return Ok(());
         }
@@ -60,7 +62,7 @@ impl<'a> Cover<'a> {
             Some(clone) => clone,
             None => clone_tree(self.original, c"", false)?,
         };
-        let result = attach_at(clone.as_fd(), place);
+        let result = attach(clone.as_fd(), place, name);
         match result {
             Ok(()) => clone.done(),
             Err(_) => self.spare = Some(clone),
@@ -69,23 +71,52 @@ impl<'a> Cover<'a> {
     }
 }
 
+/// What engines hide or protect of the kernel's own files: none is a link, nor is
+/// one on the way, so that they may go by name. First folders, then files.
+const FOLDERS: &str = "/proc/acpi /proc/asound /proc/scsi /proc/bus /proc/fs /proc/irq /proc/sys /sys/firmware";
+const FILES: &str = "/proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats \
+    /proc/sched_debug /proc/interrupts /proc/sysrq-trigger";
+
+/// The file system that `path` is one of those in, its name there, and whether
+/// it is a folder.
+fn by_name<'a>(path: &'a CStr, known: &'a Known) -> Option<(BorrowedFd<'a>, &'a CStr, bool)> {
+    let is_folder = bytes::index_of(FOLDERS, path.to_bytes()).is_some();
+    if !is_folder && bytes::index_of(FILES, path.to_bytes()).is_none() {
+        return None;
+    }
+    let (holder, start) = match path.to_bytes().starts_with(b"/sys") {
+        true => (&known.sys, "/sys/".len()),
+        false => (&known.proc, "/proc/".len()),
+    };
+    Some((holder.as_ref()?.as_fd(), resolve::c_str(path.to_bytes_with_nul(), start), is_folder))
+}
+
 /// Makes each of `paths` unreadable: an empty folder over a folder, /dev/null
 /// over anything else. What is not there is no secret.
 ///
 /// # Errors
 /// What the kernel says, with the place in the configuration.
-pub fn mask(paths: Paths<'_>, null: &NullDevice) -> Result<()> {
+pub fn mask(paths: Paths<'_>, null: &NullDevice, known: &Known) -> Result<()> {
     let mut null = Cover::of(&null.0);
-    let mut empty = None;
+    let mut empty = Empty(None);
+    let mut buffer: PathBuffer = [0; limits::PATH];
     for path in paths.iter() {
-        let Some(place) = open_if_there(path, "mask")? else { continue };
-        // move_mount(2) says EINVAL for a file on a folder.
-        let result = match null.attach(place.as_fd()) {
-            Err(Errno::INVAL) => hide_folder(&mut empty, place.as_fd()),
-            result => result,
+        let result = match by_name(path.c_str(&mut buffer)?, known) {
+            Some((folder, name, true)) => empty.attach(folder, name),
+            Some((file, name, false)) => null.attach(file, name),
+            None => {
+                let Some(place) = open_if_there(path, "mask")? else { continue };
+                // move_mount(2) says EINVAL for a file on a folder.
+                match null.attach(place.as_fd(), c"") {
+                    Err(Errno::INVAL) => empty.attach(place.as_fd(), c""),
+                    result => result,
+                }
+            }
         };
-        result.map_err(|errno| cannot("mask", path, errno))?;
-        place.done();
+        match result {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(cannot("mask", path, errno)),
+        }
     }
     Ok(())
 }
@@ -102,17 +133,23 @@ fn open_if_there(path: Text<'_>, what: &'static str) -> Result<Option<Fd>> {
     }
 }
 
-fn hide_folder(empty: &mut Option<Fd>, folder: BorrowedFd<'_>) -> Result<(), Errno> {
-    if let Some(original) = empty {
-        let clone = clone_tree(original.as_fd(), c"", false)?;
-        attach_at(clone.as_fd(), folder)?;
-        clone.done();
-        return Ok(());
+/// The same for folders: made when it is first needed.
+struct Empty(Option<(Fd, bool)>);
+
+impl Empty {
+    fn attach(&mut self, place: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+        let (tree, attached) = match self.0.take() {
+            Some(one) => one,
+            None => (empty_folder()?, false),
+        };
+        let cover = match attached {
+            true => Some(clone_tree(tree.as_fd(), c"", false)?),
+            false => None,
+        };
+        let result = attach(cover.as_ref().unwrap_or(&tree).as_fd(), place, name);
+        self.0 = Some((tree, attached || result.is_ok()));
+        result
     }
-    let original = empty_folder()?;
-    attach_at(original.as_fd(), folder)?;
-    *empty = Some(original);
-    Ok(())
 }
 
 /// A detached tmpfs that nobody can write to.
@@ -131,20 +168,28 @@ fn empty_folder() -> Result<Fd, Errno> {
 ///
 /// # Errors
 /// What the kernel says, with the place in the configuration.
-pub fn make_read_only(paths: Paths<'_>) -> Result<()> {
+pub fn make_read_only(paths: Paths<'_>, known: &Known) -> Result<()> {
+    let mut buffer: PathBuffer = [0; limits::PATH];
     for path in paths.iter() {
-        if let Some(place) = open_if_there(path, "make read-only")? {
-            make_one_read_only(place.as_fd()).map_err(|errno| cannot("make read-only", path, errno))?;
-            place.done();
+        let made = match by_name(path.c_str(&mut buffer)?, known) {
+            Some((folder, name, _)) => make_one_read_only(folder, name),
+            None => match open_if_there(path, "make read-only")? {
+                Some(place) => make_one_read_only(place.as_fd(), c""),
+                None => continue,
+            },
+        };
+        match made {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(cannot("make read-only", path, errno)),
         }
     }
     Ok(())
 }
 
-fn make_one_read_only(place: BorrowedFd<'_>) -> Result<(), Errno> {
-    let tree = clone_tree(place, c"", true)?;
+fn make_one_read_only(place: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    let tree = clone_tree(place, name, true)?;
     descriptor::make_read_only(tree.as_fd(), true)?;
-    attach_at(tree.as_fd(), place)?;
+    attach(tree.as_fd(), place, name)?;
     tree.done();
     Ok(())
 }

@@ -56,12 +56,29 @@ impl Deferred {
 /// # Errors
 /// The first that fails, with its place in the configuration.
 #[inline(never)]
-pub fn mount_all(root: &Root, mounts: List<'_, Mount<'static>>, context: &MountContext<'_>) -> Result<Deferred> {
-    let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: root.shared };
+pub fn mount_all(
+    root: &Root,
+    mounts: List<'_, Mount<'static>>,
+    context: &MountContext<'_>,
+) -> Result<(Deferred, Known)> {
+    let mut so_far = SoFar { deferred: Vec::new(), known: Known::default(), shared: root.shared };
     for mount in mounts.iter() {
         carry_out(root, &mount, context, &mut so_far)?;
     }
-    Ok(Deferred(so_far.deferred))
+    Ok((Deferred(so_far.deferred), so_far.known))
+}
+
+/// File systems that were made here and are at their place, with nothing but the
+/// kernel's own in them: no link can be on the way to what is in them, and
+/// nobody but us can change it as yet.
+#[derive(Default)]
+pub struct Known {
+    /// The tmpfs at /dev: the places of later mounts are often in it, and missing.
+    pub dev: Option<Fd>,
+    /// At /proc, of all files, and to be written to.
+    pub proc: Option<Fd>,
+    /// At /sys; a cgroup2 may be in it.
+    pub sys: Option<Fd>,
 }
 
 /// Carries out one mount in the process's own root file system, whose mounts
@@ -74,7 +91,7 @@ pub fn mount_here(mount: &Mount<'_>) -> Result<()> {
     let root = open(c"/", folder, Mode::empty()).map_err(|errno| cannot_own("open ", c"/", errno))?;
     let root = Root { fd: Fd::new(root), shared: false };
     let context = MountContext { bundle: root.as_fd(), cgroup: None, user_namespace: false };
-    let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: false };
+    let mut so_far = SoFar { deferred: Vec::new(), known: Known::default(), shared: false };
     carry_out(&root, mount, &context, &mut so_far)?;
     Deferred(so_far.deferred).make_read_only()
 }
@@ -93,9 +110,7 @@ fn carry_out(root: &Root, mount: &Mount<'_>, context: &MountContext<'_>, so_far:
 /// What the mounts before have left.
 struct SoFar {
     deferred: Vec<Fd, { limits::READ_ONLY_TMPFS }>,
-    /// The tmpfs that is at /dev: the places of later mounts are often in it,
-    /// and missing.
-    dev: Option<Fd>,
+    known: Known,
     /// A place inside the root may be shared, and then makes what is attached
     /// to it shared too.
     shared: bool,
@@ -121,16 +136,17 @@ struct Trouble {
     inner: Cell<Option<Error>>,
 }
 
+/// Where the cgroups of the container are shown.
+const SYS_CGROUP: &CStr = c"/sys/fs/cgroup";
+
 /// In place of an errno: it is not the kernel that refuses.
 const REFUSED: Errno = Errno::CANCELED;
 
 impl Job<'_> {
     #[inline(never)] // the frame of whoever calls holds a path: it would make every access longer
     fn carry_out(&self, destination: &CStr, so_far: &mut SoFar) -> Result<()> {
-        if self.is_at("/dev") {
-            so_far.dev = None;
-        }
         let is_cgroup = self.is("cgroup");
+        self.forget(destination, so_far);
         let tree = match self.context.cgroup {
             _ if self.options.remount => return self.remount(destination).map_err(|errno| self.failed(errno)),
             _ if self.options.bind.is_some() => bind::source(self.mount, self.options.bind, self.context.bundle)?,
@@ -145,6 +161,23 @@ impl Job<'_> {
             }
         };
         self.bind(destination, tree, so_far).map_err(|errno| self.failed(errno))
+    }
+
+    /// What is not known any more once this is mounted.
+    #[inline(never)]
+    fn forget(&self, destination: &CStr, so_far: &mut SoFar) {
+        if self.is_at("/dev") {
+            so_far.known.dev = None;
+        }
+        // By whatever detour, but for links, which `place` finds.
+        let names = |word: &[u8]| destination.to_bytes().windows(word.len()).any(|part| part == word);
+        if names(b"proc") {
+            so_far.known.proc = None;
+        }
+        let is_new = self.options.bind.is_none() && !self.options.remount;
+        if names(b"sys") && !(is_new && destination == SYS_CGROUP && (self.is("cgroup") || self.is("cgroup2"))) {
+            so_far.known.sys = None;
+        }
     }
 
     fn is_at(&self, place: &str) -> bool {
@@ -197,11 +230,20 @@ impl Job<'_> {
             if so_far.deferred.push(tree).is_err() {
                 return self.refuse(": more read-only tmpfs mounts than the limit allows");
             }
-        } else if is_tmpfs && by_name && destination == c"/dev" {
-            so_far.dev = Some(tree);
-        } else {
-            tree.done();
+            return Ok(());
         }
+        let known = &mut so_far.known;
+        let plain = by_name && options::data(self.mount).next().is_none();
+        let place = match destination.to_bytes() {
+            b"/dev" if is_tmpfs && by_name => &mut known.dev,
+            b"/proc" if kind == c"proc" && plain && options.all_attributes().set & RDONLY == 0 => &mut known.proc,
+            b"/sys" if kind == c"sysfs" && plain => &mut known.sys,
+            _ => {
+                tree.done();
+                return Ok(());
+            }
+        };
+        *place = Some(tree);
         Ok(())
     }
 
@@ -212,7 +254,11 @@ impl Job<'_> {
         let path = destination.to_bytes();
         let (end, start) = resolve::split(path).ok_or(Errno::NOENT)?;
         let name = resolve::c_str(destination.to_bytes_with_nul(), start);
-        let folder = match (path.get(..end), &so_far.dev) {
+        let known = &so_far.known;
+        if let Some(sys) = known.sys.as_ref().filter(|_| destination == SYS_CGROUP) {
+            return attach(tree, sys.as_fd(), c"fs/cgroup");
+        }
+        let folder = match (path.get(..end), &known.dev) {
             (Some(b""), _) => match attach(tree, self.root.as_fd(), name) {
                 Err(Errno::NOENT) => self.root.as_fd(),
                 result => return result,
@@ -323,7 +369,7 @@ impl Job<'_> {
             place => place?,
         };
         if place.by_link {
-            so_far.dev = None; // it could lead there
+            so_far.known = Known::default(); // it could lead there
             if is_procfs(place.fd.as_fd()) {
                 return self.refuse(": a symbolic link leads into /proc, where nothing may be mounted");
             }

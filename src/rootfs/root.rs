@@ -6,9 +6,10 @@ use crate::error::Result;
 use crate::json::Text;
 use crate::limits;
 use crate::sys::fs::{CWD, Mode, OFlags, open, openat};
+use crate::sys::mounts::{MoveMountFlags, move_mount};
 use crate::sys::{AsFd, BorrowedFd, Errno};
 
-use super::descriptor::{Fd, attach_at, change, clone_tree};
+use super::descriptor::{Fd, change, clone_tree};
 use super::failure::cannot_own;
 use super::option_words::{PRIVATE, SHARED, SLAVE, UNBINDABLE};
 use super::options::{self, Change};
@@ -55,10 +56,10 @@ fn attach_as(path: &CStr, before: Option<(u32, bool)>, doing: &mut &'static str)
         *doing = "set the propagation of the new mount namespace for ";
         change_propagation(CWD, c"/", kind, recursive)?;
     }
-    *doing = "open the root file system ";
-    let folder = Fd::new(open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
     let shared = !before.is_some_and(|(_, recursive)| recursive);
     if shared {
+        *doing = "open the root file system ";
+        let folder = Fd::new(open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
         // pivot_root(2) refuses a root whose parent is shared, and the clone
         // would be a peer of the original.
         let kind = if before.is_some_and(|(kind, _)| kind == SLAVE) { SLAVE } else { PRIVATE };
@@ -66,10 +67,12 @@ fn attach_as(path: &CStr, before: Option<(u32, bool)>, doing: &mut &'static str)
         unshare_mount_of(folder.as_fd(), kind)?;
     }
     *doing = "clone the root file system ";
-    let fd = clone_tree(folder.as_fd(), c"", true)?;
+    let fd = clone_tree(CWD, path, true)?;
     *doing = "mount on itself the root file system ";
-    attach_at(fd.as_fd(), folder.as_fd())?;
-    folder.done();
+    // The path is the host's, and all that follows goes by the descriptor: where
+    // the clone is attached to does not matter.
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+    move_mount(fd.as_fd(), c"", CWD, path, flags)?;
     Ok(Root { fd, shared })
 }
 

@@ -182,12 +182,13 @@ record! {
     }
 }
 
-/// The statuses that are written down: `creating` until the hand-over. Whether a
-/// created container runs or has stopped is asked of the kernel.
+/// The statuses that are written down: `creating` until there is a process to
+/// tell of, then `created`; or `starting` where its word to go was said before it
+/// was ready (`run`). Whether it runs or has stopped is asked of the kernel.
 pub struct RecordStatuses;
 
 impl WordSet for RecordStatuses {
-    const WORDS: &'static str = "creating created";
+    const WORDS: &'static str = "creating created starting";
 }
 
 impl<'a> RecordView<'a> {

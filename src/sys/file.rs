@@ -8,6 +8,7 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, read, write};
 
+use super::kept::done;
 use super::owned::{open, openat};
 use crate::bytes::Printed;
 
@@ -19,6 +20,7 @@ use crate::bytes::Printed;
 pub fn read_file<'b>(folder: BorrowedFd<'_>, path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     let file = openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let length = read(&file, &mut *buffer)?;
+    done(file);
     Ok(buffer.get(..length).unwrap_or(&[]))
 }
 

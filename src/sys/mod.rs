@@ -37,17 +37,15 @@ pub use descriptor::{borrow_raw, duplicate};
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use file::{kernel_log, read_all, read_file, write_all};
 pub use interface::set_interface_up;
-pub use kept::{close_copy, close_kept, keep};
+pub use kept::{close_copy, done, keep, kept_done};
 pub use message::{receive_message, send_message};
-pub use misc::{
-    close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
-};
+pub use misc::{close_all_but, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type};
 pub use module::finit_module;
 pub use mount::{Attributes, mount_setattr};
 pub use owned::OwnedFd;
 pub use procfs::Procfs;
 pub use signal::{SIGCHLD, SIGCONT, SIGKILL, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
-pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
+pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd, wait_signal};
 pub use socket::{bind, datagram_socket, random, send_to, set_socket_option, socket_namespace};
 pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};
 pub use terminal::{Modes, pty_number, set_terminal_modes, terminal_modes};

@@ -2,19 +2,26 @@
 
 use core::ffi::CStr;
 
+use rustix::fd::BorrowedFd;
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create};
 
+use super::kept::{done, keep};
 use super::owned::{OwnedFd, fsmount, fsopen, openat2};
 
 /// The inode of a procfs's root (fs/proc).
 const PROC_ROOT_INO: u64 = 1;
 
 /// The root of a procfs.
-pub struct Procfs(OwnedFd);
+pub struct Procfs(BorrowedFd<'static>);
 
 impl Procfs {
+    /// That of a mount which has just been made, or been seen to be the one.
+    pub fn over(mount: BorrowedFd<'static>) -> Procfs {
+        Procfs(mount)
+    }
+
     /// A new mount, attached nowhere, of the pid namespace of this process: what
     /// is mounted over parts of /proc is not in it. Where that is not allowed,
     /// the mount at /proc, if it is procfs from its root.
@@ -34,14 +41,14 @@ impl Procfs {
         fsconfig_create(&context)?;
         let attributes =
             MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(Procfs)
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(|root| Procfs(keep(root)))
     }
 
     fn existing() -> Result<Procfs, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat2(CWD, c"/proc", flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
         let is_root = fstatfs(&root)?.f_type == PROC_SUPER_MAGIC && fstat(&root)?.st_ino == PROC_ROOT_INO;
-        if is_root { Ok(Procfs(root)) } else { Err(Errno::NOTDIR) }
+        if is_root { Ok(Procfs(keep(root))) } else { Err(Errno::NOTDIR) }
     }
 
     /// Opens `path`, relative to the root: `self/attr/exec`, `sys/net/…`.
@@ -54,7 +61,7 @@ impl Procfs {
     /// file of elsewhere (`exe`, `root`, …). Else as openat2(2).
     pub fn open_file(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        openat2(self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
     /// Writes `text` into such a file by one write(2): a second would begin a
@@ -64,6 +71,8 @@ impl Procfs {
     /// EIO: not all of it was taken. Else as [`Procfs::open_file`] and write(2).
     pub fn write_file(&self, path: &CStr, text: &[u8]) -> Result<(), Errno> {
         let file = self.open_file(path, OFlags::WRONLY)?;
-        if rustix::io::write(&file, text)? == text.len() { Ok(()) } else { Err(Errno::IO) }
+        let written = rustix::io::write(&file, text)?;
+        done(file);
+        if written == text.len() { Ok(()) } else { Err(Errno::IO) }
     }
 }

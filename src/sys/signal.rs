@@ -93,6 +93,17 @@ pub fn read_signal(signalfd: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
     }
 }
 
+/// `int rt_sigtimedwait(set, NULL, NULL);` sigwaitinfo(2): waits for one of the
+/// blocked signals of `set`.
+///
+/// # Errors
+/// EINTR.
+pub fn wait_signal(set: SignalSet) -> Result<u32, Errno> {
+    // SAFETY: the set is eight bytes, as the size says; nothing else is asked for.
+    let signal = unsafe { syscall!(__NR_rt_sigtimedwait, &raw const set.0, 0, 0, size_of::<u64>()) }?;
+    Ok(signal as u32)
+}
+
 /// `int pidfd_send_signal(int pidfd, int sig, NULL, 0);` pidfd_send_signal(2)
 pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: u32) -> Result<(), Errno> {
     // SAFETY: only integers, and a NULL siginfo.
