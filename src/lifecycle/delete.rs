@@ -163,8 +163,12 @@ fn clear_unwritten_cgroup(record: &StateRecord<'_>) -> Result<()> {
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
     match hierarchy.lookup(&path)? {
         Some(cgroup) if !record.cgroup_made => {
-            let ours = cgroup.inode() == record.cgroup_inode;
-            return if ours { cgroup::detach_device_program(&cgroup, record.device_program) } else { Ok(()) };
+            for program in [record.device_program, record.device_program_next] {
+                if program != 0 && cgroup.inode() == record.cgroup_inode {
+                    cgroup::detach_device_program(&cgroup, program)?;
+                }
+            }
+            return Ok(());
         }
         Some(cgroup) if cgroup.populated()? => return Ok(()),
         Some(cgroup) => cgroup.remove(&hierarchy, &path)?,

@@ -36,6 +36,8 @@ const PURE: &[&str] = &[
     "rootfs/option_words.rs",
     "rootfs/options.rs",
     "cgroup/path.rs",
+    "cgroup/convert.rs",
+    "cgroup/stats.rs",
     "cgroup/device_program.rs",
     "identity/capability.rs",
     "identity/image.rs",
