@@ -9,13 +9,15 @@ use super::path::CgroupPath;
 use super::tree::{Cgroup, Hierarchy, cannot};
 use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
+use crate::limits;
 use crate::spec::resources::Resources;
 use crate::sys::Errno;
 
 impl Cgroup {
     /// Gives the cgroup, which is at `path`, the limits of `resources`; makes its
     /// controllers available first where it has not those that are needed. What
-    /// is overwritten is noted in `journal`, where there is one.
+    /// is overwritten is noted in `journal`, where there is one; what has no effect
+    /// is told to `warn`.
     ///
     /// # Errors
     /// With the place: a value that the kernel refuses, or a controller that is
@@ -26,6 +28,7 @@ impl Cgroup {
         hierarchy: &Hierarchy,
         path: &CgroupPath<'_>,
         mut journal: Option<&mut Journal>,
+        warn: &mut dyn FnMut(&str),
     ) -> Result<()> {
         let mut is_empty = true;
         lines(resources, &mut |_| {
@@ -37,7 +40,7 @@ impl Cgroup {
         }
         self.provide(resources, hierarchy, path)?;
         let mut was_absent = false;
-        lines(resources, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut()))
+        lines(resources, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut(), warn))
     }
 
     /// Whether what is used allows for new limits of memory, where
@@ -81,7 +84,13 @@ impl Cgroup {
     }
 
     #[inline(never)] // as above
-    fn put(&self, line: &Line<'_>, was_absent: &mut bool, journal: Option<&mut Journal>) -> Result<()> {
+    fn put(
+        &self,
+        line: &Line<'_>,
+        was_absent: &mut bool,
+        journal: Option<&mut Journal>,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<()> {
         if line.how == How::Otherwise && !*was_absent {
             return Ok(());
         }
@@ -99,6 +108,11 @@ impl Cgroup {
             (Ok(()), _) | (Err(Errno::NOENT), How::IfThere | How::Either) | (Err(Errno::INVAL), How::Try) => Ok(()),
             (Err(Errno::NOENT), _) => {
                 Err(line.place.error(format_args!("this kernel has no {} in a cgroup", shown(line.file))))
+            }
+            (Err(Errno::OPNOTSUPP), How::Otherwise) => {
+                let error = line.place.error(format_args!("ignored: no scheduler with weights is on the device"));
+                warn(error.text(&mut [0; limits::MESSAGE]));
+                Ok(())
             }
             (Err(errno), _) => {
                 Err(line.place.os_error(errno, format_args!("cannot write \"{text}\" to {}", shown(line.file))))

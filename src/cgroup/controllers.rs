@@ -51,8 +51,10 @@ impl Hierarchy {
     }
 }
 
-/// All at once; where that is refused, each by itself. The error is that of the
-/// last which was refused.
+/// All at once; where that is refused, each by itself, unless it is for the
+/// processes: the few that could be had all the same would make the cgroup a
+/// threaded domain, in which ours is of no use. The error is that of the last
+/// which was refused.
 fn hand_down_in(folder: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut names: Names = [0; _];
     let names = read_file(folder, c"cgroup.controllers", &mut names)?.trim_ascii();
@@ -61,10 +63,15 @@ fn hand_down_in(folder: BorrowedFd<'_>) -> Result<(), Errno> {
     for name in bytes::split(names, b' ').filter(|name| !name.is_empty()) {
         all.add(format_args!("+{} ", Lossy(name))); // it fits: one more byte for each name
     }
-    if all.as_bytes().is_empty() || io::write(&file, all.as_bytes()).is_ok() {
+    if all.as_bytes().is_empty() {
         return Ok(());
     }
     let mut result = Ok(());
+    match io::write(&file, all.as_bytes()) {
+        Ok(_) => return Ok(()),
+        Err(errno @ (Errno::BUSY | Errno::OPNOTSUPP)) => return Err(errno),
+        Err(_) => {}
+    }
     for one in bytes::split(all.as_bytes().trim_ascii(), b' ') {
         if let Err(errno) = io::write(&file, one) {
             result = Err(errno);

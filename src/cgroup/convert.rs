@@ -36,7 +36,8 @@ pub enum How {
     Try,
     /// The file need not be there: the next line stands in for this one.
     Either,
-    /// Only where the file of the line before was not there.
+    /// Only where the file of the line before was not there. The device may have
+    /// no use for it.
     Otherwise,
     /// The text is the second word of the file, whose first one stays.
     Second,
@@ -60,6 +61,8 @@ pub fn lines(resources: &Resources<'_>, each: &mut Each<'_>) -> Result<()> {
     if let Some(pids) = resources.pids()
         && let Some((place, limit)) = integer(pids.value(), "limit", -1, i64::MAX)?
     {
+        // With 0 no process could be born in it; with 1 it is as unable to fork.
+        let limit = if limit == 0 { 1 } else { limit };
         lines.put(place, How::Must, format_args!("pids.max"), format_args!("{}", Maximum(limit)))?;
     }
     resources.memory().map_or(Ok(()), |memory| lines.memory(&memory))?;

@@ -66,7 +66,7 @@ fn values_come_out_as_under_runc() {
         (r#"{"cpu":{"cpus":"0-1","mems":"0"}}"#, "cpuset.cpus=0-1 ; cpuset.mems=0"),
         (r#"{"cpu":{"cpus":"","mems":""}}"#, ""),
         (r#"{"pids":{"limit":10}}"#, "pids.max=10"),
-        (r#"{"pids":{"limit":0}}"#, "pids.max=0"), // since runtime-spec 1.3
+        (r#"{"pids":{"limit":0}}"#, "pids.max=1"), // no limit before runtime-spec 1.3
         (r#"{"pids":{"limit":-1}}"#, "pids.max=max"),
         (r#"{"blockIO":{"weight":10}}"#, "|io.bfq.weight=10 ; /io.weight=1"),
         (r#"{"blockIO":{"weight":100}}"#, "|io.bfq.weight=100 ; /io.weight=910"),

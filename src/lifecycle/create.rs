@@ -322,7 +322,7 @@ impl Making<'_> {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
         }
         if let Some(resources) = resources {
-            created.cgroup.apply(&resources, &hierarchy, path, None)?;
+            created.cgroup.apply(&resources, &hierarchy, path, None, warn)?;
         }
         match cgroup::attach_device_program(&created.cgroup, self.device_program, !created.made) {
             Ok(id) => self.record.device_program = id,

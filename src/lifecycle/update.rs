@@ -61,7 +61,7 @@ pub fn update(
     };
     group.check_memory(&resources)?;
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
-    let limited = group.apply(&resources, &Hierarchy::open()?, &path, Some(&mut *journal));
+    let limited = group.apply(&resources, &Hierarchy::open()?, &path, Some(&mut *journal), warn);
     let replaced = limited.and_then(|()| match &program {
         Some(program) => replace_program(program, &group, &folder, &mut record, second),
         None => Ok(()),

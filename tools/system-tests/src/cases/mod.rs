@@ -23,8 +23,10 @@ mod lifecycle;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod pausing;
 mod process;
 mod races;
+mod resources;
 mod telling;
 mod terminals;
 mod walkthrough;
@@ -39,6 +41,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         mounts::CASES,
         mount_options::CASES,
         devices::CASES,
+        resources::CASES,
+        pausing::CASES,
         process::CASES,
         descriptors::CASES,
         identity::CASES,
