@@ -10,11 +10,11 @@ use core::ffi::CStr;
 use core::fmt;
 
 use crate::bytes::{self, Printed};
-use crate::error::Result;
-use crate::json::{Text, Value};
+use crate::error::{Lossy, Result};
+use crate::json::{Items, Members, Text, Value};
 use crate::limits;
 use crate::spec::record::{asks_for_nothing, not_between};
-use crate::spec::resources::{BlockIo, Cpu, Memory, Rdma, Resources};
+use crate::spec::resources::Resources;
 
 /// What is to be written into one file.
 pub struct Line<'l> {
@@ -57,33 +57,39 @@ pub fn controller(file: &CStr) -> &[u8] {
 /// # Errors
 /// With the place: a value that makes no sense; or what `each` fails of.
 pub fn lines(resources: &Resources<'_>, each: &mut Each<'_>) -> Result<()> {
+    let get = |name| resources.value().get(name).filter(|value| !value.is_null());
     let mut lines = Lines { each };
-    if let Some(pids) = resources.pids()
-        && let Some((place, limit)) = integer(pids.value(), "limit", -1, i64::MAX)?
-    {
-        // With 0 no process could be born in it; with 1 it is as unable to fork.
-        let limit = if limit == 0 { 1 } else { limit };
-        lines.put(place, How::Must, format_args!("pids.max"), format_args!("{}", Maximum(limit)))?;
-    }
-    resources.memory().map_or(Ok(()), |memory| lines.memory(&memory))?;
-    resources.block_io().map_or(Ok(()), |block_io| lines.block_io(&block_io))?;
-    resources.cpu().map_or(Ok(()), |cpu| lines.cpu(&cpu))?;
-    for huge in resources.hugepage_limits().iter() {
-        let (Some(size), Some(limit)) = (huge.page_size(), huge.limit()) else { continue };
-        // The second: what is reserved, not yet used; kernels before 5.7 lack it.
-        for (how, kind) in [(How::Must, "max"), (How::IfThere, "rsvd.max")] {
-            lines.put(huge.value(), how, format_args!("hugetlb.{size}.{kind}"), format_args!("{limit}"))?;
+    for row in bytes::split(ROWS.as_bytes(), b'\n') {
+        let (kind, row) = bytes::cut(row, b' ');
+        let word = |index| core::str::from_utf8(bytes::split(row.unwrap_or(&[]), b' ').nth(index)?).ok();
+        if let (Some(&kind), Some(object), Some(name), Some(file)) = (kind.first(), word(0), word(1), word(2))
+            && let Some(object) = get(object)
+        {
+            lines.member(object, name, file, kind)?;
         }
     }
-    for (device, rdma) in resources.rdma().iter() {
-        lines.rdma(device, &rdma)?;
+    get("blockIO").map_or(Ok(()), |block_io| lines.block_io(block_io))?;
+    for huge in Items::of(get("hugepageLimits")) {
+        let (Some(size), Some(limit)) = (huge.get("pageSize"), huge.get("limit")) else { continue };
+        let (size, limit) = (Text::at(size), limit.as_u64().unwrap_or(0));
+        // The second: what is reserved, not yet used; kernels before 5.7 lack it.
+        for (how, kind) in [(How::Must, "max"), (How::IfThere, "rsvd.max")] {
+            let file = FileName::of(format_args!("hugetlb.{size}.{kind}"));
+            lines.put(huge, how, file.as_str(), format_args!("{limit}"))?;
+        }
     }
-    for (file, text) in resources.unified().iter() {
+    for (device, rdma) in Members::of(get("rdma")) {
+        lines.rdma(device, rdma)?;
+    }
+    for (file, text) in Members::of(get("unified")).filter(|(_, text)| !text.is_null()) {
         check_file(file)?;
-        lines.put(text.value(), How::Must, format_args!("{file}"), format_args!("{text}"))?;
+        let name = FileName::of(format_args!("{file}"));
+        lines.put(text, How::Must, name.as_str(), format_args!("{}", Text::at(text)))?;
     }
     Ok(())
 }
+
+type FileName = Printed<{ limits::CGROUP_FILE }>;
 
 /// Tells of the first limit that cannot be kept because there is no cgroup.
 pub fn warn_without_cgroup(resources: &Resources<'_>, warn: &mut dyn FnMut(&str)) -> Result<()> {
@@ -133,168 +139,176 @@ struct Lines<'e, 'f> {
 
 impl Lines<'_, '_> {
     #[inline(never)]
-    fn put(&mut self, place: Value<'_>, how: How, file: fmt::Arguments<'_>, text: fmt::Arguments<'_>) -> Result<()> {
-        let mut name = Printed::<{ limits::CGROUP_FILE }>::new();
+    fn put(&mut self, place: Value<'_>, how: How, file: &str, text: fmt::Arguments<'_>) -> Result<()> {
+        let mut name = FileName::new();
         let mut line = Printed::<{ limits::CGROUP_LINE }>::new();
-        if !name.add(file) || !line.add(text) {
+        if !name.push(file) || !line.add(text) {
             return Err(place.error(format_args!("more than a cgroup's file takes: {} bytes", limits::CGROUP_LINE - 1)));
         }
         (self.each)(&Line { place, file: name.as_c_str(), text: line.as_str(), how })
     }
 
-    /// Swap first, as runc: the two are one value of version 1.
-    fn memory(&mut self, memory: &Memory<'_>) -> Result<()> {
-        let member =
-            |name| integer(memory.value(), name, -1, i64::MAX).map(|member| member.filter(|(_, number)| *number != 0));
-        let (limit, swap) = (member("limit")?, member("swap")?);
-        let swap = match (limit, swap) {
+    /// The member `name` of `object`, by its row in [`ROWS`].
+    fn member(&mut self, object: Value<'_>, name: &str, file: &str, kind: u8) -> Result<()> {
+        const LEAST_TIME: i64 = 1000;
+        let other = |name| integer(object, name, i64::MIN, i64::MAX).ok().flatten();
+        let other = |name| other(name).filter(|(_, number)| *number != 0);
+        if kind == b't' {
+            return self.list(object.get(name).and_then(|list| list.as_text()), file);
+        }
+        let (least, most) = match kind {
+            b'i' => (0, 1),
+            b'p' => (0, 1_000_000),
+            b'q' => (i64::MIN, i64::MAX),
+            b'w' | b'e' | b'b' => (0, i64::MAX),
+            _ => (-1, i64::MAX),
+        };
+        let zero_counts = matches!(kind, b'n' | b'i' | b'e' | b'b');
+        let found = integer(object, name, least, most)?.filter(|(_, number)| *number != 0 || zero_counts);
+        let limit = if kind == b's' { other("limit") } else { None };
+        let (place, mut number) = match (found, limit) {
+            (Some(found), _) => found,
             // Whoever lifts the limit means both, as in version 1.
-            (Some((place, -1)), None) | (_, Some((place, -1))) => Some((place, How::IfThere, -1)),
-            (_, None) => None,
-            (None | Some((_, -1)), Some((place, _))) => {
-                return Err(place.error(format_args!("includes the memory, so it needs a \"limit\" too")));
-            }
-            (Some((_, limit)), Some((place, swap))) if swap < limit => {
-                return Err(place.error(format_args!("includes the memory, so it cannot be less than \"limit\"")));
-            }
-            (Some((_, limit)), Some((place, swap))) => {
-                Some((place, if swap == limit { How::IfThere } else { How::Must }, swap - limit))
-            }
+            (None, Some((place, -1))) => (place, -1),
+            (None, _) => return Ok(()),
         };
-        if let Some((place, how, swap)) = swap {
-            self.put(place, how, format_args!("memory.swap.max"), format_args!("{}", Maximum(swap)))?;
-        }
-        for (member, file) in [(limit, "max"), (member("reservation")?, "low")] {
-            if let Some((place, number)) = member {
-                self.put(place, How::Must, format_args!("memory.{file}"), format_args!("{}", Maximum(number)))?;
+        let quota = other("quota").map_or(0, |(_, quota)| quota);
+        let mut how = How::Must;
+        match kind {
+            // With 0 no process could be born in it; with 1 it is as unable to fork.
+            b'n' if number == 0 => number = 1,
+            b's' if number != -1 => {
+                let limit = limit.map_or(-1, |(_, limit)| limit);
+                if limit == -1 || number < limit {
+                    return Err(
+                        place.error(format_args!("includes the memory, so it needs a \"limit\" that is not more"))
+                    );
+                }
+                number -= limit;
             }
+            // An idle group has no weight of its own: the kernel refuses to set one.
+            b'w' if other("idle").is_some() => return Ok(()),
+            b'w' => number = weight_of_shares(number.unsigned_abs()).into(),
+            b'q' | b'p' if (0..LEAST_TIME).contains(&number) => {
+                return Err(place.error(format_args!("less than the least that the kernel takes, {LEAST_TIME}")));
+            }
+            // Below zero is none.
+            b'q' => number = number.max(-1),
+            b'p' if quota != 0 => return Ok(()),
+            b'p' => how = How::Second,
+            // A burst must never be more than the quota: a smaller one goes before a
+            // smaller quota, a larger one behind a larger.
+            b'e' if quota == 0 => return Ok(()),
+            b'e' if quota > 0 && number > quota => return Err(place.error(format_args!("more than \"quota\""))),
+            b'e' => how = How::Try,
+            _ => {}
         }
-        Ok(())
+        if kind == b's' && number <= 0 {
+            // Where the kernel does not count swap, there is none, or no limit.
+            how = How::IfThere;
+        }
+        match other("period").filter(|_| kind == b'q') {
+            Some((_, period)) => self.put(place, how, file, format_args!("{} {period}", Maximum(number))),
+            // Of a quota alone: the kernel leaves the period as it is.
+            None => self.put(place, how, file, format_args!("{}", Maximum(number))),
+        }
     }
 
-    fn cpu(&mut self, cpu: &Cpu<'_>) -> Result<()> {
-        let object = cpu.value();
-        let idle = integer(object, "idle", 0, 1)?;
-        if let Some((place, idle)) = idle {
-            self.put(place, How::Must, format_args!("cpu.idle"), format_args!("{idle}"))?;
-        }
-        // An idle group has no weight of its own: the kernel refuses to set one.
-        if let Some(shares) = cpu.shares().filter(|shares| *shares != 0 && idle.is_none_or(|(_, idle)| idle == 0)) {
-            let place = member(object, "shares");
-            self.put(place, How::Must, format_args!("cpu.weight"), format_args!("{}", weight_of_shares(shares)))?;
-        }
-        self.bandwidth(cpu)?;
-        for (list, file) in [(cpu.cpus(), "cpus"), (cpu.mems(), "mems")] {
-            let Some(list) = list.filter(|list| !list.is_empty()) else { continue };
-            if !is_list(list) {
-                return Err(list.error(format_args!("expected a list of numbers such as \"0-3,7\", found \"{list}\"")));
-            }
-            self.put(list.value(), How::Must, format_args!("cpuset.{file}"), format_args!("{list}"))?;
-        }
-        Ok(())
-    }
-
-    /// Quota, period and burst, in microseconds, within the kernel's bounds.
-    fn bandwidth(&mut self, cpu: &Cpu<'_>) -> Result<()> {
-        const LEAST: i64 = 1000;
-        const MOST: i64 = 1_000_000;
-        let object = cpu.value();
-        // Below zero is none.
-        let quota = integer(object, "quota", i64::MIN, i64::MAX)?.filter(|(_, quota)| *quota != 0);
-        let quota = quota.map(|(place, quota)| (place, quota.max(-1)));
-        let period = integer(object, "period", 0, MOST)?.filter(|(_, period)| *period != 0);
-        let burst = integer(object, "burst", 0, i64::MAX)?;
-        for (place, number) in [quota, period].into_iter().flatten() {
-            if number != -1 && number < LEAST {
-                return Err(place.error(format_args!("{number} is less than the least that the kernel takes: {LEAST}")));
-            }
-        }
-        let with_quota = quota.filter(|(_, quota)| *quota > 0);
-        if let (Some((_, quota)), Some((place, burst))) = (with_quota, burst)
-            && burst > quota
-        {
-            return Err(place.error(format_args!("more than \"quota\"")));
-        }
-        // A burst must never be more than the quota: a smaller one goes before a
-        // smaller quota, a larger one behind a larger.
-        self.burst(burst.filter(|_| with_quota.is_some()), How::Try)?;
-        self.quota(quota, period)?;
-        self.burst(burst, How::Must)
-    }
-
-    fn burst(&mut self, burst: Option<(Value<'_>, i64)>, how: How) -> Result<()> {
-        match burst {
-            Some((place, burst)) => self.put(place, how, format_args!("cpu.max.burst"), format_args!("{burst}")),
+    fn list(&mut self, list: Option<Text<'_>>, file: &str) -> Result<()> {
+        match list.filter(|list| !list.is_empty()) {
             None => Ok(()),
-        }
-    }
-
-    fn quota(&mut self, quota: Option<(Value<'_>, i64)>, period: Option<(Value<'_>, i64)>) -> Result<()> {
-        let (place, how, text) = match (quota, period) {
-            (Some((place, quota)), Some((_, period))) => {
-                (place, How::Must, Printed::<48>::of(format_args!("{} {period}", Maximum(quota))))
+            Some(list) if is_list(list) => self.put(list.value(), How::Must, file, format_args!("{list}")),
+            Some(list) => {
+                Err(list.error(format_args!("expected a list of numbers such as \"0-3,7\", found \"{list}\"")))
             }
-            // The kernel leaves the period as it is.
-            (Some((place, quota)), None) => (place, How::Must, Printed::of(format_args!("{}", Maximum(quota)))),
-            (None, Some((place, period))) => (place, How::Second, Printed::of(format_args!("{period}"))),
-            (None, None) => return Ok(()),
-        };
-        self.put(place, how, format_args!("cpu.max"), format_args!("{}", text.as_str()))
+        }
     }
 
-    fn block_io(&mut self, block_io: &BlockIo<'_>) -> Result<()> {
-        self.weight(block_io.value(), None)?;
-        for device in block_io.weight_device().iter() {
-            self.weight(device.value(), Some(Device::of(device.value())?))?;
-        }
-        for (list, key) in [
-            (block_io.throttle_read_bps_device(), "rbps"),
-            (block_io.throttle_write_bps_device(), "wbps"),
-            (block_io.throttle_read_iops_device(), "riops"),
-            (block_io.throttle_write_iops_device(), "wiops"),
-        ] {
-            for throttle in list.iter() {
-                let device = Device::of(throttle.value())?;
+    fn block_io(&mut self, block_io: Value<'_>) -> Result<()> {
+        self.weight(block_io, &Printed::new())?;
+        for line in bytes::split(OF_DEVICES.as_bytes(), b'\n') {
+            let (key, name) = bytes::cut(line, b' ');
+            let name = core::str::from_utf8(name.unwrap_or(&[])).unwrap_or("");
+            for object in Items::of(block_io.get(name)) {
+                let mut numbers = [0; 2];
+                for (number, name) in numbers.iter_mut().zip(["major", "minor"]) {
+                    *number = integer(object, name, 0, u32::MAX.into())?.map_or(0, |(_, found)| found);
+                }
+                let [major, minor] = numbers;
+                let device = Printed::of(format_args!("{major}:{minor} "));
+                if key.is_empty() {
+                    self.weight(object, &device)?;
+                    continue;
+                }
+                let (device, key) = (device.as_str(), Lossy(key));
                 // As in version 1, zero is none.
-                let rate = throttle.rate().filter(|rate| *rate != 0);
-                let text: &dyn fmt::Display = rate.as_ref().map_or(&"max", |rate| rate);
-                self.put(throttle.value(), How::Must, format_args!("io.max"), format_args!("{device} {key}={text}"))?;
+                match object.get("rate").and_then(|rate| rate.as_u64()).unwrap_or(0) {
+                    0 => self.put(object, How::Must, "io.max", format_args!("{device}{key}=max"))?,
+                    rate => self.put(object, How::Must, "io.max", format_args!("{device}{key}={rate}"))?,
+                }
             }
         }
         Ok(())
     }
 
-    /// The weight that `object` has: for the one scheduler that has weights of
-    /// its own, in the numbers of version 1; else for all of them.
-    fn weight(&mut self, object: Value<'_>, device: Option<Device>) -> Result<()> {
+    /// The weight that `object` has, of a device or of all: for the one scheduler
+    /// that has weights of its own, in the numbers of version 1; else for all of
+    /// them.
+    #[inline(never)]
+    fn weight(&mut self, object: Value<'_>, device: &Printed<32>) -> Result<()> {
         const LEAST: i64 = 10;
-        let Some((place, weight)) = integer(object, "weight", 0, 1000)?.filter(|(_, weight)| *weight != 0) else {
-            return Ok(());
-        };
+        let weight = integer(object, "weight", 0, 1000)?.filter(|(_, weight)| *weight != 0);
+        let Some((place, weight)) = weight else { return Ok(()) };
         if weight < LEAST {
             return Err(not_between(place, LEAST, 1000));
         }
-        let key = device.map_or(Printed::<32>::new(), |device| Printed::of(format_args!("{device} ")));
+        let device = device.as_str();
         let other = 1 + (weight - LEAST) * 9999 / 990;
-        for (how, file, weight) in [(How::Either, "bfq.weight", weight), (How::Otherwise, "weight", other)] {
-            self.put(place, how, format_args!("io.{file}"), format_args!("{}{weight}", key.as_str()))?;
+        for (how, file, weight) in [(How::Either, "io.bfq.weight", weight), (How::Otherwise, "io.weight", other)] {
+            self.put(place, how, file, format_args!("{device}{weight}"))?;
         }
         Ok(())
     }
 
-    fn rdma(&mut self, device: Text<'_>, rdma: &Rdma<'_>) -> Result<()> {
+    fn rdma(&mut self, device: Text<'_>, rdma: Value<'_>) -> Result<()> {
         let mut text = Printed::<64>::new();
-        for (key, number) in [("handle", rdma.hca_handles()), ("object", rdma.hca_objects())] {
-            if let Some(number) = number {
+        for (key, name) in [("handle", "hcaHandles"), ("object", "hcaObjects")] {
+            if let Some((_, number)) = integer(rdma, name, 0, u32::MAX.into())? {
                 text.add(format_args!(" hca_{key}={number}")); // two of them fit
             }
         }
         match text.as_str() {
             "" => Ok(()),
-            text => self.put(device.value(), How::Must, format_args!("rdma.max"), format_args!("{device}{text}")),
+            text => self.put(device.value(), How::Must, "rdma.max", format_args!("{device}{text}")),
         }
     }
 }
+
+/// Members of objects and the files that they are for, by how they come out: `n`
+/// a number of processes, `s` swap, `l` a limit, `i` a switch, `w` a weight, `e`
+/// and `b` a burst, before the quota and behind it, `q` a quota, `p` a period, `t`
+/// a text. Swap goes before memory, as under runc.
+const ROWS: &str = "\
+n pids limit pids.max
+s memory swap memory.swap.max
+l memory limit memory.max
+l memory reservation memory.low
+i cpu idle cpu.idle
+w cpu shares cpu.weight
+e cpu burst cpu.max.burst
+q cpu quota cpu.max
+p cpu period cpu.max
+b cpu burst cpu.max.burst
+t cpu cpus cpuset.cpus
+t cpu mems cpuset.mems";
+
+/// Lists of `blockIO`, each with the key that its rates have in io.max; one has
+/// weights.
+const OF_DEVICES: &str = " weightDevice
+rbps throttleReadBpsDevice
+wbps throttleWriteBpsDevice
+riops throttleReadIOPSDevice
+wiops throttleWriteIOPSDevice";
 
 /// -1 is no limit.
 struct Maximum(i64);
@@ -303,28 +317,6 @@ impl fmt::Display for Maximum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == -1 { f.write_str("max") } else { self.0.fmt(f) }
     }
-}
-
-/// A block device by its numbers.
-struct Device(i64, i64);
-
-impl Device {
-    fn of(object: Value<'_>) -> Result<Device> {
-        let number =
-            |name| integer(object, name, 0, u32::MAX.into()).map(|found| found.map_or(0, |(_, number)| number));
-        Ok(Device(number("major")?, number("minor")?))
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0, self.1)
-    }
-}
-
-/// The place of a member, or of the object where it is absent.
-fn member<'a>(object: Value<'a>, name: &str) -> Value<'a> {
-    object.get(name).unwrap_or(object)
 }
 
 /// The member called `name` and its place; nothing where it is absent.

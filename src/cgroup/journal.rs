@@ -41,16 +41,18 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes everything back, the newest first. Gives how many files could not
-    /// be written.
-    fn undo(&self, cgroup: &Cgroup) -> usize {
+    /// Writes everything back, the newest first. Gives the last file that could
+    /// not be written; its name is empty where there is none.
+    fn undo(&self, cgroup: &Cgroup) -> Printed<{ limits::CGROUP_FILE }> {
         let text = self.text.get(..self.length).unwrap_or(&[]);
         let part = |index| bytes::split(text, 0).nth(index).unwrap_or(&[]);
         let entries = bytes::split(text, 0).count() / 2;
-        let mut failed = 0;
+        let mut failed = Printed::new();
         for index in (0..entries).rev() {
             let file = Printed::<{ limits::CGROUP_FILE }>::of(format_args!("{}", Lossy(part(2 * index))));
-            failed += usize::from(cgroup.write(file.as_c_str(), part(2 * index + 1)).is_err());
+            if cgroup.write(file.as_c_str(), part(2 * index + 1)).is_err() {
+                failed = file;
+            }
         }
         failed
     }
@@ -59,11 +61,12 @@ impl Journal {
     #[cold]
     #[inline(never)]
     pub fn give_back(&self, cgroup: &Cgroup, error: Error) -> Error {
-        match self.undo(cgroup) {
-            _ if self.length == 0 => error,
-            0 => fail!("{error} (what was written before is taken back)"),
-            failed => fail!("{error} (what was written before is taken back, but for {failed} files)"),
+        if self.length == 0 {
+            return error;
         }
+        let failed = self.undo(cgroup);
+        let but = if failed.as_bytes().is_empty() { "" } else { ", but not of " };
+        fail!("{error} (what was written before is taken back{but}{})", failed.as_str())
     }
 }
 

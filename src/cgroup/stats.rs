@@ -21,70 +21,83 @@ type Buffer = [u8; limits::CGROUP_LINE];
 /// Pages of the hugetlb controller, in its files' names, on all architectures.
 const HUGE_PAGES: &str = "64KB 1MB 2MB 16MB 32MB 512MB 1GB 2GB 16GB";
 
+/// The document, in lines: a text of it; behind a tab what follows it, of which
+/// file, and of which line there. `u` is microseconds, told as nanoseconds; `v` a
+/// number; `n` the number that the file is; `l` the same, where no limit is zero;
+/// `+` the sum of two files; `r` all lines; `p` pressure; `d` numbers of devices;
+/// `h` huge pages.
+const DOCUMENT: &str = r#"{"cpu":{"usage":{"total":	u cpu.stat usage_usec
+,"kernel":	u cpu.stat system_usec
+,"user":	u cpu.stat user_usec
+},"throttling":{"periods":	v cpu.stat nr_periods
+,"throttledPeriods":	v cpu.stat nr_throttled
+,"throttledTime":	u cpu.stat throttled_usec
+}	p cpu.pressure
+},"cpuset":{},"memory":{"cache":	v memory.stat file
+,"usage":{"limit":	n memory.max
+,"usage":	n memory.current
+,"max":	n memory.peak
+,"failcnt":	v memory.events max
+},"swap":{"limit":	+ memory.swap.max memory.max
+,"usage":	+ memory.swap.current memory.current
+,"failcnt":0},"kernel":{"limit":0,"failcnt":0},"kernelTCP":{"limit":0,"failcnt":0},"raw":{	r memory.stat
+}	p memory.pressure
+},"pids":{"current":	n pids.current
+,"limit":	l pids.max
+},"blkio":{"ioServiceBytesRecursive":[	d io.stat rbytes= wbytes=
+],"ioServicedRecursive":[	d io.stat rios= wios=
+]	p io.pressure
+},"hugetlb":{	h -
+},"intel_rdt":{},"network_interfaces":null}"#;
+
 /// Writes the `data` of a `stats` event.
 pub fn write(read: &mut Reader<'_>, out: &mut dyn Write) -> Result {
     let buffer: &mut Buffer = &mut [0; _];
-    let text = read("cpu.stat", buffer);
-    let micro = |name| value(text, name).saturating_mul(1000);
-    write!(
-        out,
-        "{{\"cpu\":{{\"usage\":{{\"total\":{},\"kernel\":{},\"user\":{}}},\
-         \"throttling\":{{\"periods\":{},\"throttledPeriods\":{},\"throttledTime\":{}}}",
-        micro("usage_usec "),
-        micro("system_usec "),
-        micro("user_usec "),
-        value(text, "nr_periods "),
-        value(text, "nr_throttled "),
-        micro("throttled_usec "),
-    )?;
-    pressure(read("cpu.pressure", buffer), out)?;
-    out.write_str("},\"cpuset\":{},\"memory\":{")?;
-    memory(read, buffer, out)?;
-    pressure(read("memory.pressure", buffer), out)?;
-    let current = number(read("pids.current", buffer));
-    let limit = number(read("pids.max", buffer));
-    let limit = if limit == u64::MAX { 0 } else { limit };
-    write!(out, "}},\"pids\":{{\"current\":{current},\"limit\":{limit}}},\"blkio\":{{")?;
-    let text = read("io.stat", buffer);
-    io(text, "ioServiceBytesRecursive", ["rbytes=", "wbytes="], out)?;
-    out.write_str(",")?;
-    io(text, "ioServicedRecursive", ["rios=", "wios="], out)?;
-    pressure(read("io.pressure", buffer), out)?;
-    out.write_str("},\"hugetlb\":{")?;
-    hugetlb(read, buffer, out)?;
-    out.write_str("},\"intel_rdt\":{},\"network_interfaces\":null}")
+    for line in bytes::split(DOCUMENT.as_bytes(), b'\n') {
+        let (literal, rest) = bytes::cut(line, b'\t');
+        write!(out, "{}", Lossy(literal))?;
+        let word = |index| {
+            core::str::from_utf8(bytes::split(rest.unwrap_or(&[]), b' ').nth(index).unwrap_or(&[])).unwrap_or("")
+        };
+        let text = read(word(1), buffer);
+        let found = match word(0) {
+            "u" => value(text, word(2)).saturating_mul(1000),
+            "v" => value(text, word(2)),
+            "n" => number(text),
+            "l" => Some(number(text)).filter(|limit| *limit != u64::MAX).unwrap_or(0),
+            // As under version 1, swap includes the memory.
+            "+" => number(text).saturating_add(number(read(word(2), buffer))),
+            kind => {
+                match kind {
+                    "r" => lines(text, out)?,
+                    "p" => pressure(text, out)?,
+                    "d" => io(text, [word(2), word(3)], out)?,
+                    "h" => hugetlb(read, buffer, out)?,
+                    _ => {}
+                }
+                continue;
+            }
+        };
+        write!(out, "{found}")?;
+    }
+    Ok(())
 }
 
-fn memory(read: &mut Reader<'_>, buffer: &mut Buffer, out: &mut dyn Write) -> Result {
-    let usage = number(read("memory.current", buffer));
-    let limit = number(read("memory.max", buffer));
-    let peak = number(read("memory.peak", buffer));
-    let failures = value(read("memory.events", buffer), "max ");
-    // As under version 1, swap includes the memory.
-    let swap = number(read("memory.swap.current", buffer)).saturating_add(usage);
-    let swap_limit = number(read("memory.swap.max", buffer)).saturating_add(limit);
-    let text = read("memory.stat", buffer);
-    write!(
-        out,
-        "\"cache\":{},\"usage\":{{\"limit\":{limit},\"usage\":{usage},\"max\":{peak},\"failcnt\":{failures}}},\
-         \"swap\":{{\"limit\":{swap_limit},\"usage\":{swap},\"failcnt\":0}},\
-         \"kernel\":{{\"limit\":0,\"failcnt\":0}},\"kernelTCP\":{{\"limit\":0,\"failcnt\":0}},\"raw\":{{",
-        value(text, "file "),
-    )?;
+/// Lines of a name and a number.
+fn lines(text: &[u8], out: &mut dyn Write) -> Result {
     let mut separator = "";
     for line in bytes::split(text, b'\n') {
-        let (name, Some(amount)) = bytes::cut(line, b' ') else { continue };
-        if let (Ok(name), Some(amount)) = (core::str::from_utf8(name), bytes::decimal(amount)) {
-            write!(out, "{separator}\"{name}\":{amount}")?;
+        let (name, amount) = bytes::cut(line, b' ');
+        if let Some(amount) = amount.and_then(bytes::decimal) {
+            write!(out, "{separator}\"{}\":{amount}", Lossy(name))?;
             separator = ",";
         }
     }
-    out.write_str("}")
+    Ok(())
 }
 
-/// One table of numbers by device and kind of access.
-fn io(text: &[u8], table: &str, keys: [&str; 2], out: &mut dyn Write) -> Result {
-    write!(out, "\"{table}\":[")?;
+/// Numbers by device and kind of access.
+fn io(text: &[u8], keys: [&str; 2], out: &mut dyn Write) -> Result {
     let mut separator = "";
     for line in bytes::split(text, b'\n') {
         let (device, Some(rest)) = bytes::cut(line, b' ') else { continue };
@@ -100,7 +113,7 @@ fn io(text: &[u8], table: &str, keys: [&str; 2], out: &mut dyn Write) -> Result 
             separator = ",";
         }
     }
-    out.write_str("]")
+    Ok(())
 }
 
 fn hugetlb(read: &mut Reader<'_>, buffer: &mut Buffer, out: &mut dyn Write) -> Result {
@@ -109,7 +122,7 @@ fn hugetlb(read: &mut Reader<'_>, buffer: &mut Buffer, out: &mut dyn Write) -> R
         let mut file = |kind: &str| -> Option<u64> {
             let name = Printed::<64>::of(format_args!("hugetlb.{size}.{kind}"));
             let text = read(name.as_str(), buffer);
-            let amount = if kind == "events" { value(text, "max ") } else { number(text) };
+            let amount = if kind == "events" { value(text, "max") } else { number(text) };
             (!text.is_empty()).then_some(amount)
         };
         // What is reserved, where the kernel counts it.
@@ -139,9 +152,10 @@ fn pressure(text: &[u8], out: &mut dyn Write) -> Result {
     out.write_str("}")
 }
 
-/// The number in the line that begins with `name`.
+/// The number in the line that `name` begins.
 pub fn value(text: &[u8], name: &str) -> u64 {
-    bytes::field(text, name).and_then(bytes::decimal).unwrap_or(0)
+    let found = bytes::split(text, b'\n').map(|line| bytes::cut(line, b' ')).find(|(word, _)| *word == name.as_bytes());
+    found.and_then(|(_, amount)| bytes::decimal(amount?)).unwrap_or(0)
 }
 
 /// The number that a file is; without a limit, the largest there is.

@@ -61,7 +61,7 @@ impl OutOfMemory {
 fn killed(events: BorrowedFd<'_>) -> Result<u64> {
     let mut buffer = [0; 256];
     match io::pread(events, &mut buffer[..], 0) {
-        Ok(length) => Ok(stats::value(buffer.get(..length).unwrap_or(&[]), "oom_kill ")),
+        Ok(length) => Ok(stats::value(buffer.get(..length).unwrap_or(&[]), "oom_kill")),
         Err(Errno::NODEV) => Ok(0), // the cgroup was removed
         Err(errno) => Err(cannot(errno, "read memory.events")),
     }

@@ -526,7 +526,8 @@ fn update_from_a_file_and_from_input(c: &Context) -> Result<()> {
 }
 
 fn update_takes_back(c: &Context) -> Result<()> {
-    let id = c.detached(&sleeper(json!({"pids": {"limit": 100}, "memory": {"limit": 67_108_864}})))?;
+    let resources = json!({"pids": {"limit": 100}, "memory": {"limit": 67_108_864}, "cpu": {"cpus": "0-1"}});
+    let id = c.detached(&sleeper(resources))?;
     let folder = folder(c, &id)?;
     let look = || -> Result<Vec<String>> {
         let names = ["pids.max", "memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "cpuset.cpus", "io.max"];
