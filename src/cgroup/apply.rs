@@ -8,7 +8,7 @@ use super::journal::Journal;
 use super::path::CgroupPath;
 use super::tree::{Cgroup, Hierarchy, cannot};
 use crate::bytes::{self, Printed};
-use crate::error::{Lossy, Result};
+use crate::error::{Error, Lossy, Result};
 use crate::limits;
 use crate::spec::resources::Resources;
 use crate::sys::Errno;
@@ -39,8 +39,12 @@ impl Cgroup {
             return Ok(());
         }
         self.provide(resources, hierarchy, path)?;
-        let mut was_absent = false;
-        lines(resources, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut(), warn))
+        let (mut was_absent, mut ignored) = (false, None);
+        let done = lines(resources, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut(), &mut ignored));
+        if let Some(error) = ignored {
+            warn(error.text(&mut [0; limits::MESSAGE]));
+        }
+        done
     }
 
     /// Whether what is used allows for new limits of memory, where
@@ -89,7 +93,7 @@ impl Cgroup {
         line: &Line<'_>,
         was_absent: &mut bool,
         journal: Option<&mut Journal>,
-        warn: &mut dyn FnMut(&str),
+        ignored: &mut Option<Error>,
     ) -> Result<()> {
         if line.how == How::Otherwise && !*was_absent {
             return Ok(());
@@ -110,8 +114,8 @@ impl Cgroup {
                 Err(line.place.error(format_args!("this kernel has no {} in a cgroup", shown(line.file))))
             }
             (Err(Errno::OPNOTSUPP), How::Otherwise) => {
-                let error = line.place.error(format_args!("ignored: no scheduler with weights is on the device"));
-                warn(error.text(&mut [0; limits::MESSAGE]));
+                // One is told of: a warning for each would be as many errors alive.
+                *ignored = Some(line.place.error(format_args!("ignored: no scheduler with weights is on the device")));
                 Ok(())
             }
             (Err(errno), _) => {

@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use serde_json::{Value, json};
 
-use super::comparison::{ENGINES, real_sources};
+use super::comparison::{ENGINES, engine};
 use crate::bundle::Config;
-use crate::case::{CAP_SYS_RESOURCE, Need};
+use crate::case::Need;
 use crate::command::{Output, input};
 use crate::context::Context;
 use crate::kernel;
@@ -307,19 +307,8 @@ fn as_under_crun(c: &Context) -> Result<()> {
 
 fn engines_limits(c: &Context) -> Result<()> {
     for (name, text) in ENGINES {
-        let engine: Value = serde_json::from_str(text)?;
-        let resources = engine["linux"]["resources"].clone();
-        let mut config = Config(engine).remove("/linux/seccomp").args(&["sleep", "1000"]);
-        config = config
-            .set("/process/terminal", json!(false))
-            .set("/linux/cgroupsPath", json!(format!("/{}-{name}", c.tag)));
-        if config.0["hostname"].is_null() {
-            config = config.remove("/hostname");
-        }
-        if Need::Capability(CAP_SYS_RESOURCE).missing().is_some() {
-            config = config.remove("/process/rlimits");
-        }
-        real_sources(c, &mut config)?;
+        let config = engine(c, name, text)?.args(&["sleep", "1000"]);
+        let resources = config.0["linux"]["resources"].clone();
         let id = c.detached(&config).context(name)?;
         let folder = folder(c, &id)?;
         for (pointer, file_name) in [("/memory/limit", "memory.max"), ("/pids/limit", "pids.max")] {
