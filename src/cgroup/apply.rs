@@ -57,7 +57,11 @@ impl Cgroup {
             return Ok(());
         };
         let mut buffer = [0; 32];
-        let used = self.read(c"memory.current", &mut buffer).map_err(|errno| cannot(errno, "read memory.current"))?;
+        let used = match self.read(c"memory.current", &mut buffer) {
+            Ok(used) => used,
+            Err(Errno::NOENT) => return Ok(()), // not counted yet: it starts from nothing
+            Err(errno) => return Err(cannot(errno, "read memory.current")),
+        };
         let used = bytes::decimal(used.trim_ascii()).and_then(|used| i64::try_from(used).ok()).unwrap_or(0);
         for limit in [memory.limit(), memory.swap()].into_iter().flatten() {
             if limit > 0 && limit <= used {

@@ -36,7 +36,8 @@ impl Cgroup {
 impl Hierarchy {
     /// Has every cgroup above `path` hand down all that it has, from the mount
     /// on. One that does not is no error yet: it may be somebody else's, who has
-    /// done so already. The first is given.
+    /// done so already. The last is given: those above it have done what it takes
+    /// for it to be asked.
     pub(super) fn hand_down(&self, path: &CgroupPath<'_>) -> Result<Option<Refusal>> {
         let mut refusal = hand_down_in(self.root()).err().map(|errno| Refusal { errno, length: 0 });
         for above in (1..path.as_bytes().len()).filter_map(|length| path.prefix(length)) {
@@ -44,7 +45,7 @@ impl Hierarchy {
             let failed = |errno| fail!(errno => "cannot open cgroup {}", Lossy(above.as_bytes()));
             let folder = self.open_below(&above, OFlags::PATH).map_err(failed)?;
             if let Err(errno) = hand_down_in(folder.as_fd()) {
-                refusal.get_or_insert(Refusal { errno, length });
+                refusal = Some(Refusal { errno, length });
             }
         }
         Ok(refusal)

@@ -391,7 +391,7 @@ fn weight_of_shares(shares: u64) -> u32 {
 /// The logarithm of a number that is not zero to the base 2, digit by digit: the
 /// square of a number has twice its logarithm.
 fn log2(number: u32) -> u128 {
-    let whole = number.ilog2();
+    let whole = 31u32.saturating_sub(number.leading_zeros());
     let mut rest = u128::from(number) << (62 - whole);
     let mut logarithm = u128::from(whole);
     for _ in 0..FRACTION {

@@ -9,6 +9,9 @@ use crate::sys::{
     bpf_cgroup_device_load, bpf_program_by_id, bpf_program_id,
 };
 
+/// What is to be told where a program cannot be loaded for want of rights.
+pub const NOT_ENFORCED: &str = "device rules are not enforced: this user may not load a device program";
+
 /// Loads `program`, which has no effect yet.
 ///
 /// # Errors

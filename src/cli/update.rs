@@ -6,7 +6,7 @@ use super::Invocation;
 use super::commands::{Flag, Takes};
 use super::report::Log;
 use super::words;
-use crate::bytes::Printed;
+use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::fail;
 use crate::lifecycle::{self, Source, StateRoot, Workspace};
@@ -14,26 +14,27 @@ use crate::lifecycle::{self, Source, StateRoot, Workspace};
 /// Bytes of the JSON that flags can come to.
 const ROOM: usize = 4096;
 
-/// The members of `linux.resources` that have flags, by the objects they are in.
-const MEMBERS: &[(&str, &[(Flag, &str)])] = &[
-    ("blockIO", &[(Flag::BlkioWeight, "weight")]),
-    (
-        "cpu",
-        &[
-            (Flag::CpuPeriod, "period"),
-            (Flag::CpuQuota, "quota"),
-            (Flag::CpuBurst, "burst"),
-            (Flag::CpuShare, "shares"),
-            (Flag::CpuRtPeriod, "realtimePeriod"),
-            (Flag::CpuRtRuntime, "realtimeRuntime"),
-            (Flag::CpusetCpus, "cpus"),
-            (Flag::CpusetMems, "mems"),
-            (Flag::CpuIdle, "idle"),
-        ],
-    ),
-    ("memory", &[(Flag::Memory, "limit"), (Flag::MemoryReservation, "reservation"), (Flag::MemorySwap, "swap")]),
-    ("pids", &[(Flag::PidsLimit, "limit")]),
+/// The flags whose values are members of `linux.resources`, in [`MEMBERS`]' order.
+const FLAGS: [Flag; 14] = [
+    Flag::BlkioWeight,
+    Flag::CpuPeriod,
+    Flag::CpuQuota,
+    Flag::CpuBurst,
+    Flag::CpuShare,
+    Flag::CpuRtPeriod,
+    Flag::CpuRtRuntime,
+    Flag::CpusetCpus,
+    Flag::CpusetMems,
+    Flag::CpuIdle,
+    Flag::Memory,
+    Flag::MemoryReservation,
+    Flag::MemorySwap,
+    Flag::PidsLimit,
 ];
+
+/// An object's name where one begins, and a member's.
+const MEMBERS: &str = "blockIO weight|cpu period| quota| burst| shares| realtimePeriod| realtimeRuntime| cpus| mems| \
+                       idle|memory limit| reservation| swap|pids limit";
 
 /// Gives a container new limits.
 pub fn update(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &mut Workspace) -> Result<i32> {
@@ -54,31 +55,35 @@ pub fn update(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &m
 /// The JSON object that the flags stand for.
 fn write_flags(invocation: &Invocation, text: &mut Printed<ROOM>) -> Result<()> {
     let mut fits = text.push("{");
-    let mut objects = "";
-    for (object, members) in MEMBERS {
-        let mut begin = true;
-        for (flag, name) in *members {
-            // As under runc an empty value is none.
-            let Some(value) = invocation.path(*flag) else { continue };
-            fits &= match begin {
-                true => text.add(format_args!("{objects}\"{object}\":{{\"{name}\":")),
-                false => text.add(format_args!(",\"{name}\":")),
-            };
-            (begin, objects) = (false, "},");
-            fits &= match flag.row().takes() {
-                Takes::Size => text.add(format_args!("{}", words::size(value.to_bytes()).unwrap_or(0))),
-                Takes::Integer => {
-                    let (negative, magnitude) = words::integer(value.to_bytes()).unwrap_or((false, 0));
-                    text.add(format_args!("{}{magnitude}", if negative { "-" } else { "" }))
-                }
-                _ => match value.to_str() {
-                    Ok(list) if !list.contains(['"', '\\']) => text.add(format_args!("\"{list}\"")),
-                    _ => return Err(fail!("--{}: not a list of numbers", flag.row().long)),
-                },
-            };
+    // What stands before the next member; and the object that it is in.
+    let (mut before, mut object, mut end) = ("", "", "}");
+    for (index, flag) in FLAGS.into_iter().enumerate() {
+        let member = bytes::part(MEMBERS, b'|', index).unwrap_or("");
+        let (begun, name) = (bytes::word(member, 0).unwrap_or(""), bytes::word(member, 1).unwrap_or(""));
+        if !begun.is_empty() {
+            object = begun;
         }
+        // As under runc an empty value is none.
+        let Some(value) = invocation.path(flag) else { continue };
+        if !object.is_empty() {
+            fits &= text.add(format_args!("{before}\"{object}\":{{"));
+            (before, object, end) = ("},", "", "}}");
+        } else {
+            fits &= text.push(",");
+        }
+        fits &= match flag.row().takes() {
+            Takes::Size => text.add(format_args!("\"{name}\":{}", words::size(value.to_bytes()).unwrap_or(0))),
+            Takes::Integer => {
+                let (negative, magnitude) = words::integer(value.to_bytes()).unwrap_or((false, 0));
+                text.add(format_args!("\"{name}\":{}{magnitude}", if negative { "-" } else { "" }))
+            }
+            _ => match value.to_str() {
+                Ok(list) if !list.contains(['"', '\\']) => text.add(format_args!("\"{name}\":\"{list}\"")),
+                _ => return Err(fail!("--{}: not a list of numbers", flag.row().long)),
+            },
+        };
     }
-    match fits && text.push(if objects.is_empty() { "}" } else { "}}" }) {
+    match fits && text.push(end) {
         true => Ok(()),
         false => Err(fail!("the flags take more than the limit of {ROOM} bytes")),
     }

@@ -329,7 +329,7 @@ impl Making<'_> {
             // In a user namespace no program can be loaded, nor any device be
             // opened that its owner could not open outside of it.
             Err(error) if error.is(Errno::PERM) => {
-                warn("device rules are not enforced: this user may not load a device program");
+                warn(cgroup::DEVICES_NOT_ENFORCED);
             }
             Err(error) => return Err(error),
         }

@@ -81,7 +81,10 @@ pub fn delete_created(request: &Request<'_>, record: &StateRecord<'_>) -> Result
 fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
     match container::status(record)?.0 {
         Status::Stopped | Status::Created => Ok(()),
-        other => Err(fail!("cannot delete container {} that is not stopped: {other}", Lossy(id.to_bytes()))),
+        _ => {
+            let status = container::status_and_paused(record)?.0;
+            Err(fail!("cannot delete container {} that is not stopped: {status}", Lossy(id.to_bytes())))
+        }
     }
 }
 

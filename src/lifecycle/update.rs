@@ -52,13 +52,15 @@ pub fn update(
         return Err(fail!("container not running: {}", Lossy(id.to_bytes())));
     };
     let group = container::own_cgroup(&record)?;
-    let program = match resources.devices().is_empty() {
-        true => None,
-        false => {
-            device_program.assemble(resources.devices())?;
-            Some(cgroup::load_device_program(device_program)?)
+    let mut program = None;
+    if !resources.devices().is_empty() {
+        device_program.assemble(resources.devices())?;
+        match cgroup::load_device_program(device_program) {
+            Ok(loaded) => program = Some(loaded),
+            Err(error) if error.is(Errno::PERM) => warn(cgroup::DEVICES_NOT_ENFORCED),
+            Err(error) => return Err(error),
         }
-    };
+    }
     group.check_memory(&resources)?;
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
     let limited = group.apply(&resources, &Hierarchy::open()?, &path, Some(&mut *journal), warn);
