@@ -9,6 +9,7 @@
 use core::ffi::CStr;
 use core::fmt;
 
+use super::shares::weight_of_shares;
 use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::json::{Items, Members, Text, Value};
@@ -156,14 +157,7 @@ impl Lines<'_, '_> {
         if kind == b't' {
             return self.list(object.get(name).and_then(|list| list.as_text()), file);
         }
-        let (least, most) = match kind {
-            b'i' => (0, 1),
-            b'p' => (0, 1_000_000),
-            b'q' => (i64::MIN, i64::MAX),
-            b'w' | b'e' | b'b' => (0, i64::MAX),
-            _ => (-1, i64::MAX),
-        };
-        let zero_counts = matches!(kind, b'n' | b'i' | b'e' | b'b');
+        let (least, most, zero_counts) = bounds(kind);
         let found = integer(object, name, least, most)?.filter(|(_, number)| *number != 0 || zero_counts);
         let limit = if kind == b's' { other("limit") } else { None };
         let (place, mut number) = match (found, limit) {
@@ -177,15 +171,7 @@ impl Lines<'_, '_> {
         match kind {
             // With 0 no process could be born in it; with 1 it is as unable to fork.
             b'n' if number == 0 => number = 1,
-            b's' if number != -1 => {
-                let limit = limit.map_or(-1, |(_, limit)| limit);
-                if limit == -1 || number < limit {
-                    return Err(
-                        place.error(format_args!("includes the memory, so it needs a \"limit\" that is not more"))
-                    );
-                }
-                number -= limit;
-            }
+            b's' if number != -1 => number = swap_alone(place, number, limit.map_or(-1, |(_, limit)| limit))?,
             // An idle group has no weight of its own: the kernel refuses to set one.
             b'w' if other("idle").is_some() => return Ok(()),
             b'w' => number = weight_of_shares(number.unsigned_abs()).into(),
@@ -302,6 +288,29 @@ b cpu burst cpu.max.burst
 t cpu cpus cpuset.cpus
 t cpu mems cpuset.mems";
 
+/// What the kernel, or the specification, takes of a kind of row: the least, the
+/// most, and whether zero is a value; else it stands for absent.
+fn bounds(kind: u8) -> (i64, i64, bool) {
+    match kind {
+        b'n' => (-1, i64::MAX, true),
+        b'i' => (0, 1, true),
+        b'e' | b'b' => (0, i64::MAX, true),
+        b'w' => (0, i64::MAX, false),
+        b'p' => (0, 1_000_000, false),
+        b'q' => (i64::MIN, i64::MAX, false),
+        _ => (-1, i64::MAX, false),
+    }
+}
+
+/// What of memory and swap together is swap.
+fn swap_alone(place: Value<'_>, both: i64, limit: i64) -> Result<i64> {
+    match limit {
+        -1 => Err(place.error(format_args!("includes the memory, so it needs a \"limit\" too"))),
+        _ if both < limit => Err(place.error(format_args!("includes the memory, so it cannot be less than \"limit\""))),
+        _ => Ok(both - limit),
+    }
+}
+
 /// Lists of `blockIO`, each with the key that its rates have in io.max; one has
 /// weights.
 const OF_DEVICES: &str = " weightDevice
@@ -356,53 +365,6 @@ fn check_file(file: Text<'_>) -> Result<()> {
         true => Ok(()),
         false => Err(file.error(format_args!("expected the name of a controller's file, such as \"memory.high\""))),
     }
-}
-
-/// Binary digits behind the point.
-const FRACTION: u32 = 40;
-
-/// The weight of so many shares, as runc (1.3.2) and crun (1.23) have it:
-/// ⌈10^((L² + 125·L)/612 - 7/34)⌉ with L = log₂(shares). It goes through the least
-/// (2 is 1), the default (1024 is 100) and the most (262144 is 10000) of both.
-fn weight_of_shares(shares: u64) -> u32 {
-    const MOST: u32 = 10_000;
-    let shares = match u32::try_from(shares) {
-        Ok(0..=2) => return 1,
-        Ok(shares) if shares < 1 << 18 => shares,
-        _ => return MOST,
-    };
-    // Without powers: the weight is the least whose logarithm is not below the
-    // exponent, both to the base 2 and times 612.
-    let l = log2(shares);
-    let exponent = ((((l * l) >> FRACTION) + 125 * l - (126 << FRACTION)) * log2(10)) >> FRACTION;
-    let (mut least, mut most) = (1, MOST);
-    while least < most {
-        let middle = (least + most) / 2;
-        // What the logarithms are too small by is less than this.
-        if 612 * log2(middle) + (612 << 8) >= exponent {
-            most = middle;
-        } else {
-            least = middle + 1;
-        }
-    }
-    least
-}
-
-/// The logarithm of a number that is not zero to the base 2, digit by digit: the
-/// square of a number has twice its logarithm.
-fn log2(number: u32) -> u128 {
-    let whole = 31u32.saturating_sub(number.leading_zeros());
-    let mut rest = u128::from(number) << (62 - whole);
-    let mut logarithm = u128::from(whole);
-    for _ in 0..FRACTION {
-        rest = (rest * rest) >> 62;
-        logarithm <<= 1;
-        if rest >> 63 != 0 {
-            rest >>= 1;
-            logarithm |= 1;
-        }
-    }
-    logarithm
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod journal;
 mod path;
 mod processes;
 mod remove;
+mod shares;
 mod stats;
 mod tree;
 mod usage;

@@ -39,6 +39,8 @@ const CHOSEN: &[&str] = &[
     "mount_options/",
     "devices/",
     "resources/",
+    "limits/",
+    "updating/",
     "pausing/",
     "process/",
     "descriptors/",

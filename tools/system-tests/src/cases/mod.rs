@@ -20,6 +20,7 @@ mod hybrid;
 mod identity;
 mod joining;
 mod lifecycle;
+mod limits;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -29,6 +30,7 @@ mod races;
 mod resources;
 mod telling;
 mod terminals;
+mod updating;
 mod walkthrough;
 
 /// All cases, in the order in which they run.
@@ -42,6 +44,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         mount_options::CASES,
         devices::CASES,
         resources::CASES,
+        limits::CASES,
+        updating::CASES,
         pausing::CASES,
         process::CASES,
         descriptors::CASES,

@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "rootfs/options.rs",
     "cgroup/path.rs",
     "cgroup/convert.rs",
+    "cgroup/shares.rs",
     "cgroup/stats.rs",
     "cgroup/device_program.rs",
     "identity/capability.rs",
