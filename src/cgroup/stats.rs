@@ -60,19 +60,19 @@ pub fn write(read: &mut Reader<'_>, out: &mut dyn Write) -> Result {
             core::str::from_utf8(bytes::split(rest.unwrap_or(&[]), b' ').nth(index).unwrap_or(&[])).unwrap_or("")
         };
         let text = read(word(1), buffer);
-        let found = match word(0) {
-            "u" => value(text, word(2)).saturating_mul(1000),
-            "v" => value(text, word(2)),
-            "n" => number(text),
-            "l" => Some(number(text)).filter(|limit| *limit != u64::MAX).unwrap_or(0),
+        let found = match word(0).as_bytes().first() {
+            Some(b'u') => value(text, word(2)).saturating_mul(1000),
+            Some(b'v') => value(text, word(2)),
+            Some(b'n') => number(text),
+            Some(b'l') => Some(number(text)).filter(|limit| *limit != u64::MAX).unwrap_or(0),
             // As under version 1, swap includes the memory.
-            "+" => number(text).saturating_add(number(read(word(2), buffer))),
+            Some(b'+') => number(text).saturating_add(number(read(word(2), buffer))),
             kind => {
                 match kind {
-                    "r" => lines(text, out)?,
-                    "p" => pressure(text, out)?,
-                    "d" => io(text, [word(2), word(3)], out)?,
-                    "h" => hugetlb(read, buffer, out)?,
+                    Some(b'r') => lines(text, out)?,
+                    Some(b'p') => pressure(text, out)?,
+                    Some(b'd') => io(text, [word(2), word(3)], out)?,
+                    Some(b'h') => hugetlb(read, buffer, out)?,
                     _ => {}
                 }
                 continue;
