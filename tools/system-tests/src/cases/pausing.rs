@@ -102,7 +102,9 @@ fn signals_to_a_paused_one(c: &Context) -> Result<()> {
         c.call(&["delete", &id])?.ok()?;
     }
     // Others wait until it goes on.
-    let id = c.detached(&Config::plain().script("trap 'exit 3' TERM; while :; do usleep 1000; done"))?;
+    let script = "trap 'exit 3' TERM; echo > /srv/ready; while :; do usleep 1000; done";
+    let id = c.detached(&Config::plain().script(script))?;
+    c.until("it to listen", || Ok(c.rootfs().join("srv/ready").exists()))?;
     c.call(&["pause", &id])?.ok()?;
     c.call(&["kill", &id, "TERM"])?.ok()?;
     std::thread::sleep(Duration::from_millis(50));
