@@ -74,7 +74,6 @@ const CHECKS: &[(&str, Check)] = &[
     ("no allocator", heap::no_symbols),
     ("no heap at run time", heap::no_calls),
     ("stack depth", stack::check),
-    ("fields", fields::check),
 ];
 
 /// Runs all of them, each whatever became of the others.
