@@ -63,7 +63,8 @@ fn images_in_all_forms_come_to_the_same() {
         assert_eq!((summary.kind, &summary.warnings[..]), (kind, &[][..]), "{form}");
         packed.push(fs::read(folder.path().join("out")).unwrap());
         assert_eq!(packed[0], packed[packed.len() - 1], "{form}");
-        assert!(summary.without_root < summary.initramfs.size);
+        // Of the layers' 280 bytes of names nothing is left.
+        assert!(summary.without_root + 200 < summary.initramfs.size, "{summary:?}");
     }
     let files = by_name(&folder.path().join("out"));
     let root = |name: &str| &files[&format!("bundle/rootfs/{name}")];
@@ -112,7 +113,7 @@ fn damaged_images_are_refused_and_nothing_is_left() {
         (|files| change(files, "\"layers\":[", |bytes| bytes.push(b' ')), "bytes, and should have"),
         (|files| change(files, "\u{1f}", |bytes| *bytes.last_mut().unwrap() ^= 1), "layer 1 of 3"),
         (|files| change(files, "\u{1f}", |bytes| bytes.truncate(40)), "should have"),
-        (|files| _ = files.retain(|_, bytes| bytes.first() != Some(&0x1f)), "cannot open"),
+        (|files| files.retain(|_, bytes| bytes.first() != Some(&0x1f)), "cannot open"),
         (|files| *files.get_mut("index.json").unwrap() = b"{".to_vec(), "index.json"),
         (|files| index(files, "manifest.v1+json", "other.v1+json"), "no image"),
         (|files| index(files, "sha256:", "md5:"), "index.json"),
