@@ -97,8 +97,12 @@ pub fn create(
         workspace.uid_map.read(linux.uid_mappings())?;
         workspace.gid_map.read(linux.gid_mappings())?;
     }
-    let rules = config.linux().and_then(|linux| linux.resources()).map(|resources| resources.devices());
-    workspace.device_program.assemble(rules.unwrap_or(List::empty()))?;
+    let resources = config.linux().and_then(|linux| linux.resources());
+    if let Some(resources) = &resources {
+        cgroup::lines(resources, &mut |_| Ok(()))?;
+        cgroup::warn_of_ignored(resources, warn);
+    }
+    workspace.device_program.assemble(resources.map_or(List::empty(), |resources| resources.devices()))?;
     let root_path = bundle.root(&config, &mut arena)?;
     let facts = Facts::new(request, &bundle, &root_path, &mut arena)?;
     let buffers = Buffers {
@@ -248,6 +252,7 @@ impl Facts {
             cgroup_existing: 0,
             cgroup_inode: 0,
             device_program: 0,
+            device_program_next: 0,
             own_pid_namespace: setup.namespaces.makes(flags::PID),
             started: false,
             terminal: setup.process.terminal,
@@ -273,7 +278,7 @@ struct Making<'a> {
 
 impl Making<'_> {
     fn make(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Waiting> {
-        let cgroup = self.make_cgroup(setup)?;
+        let cgroup = self.make_cgroup(setup, warn)?;
         // The program must be there before nodes are made that it may forbid. The
         // default ones it never forbids: then it is loaded while the process works.
         let early_devices = has_devices(setup);
@@ -316,8 +321,12 @@ impl Making<'_> {
 
     /// The write-ahead record, the cgroup, and which one it was.
     #[inline(never)]
-    fn make_cgroup(&mut self, setup: &Setup<'_>) -> Result<Option<Cgroup>> {
+    fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
+        let resources = setup.config.linux().and_then(|linux| linux.resources());
         let Some(text) = setup.cgroup else {
+            if let Some(resources) = resources {
+                cgroup::warn_without_cgroup(&resources, warn)?;
+            }
             return self.folder.write_first_record(&self.record, self.scratch).map(|()| None);
         };
         let hierarchy = Hierarchy::open()?;
@@ -327,12 +336,16 @@ impl Making<'_> {
         self.record.cgroup_existing = existing as u32;
         self.record.cgroup_made = existing < path.depth();
         self.folder.write_first_record(&self.record, self.scratch)?;
-        let created = self.hierarchy.insert(hierarchy).create(path)?;
+        let hierarchy = self.hierarchy.insert(hierarchy);
+        let created = hierarchy.create(path)?;
         // One that has come to be in between is not ours, whatever was absent.
         self.record.cgroup_made = created.made;
         self.record.cgroup_inode = created.cgroup.inode();
         if created.made {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
+        }
+        if let Some(resources) = resources {
+            created.cgroup.apply(&resources, hierarchy, path, None, warn)?;
         }
         Ok(Some(created.cgroup))
     }
@@ -346,7 +359,7 @@ impl Making<'_> {
             // In a user namespace no program can be loaded, nor any device be
             // opened that its owner could not open outside of it.
             Err(error) if error.is(Errno::PERM) => {
-                warn("device rules are not enforced: this user may not load a device program");
+                warn(cgroup::DEVICES_NOT_ENFORCED);
             }
             Err(error) => return Err(error),
         }
