@@ -25,7 +25,7 @@
 //! 5   lifecycle                                create, start, exec, kill, delete, supervise
 //! 4   namespace rootfs cgroup identity
 //!     terminal network                         one facility each
-//! 3   spec                                     the OCI documents as typed views
+//! 3   spec         worker                      the OCI documents as typed views | a process of our own
 //! 2   json  words  sys                         text | kernel
 //! 1   error                                    what went wrong, as a sentence
 //! 0   limits       bytes                       sizes | cutting up byte strings
@@ -54,3 +54,4 @@ pub mod spec;
 pub mod sys;
 pub mod terminal;
 pub mod words;
+pub mod worker;

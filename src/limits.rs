@@ -112,8 +112,23 @@ pub const RUNTIME_JSON: usize = 1 << 16;
 pub const STATUS_CHANNELS: usize = 4;
 /// Milliseconds that a device to be mounted is awaited, unless it is said.
 pub const MOUNT_PATIENCE: u64 = 10_000;
+/// Nanoseconds that the first lease of DHCP is awaited.
+pub const DHCP_PATIENCE: u64 = 30_000_000_000;
 /// Bytes of /proc/self/mountinfo that the end of the system looks at: some 150
 /// mounts of process 1's own.
 pub const MOUNTINFO: usize = 1 << 14;
 /// Nested folders of an artifact: one descriptor each.
 pub const ARTIFACT_DEPTH: usize = 32;
+/// Bytes of a request to rtnetlink: the longest of ours has about 150.
+pub const NETLINK_REQUEST: usize = 512;
+/// Bytes of a datagram from rtnetlink: what the kernel makes of a page, and of
+/// one of 64 KiB no more than this.
+pub const NETLINK_ANSWER: usize = 8192;
+/// Bytes of a DHCP message: what fits an Ethernet frame. A server sends no more
+/// than 576 to a client that does not ask for more (RFC 2131).
+pub const DHCP_MESSAGE: usize = 1500;
+/// Bytes of a network device's name: the kernel's IFNAMSIZ, less the NUL.
+pub const DEVICE_NAME: usize = 15;
+/// Bytes of an ocinit.mount value as an entry of mounts[]: longer than any path
+/// that may stand in it, and its options.
+pub const MOUNT_ENTRY: usize = 2 * PATH;

@@ -14,6 +14,7 @@
 //! reported, and leads to the configured end.
 
 mod artifacts;
+mod block_devices;
 mod channels;
 mod clock;
 mod command_line;
@@ -22,6 +23,7 @@ mod early;
 mod log;
 mod modules;
 mod monitor;
+mod mount_value;
 mod mountinfo;
 mod mounts;
 mod outcome;
@@ -36,6 +38,7 @@ mod shutdown;
 mod slots;
 mod smbios;
 mod streams;
+mod superblock;
 mod supervisor;
 mod trace;
 mod units;

@@ -3,18 +3,16 @@
 
 use core::ffi::CStr;
 
-use super::mounts;
 use super::units::Unit;
 use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::json::{Document, PathBuffer, Text};
 use crate::lifecycle::{ProcPath, make_folders};
-use crate::spec::config::Mount;
 use crate::spec::linuxkit::{self, Runtime};
 use crate::sys::fs::{AtFlags, CWD, Mode, OFlags, open, statat};
 use crate::sys::mounts::{MountFlags, UnmountFlags, mount, unmount};
 use crate::sys::{AsFd, Errno, read_all};
-use crate::{fail, limits};
+use crate::{fail, limits, rootfs, worker};
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
 
@@ -55,7 +53,11 @@ pub fn before(unit: &Unit, document: &Document<'_>) -> Result<()> {
         make(path, "/sys/fs/cgroup/")?;
     }
     for each in runtime.mounts().iter() {
-        mount_outside(&each)?;
+        // The code that mounts leaves descriptors to whoever ends its process.
+        worker::start(false, &mut |caller| {
+            caller.tell(&rootfs::mount_here(&each));
+            0
+        })?;
     }
     for path in runtime.mkdir().iter() {
         make(path, "/")?;
@@ -70,35 +72,6 @@ fn make(path: Text<'_>, base: &str) -> Result<()> {
     let whole = bytes::join(&mut whole, &[base.as_bytes(), text]);
     let whole = whole.ok_or_else(|| path.error(format_args!("longer than a path can be")))?;
     make_folders(whole, FOLDER).map_err(|errno| path.value().os_error(errno, format_args!("cannot make {path}")))
-}
-
-/// A mount of runtime.json, in the form of `ocinit.mount=`.
-fn mount_outside(each: &Mount<'_>) -> Result<()> {
-    let mut value = Printed::<{ limits::PATH }>::new();
-    let whole = |text: Option<Text<'_>>| -> Result<()> {
-        match text.filter(|text| text.bytes().any(|byte| byte == b':')) {
-            Some(text) => Err(text.error(format_args!("a colon cannot be part of this here"))),
-            None => Ok(()),
-        }
-    };
-    let mut fits = true;
-    for text in [each.source(), each.destination(), each.kind()] {
-        whole(text)?;
-        fits &= match text {
-            Some(text) => value.add(format_args!("{text}:")),
-            None => value.push("none:"),
-        };
-    }
-    for option in each.options().iter() {
-        fits &= value.add(format_args!("{option},"));
-    }
-    if !fits {
-        return Err(each.value().error(format_args!("longer than the limit of {} bytes", limits::PATH)));
-    }
-    let text = value.as_bytes();
-    let text = text.strip_suffix(b",").or(text.strip_suffix(b":")).unwrap_or(text);
-    mounts::mount(text, super::clock::now() + limits::MOUNT_PATIENCE)
-        .map_err(|error| each.value().error(format_args!("{error}")))
 }
 
 /// Where the bundle has `lower`: an overlay of that and a tmpfs, at `rootfs`.

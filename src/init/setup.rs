@@ -18,7 +18,7 @@ use crate::error::{Error, Lossy, Result};
 use crate::lifecycle::{self, Arena, Changes, Workspace};
 use crate::sys::fs::{AtFlags, CWD, Mode, OFlags, open, statat};
 use crate::sys::system::{RebootCommand, reboot, sethostname};
-use crate::sys::{self, AsFd, Errno, read_all};
+use crate::sys::{self, AsFd, Deadline, Errno, read_all};
 use crate::{fail, limits, network};
 
 /// What process 1 has besides the workspace. All zeros at the start, as that is.
@@ -251,15 +251,20 @@ fn bring_up(line: &CommandLine, options: &Options, mistakes: &mut Mistakes, trac
     }
     channels::open(line, &mut |error| mistakes.add(&error));
     channels::tell(&Event { name: "init", unit: None, ending: None, us: first });
-    let patience = options.mount_timeout.unwrap_or(limits::MOUNT_PATIENCE);
+    let milliseconds = options.mount_timeout.unwrap_or(limits::MOUNT_PATIENCE);
+    let deadline = || Deadline::after(milliseconds.saturating_mul(1_000_000));
     for value in line.values(Name::Mount) {
-        mistakes.hear(mounts::mount(value, mounts::deadline(patience)));
+        mistakes.hear(mounts::mount(value, deadline()));
     }
     for value in line.values(Name::Address) {
         mistakes.hear(network::configure::address(value));
     }
     for value in line.values(Name::Gateway) {
         mistakes.hear(network::configure::gateway(value));
+    }
+    if let Some(device) = options.dhcp {
+        let name = options.hostname.unwrap_or(b"");
+        mistakes.hear(network::dhcp::start(device, name, Deadline::after(limits::DHCP_PATIENCE)));
     }
     for value in line.values(Name::Dns) {
         mistakes.hear(network::configure::dns(value));

@@ -1,17 +1,12 @@
-//! The network of a namespace. Knows nothing of whose it is.
+//! The network of a namespace: its devices, their addresses, its routes. Knows
+//! nothing of whose it is.
 
+mod address;
+pub mod configure;
+pub mod dhcp;
+mod link;
 mod loopback;
+mod netlink;
+mod rtnetlink;
 
 pub use loopback::bring_up as bring_loopback_up;
-pub mod configure {
-    use crate::error::Result;
-    pub fn address(_: &[u8]) -> Result<()> {
-        Err(crate::fail!("stub"))
-    }
-    pub fn gateway(_: &[u8]) -> Result<()> {
-        Err(crate::fail!("stub"))
-    }
-    pub fn dns(_: &[u8]) -> Result<()> {
-        Err(crate::fail!("stub"))
-    }
-}
