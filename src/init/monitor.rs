@@ -19,12 +19,20 @@ use crate::lifecycle::{self, Changes, Created, Hardened, ProcPath, Process, Requ
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{Mode, OFlags, open};
 use crate::sys::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
-use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, SIGCHLD, SIGKILL, SIGTERM, SignalSet};
+use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, SIGKILL, SIGTERM, SIGUSR1, SignalSet};
 use crate::terminal::relay::Relay;
 use crate::{fail, limits};
 
 /// Where the state of containers is: where the command line looks for it too.
 pub const STATE: &core::ffi::CStr = c"/run/ocinit";
+
+/// What process 1 says to the process that attends to a unit: stop it; stop it, it
+/// has had its time already.
+pub const STOP: u32 = SIGTERM;
+pub const STOP_SOON: u32 = SIGUSR1;
+
+/// Milliseconds in which a unit that has had its time is to stop.
+const HASTE: u64 = 2000;
 
 /// What is to be attended to.
 pub struct Errand<'a> {
@@ -205,13 +213,16 @@ fn wait(
         }
         pumps.turn(&polled);
         while let Some(signal) = sys::read_signal(signals.as_fd()).map_err(failed)? {
-            // TERM comes from process 1, and means that the unit is to stop.
-            if signal == SIGTERM && kill_at.is_none() {
+            // From process 1. CHLD has only woken us.
+            let patience = match signal {
+                STOP => errand.unit.policy.stop_timeout,
+                STOP_SOON => errand.unit.policy.stop_timeout.min(HASTE),
+                _ => continue,
+            };
+            if kill_at.is_none() {
                 let _ = sys::pidfd_send_signal(process.pidfd.as_fd(), errand.unit.policy.stop_signal);
-                kill_at = Some(now() + errand.unit.policy.stop_timeout);
+                kill_at = Some(now() + patience);
             }
-            // CHLD has woken us, which is all there is to it.
-            const { assert!(SIGCHLD != SIGTERM) };
         }
     }
 }

@@ -8,7 +8,7 @@ use super::channels;
 use super::clock::{now, until};
 use super::command_line::{OnExit, Options};
 use super::log;
-use super::monitor::{self, Errand, Lent, STATE};
+use super::monitor::{self, Errand, Lent, STATE, STOP, STOP_SOON};
 use super::outcome::{Ending, Event, Sentence};
 use super::policy::back_off;
 use super::power_button::PowerButton;
@@ -227,7 +227,7 @@ impl Supervisor {
     /// Asks a unit to end, and waits until it has.
     fn stop(&mut self, index: usize) {
         let Some(Slot { state: State::Running(process), unit, .. }) = self.slot(index) else { return };
-        let _ = sys::pidfd_send_signal(process.pidfd.as_fd(), SIGTERM);
+        let _ = sys::pidfd_send_signal(process.pidfd.as_fd(), if self.timed_out { STOP_SOON } else { STOP });
         let end = now() + unit.policy.stop_timeout + GRACE;
         while self.is_active(index) {
             self.step(Some(end));
