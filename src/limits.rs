@@ -129,6 +129,9 @@ pub const NETLINK_ANSWER: usize = 8192;
 pub const DHCP_MESSAGE: usize = 1500;
 /// Bytes of a network device's name: the kernel's IFNAMSIZ, less the NUL.
 pub const DEVICE_NAME: usize = 15;
+/// Addresses that go with a network device to a container's namespace: few have
+/// more than four.
+pub const DEVICE_ADDRESSES: usize = 64;
 /// Bytes of an ocinit.mount value as an entry of mounts[]: longer than any path
 /// that may stand in it, and its options.
 pub const MOUNT_ENTRY: usize = 2 * PATH;

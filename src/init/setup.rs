@@ -292,7 +292,7 @@ fn find_units(
     }
     if let Some(bundle) = options.bundle.or_else(|| exists(default_bundle).then_some(default_bundle)) {
         let unit = units::read(Kind::Main, c"bundle", bundle, workspace, strings)?;
-        let _ = units.push(unit).map_err(|_| units::too_many())?;
+        units.push(unit).map_err(|_| units::too_many())?;
     }
     if units.is_empty() {
         return Err(fail!("there is nothing to start: neither a bundle at /bundle nor units in /containers"));

@@ -33,8 +33,6 @@ pub struct Slot {
     pub since: u64,
     /// Its place in the order in which units were started.
     pub sequence: u32,
-    /// When it is to be killed.
-    pub kill_at: Option<u64>,
 }
 
 impl Slot {
@@ -48,7 +46,6 @@ impl Slot {
             restarts: 0,
             since: 0,
             sequence: 0,
-            kill_at: None,
         }
     }
 

@@ -197,7 +197,6 @@ impl Supervisor {
                     slot.sequence = sequence;
                     slot.since = now();
                     slot.reported = false;
-                    slot.kill_at = None;
                 }
             }
             Err(errno) => self.ended(index, Ending::Error(125), &fail!(errno => "cannot make a process for it")),

@@ -20,6 +20,13 @@ impl Ip {
         Ip { bytes, length: 4 }
     }
 
+    /// Of 4 or 16 bytes.
+    pub fn of(octets: &[u8]) -> Option<Ip> {
+        let mut bytes = [0; 16];
+        bytes.get_mut(..octets.len())?.copy_from_slice(octets);
+        matches!(octets.len(), 4 | 16).then_some(Ip { bytes, length: octets.len() })
+    }
+
     /// The address that `text` is, and nothing else.
     pub fn parse(text: &[u8]) -> Option<Ip> {
         match v4(text) {
@@ -47,21 +54,13 @@ impl Ip {
     }
 }
 
-impl fmt::Display for Ip {
+/// An IPv4 address, for a person.
+pub struct V4(pub [u8; 4]);
+
+impl fmt::Display for V4 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = "";
-        if self.length == 4 {
-            for octet in self.octets() {
-                write!(f, "{before}{octet}")?;
-                before = ".";
-            }
-            return Ok(());
-        }
-        for pair in self.bytes.as_chunks().0 {
-            write!(f, "{before}{:x}", u16::from_be_bytes(*pair))?;
-            before = ":";
-        }
-        Ok(())
+        let [a, b, c, d] = self.0;
+        write!(f, "{a}.{b}.{c}.{d}")
     }
 }
 
@@ -135,8 +134,7 @@ fn groups(text: &[u8], last: bool, all: &mut [u8; 16]) -> Option<usize> {
 mod tests {
     use super::*;
     use core::net::{Ipv4Addr, Ipv6Addr};
-    use std::format;
-    use std::string::{String, ToString};
+    use std::string::ToString;
 
     #[test]
     fn the_same_as_cores() {
@@ -191,17 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_what_was_read() {
-        for (text, printed) in [("10.0.2.15", "10.0.2.15"), ("2001:db8::1", "2001:db8:0:0:0:0:0:1")] {
-            assert_eq!(Ip::parse(text.as_bytes()).unwrap().to_string(), printed);
-        }
-    }
-
-    #[test]
     fn prefixes() {
-        let read = |text: &str| with_prefix(text.as_bytes()).map(|(ip, prefix)| format!("{ip}/{prefix}"));
-        for text in ["1.2.3.4/0", "1.2.3.4/32", "0:0:0:0:0:0:0:1/128"] {
-            assert_eq!(read(text), Some(String::from(text)));
+        let read = |text: &str| with_prefix(text.as_bytes()).map(|(ip, prefix)| (ip.octets().len(), prefix));
+        for (text, read_as) in [("1.2.3.4/0", (4, 0)), ("1.2.3.4/32", (4, 32)), ("::1/128", (16, 128))] {
+            assert_eq!(read(text), Some(read_as));
         }
         for text in ["1.2.3.4/33", "::1/129", "::1/", "::1", "/8", "1.2.3.4/-1", "1.2.3.4/8/8", "1.2.3.4/256"] {
             assert_eq!(read(text), None, "{text}");
@@ -218,10 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn of_bytes() {
+        for length in 0..20 {
+            assert_eq!(Ip::of(&[1; 20][..length]).is_some(), length == 4 || length == 16, "{length}");
+        }
+    }
+
+    #[test]
     fn broadcasts() {
         let broadcast = |text: &str| {
             let (ip, prefix) = with_prefix(text.as_bytes()).unwrap();
-            ip.broadcast(prefix).map(|ip| ip.to_string())
+            ip.broadcast(prefix).map(|ip| V4(*ip.octets().first_chunk().unwrap()).to_string())
         };
         assert_eq!(broadcast("10.0.2.15/24").as_deref(), Some("10.0.2.255"));
         assert_eq!(broadcast("10.0.2.15/0").as_deref(), Some("255.255.255.255"));

@@ -27,7 +27,9 @@ pub fn address(value: &[u8]) -> Result<()> {
     rtnetlink
         .set_up(link.index, None)
         .and_then(|()| rtnetlink.add_address(link.index, &DeviceAddress { ip, prefix, lifetime: FOR_EVER }))
-        .map_err(|refusal| refusal.error(format_args!("cannot give a network device its address {}", Lossy(value))))
+        .map_err(|errno| {
+            rtnetlink.error(errno, format_args!("cannot give a network device its address {}", Lossy(value)))
+        })
 }
 
 /// Sets the default route of an address's family: `ADDRESS`, which is in the
@@ -38,9 +40,10 @@ pub fn address(value: &[u8]) -> Result<()> {
 pub fn gateway(value: &[u8]) -> Result<()> {
     let gateway = parse(value)?;
     let route = Route { to: gateway, prefix: 0, gateway: Some(gateway), device: 0 };
-    Rtnetlink::open()?
+    let rtnetlink = Rtnetlink::open()?;
+    rtnetlink
         .add_route(&route)
-        .map_err(|refusal| refusal.error(format_args!("cannot set the default gateway {}", Lossy(value))))
+        .map_err(|errno| rtnetlink.error(errno, format_args!("cannot set the default gateway {}", Lossy(value))))
 }
 
 /// Writes the name servers into resolv.conf(5): `ADDRESS[,ADDRESS…]`.

@@ -8,10 +8,10 @@ use crate::sys::Errno;
 use crate::sys::fs::{Access, access};
 
 use super::netlink::{ACK, DUMP, Incoming, Message};
-use super::rtnetlink::{GETLINK, Refusal, Rtnetlink, link_body, link_index};
+use super::rtnetlink::{GETLINK, Rtnetlink, link_body, link_index};
 
 const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
+pub const IFLA_IFNAME: u16 = 3;
 /// `struct ifinfomsg`, before the attributes.
 const FIXED: usize = 16;
 
@@ -40,9 +40,9 @@ impl Link {
     ///
     /// # Errors
     /// ENODEV: there is none.
-    pub fn named(rtnetlink: &Rtnetlink, name: &[u8]) -> Result<Link, Refusal> {
+    pub fn named(rtnetlink: &Rtnetlink, name: &[u8]) -> Result<Link, Errno> {
         if name.is_empty() || name.len() > limits::DEVICE_NAME {
-            return Err(Errno::NODEV.into());
+            return Err(Errno::NODEV);
         }
         let mut message = Message::new(GETLINK, ACK, &link_body(0, 0));
         let mut terminated = [0; limits::DEVICE_NAME + 1];
@@ -50,7 +50,7 @@ impl Link {
         message.attribute(IFLA_IFNAME, name.to_bytes_with_nul());
         let mut found = None;
         rtnetlink.request(&mut message, &mut |link| found = Link::of(link))?;
-        found.ok_or_else(|| Errno::NODEV.into())
+        found.ok_or(Errno::NODEV)
     }
 
     /// The first Ethernet device behind which there is hardware: not a bridge, a
@@ -58,7 +58,7 @@ impl Link {
     ///
     /// # Errors
     /// ENODEV: there is none.
-    pub fn first_ethernet(rtnetlink: &Rtnetlink) -> Result<Link, Refusal> {
+    pub fn first_ethernet(rtnetlink: &Rtnetlink) -> Result<Link, Errno> {
         let mut found: Option<Link> = None;
         rtnetlink.request(&mut Message::new(GETLINK, DUMP, &link_body(0, 0)), &mut |link| {
             if let Some(link) = Link::of(link)
@@ -73,7 +73,7 @@ impl Link {
                 found = Some(link);
             }
         })?;
-        found.ok_or_else(|| Errno::NODEV.into())
+        found.ok_or(Errno::NODEV)
     }
 
     /// As [`Link::named`], with a sentence.
@@ -81,7 +81,6 @@ impl Link {
     /// # Errors
     /// There is no such device.
     pub fn find(rtnetlink: &Rtnetlink, name: &[u8]) -> Result<Link> {
-        Link::named(rtnetlink, name)
-            .map_err(|refusal| fail!(refusal.errno => "cannot find the network device {}", Lossy(name)))
+        Link::named(rtnetlink, name).map_err(|errno| fail!(errno => "cannot find the network device {}", Lossy(name)))
     }
 }

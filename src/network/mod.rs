@@ -3,6 +3,7 @@
 
 mod address;
 pub mod configure;
+pub mod devices;
 pub mod dhcp;
 mod link;
 mod loopback;

@@ -22,49 +22,65 @@ pub const CREATE: u16 = 0x400;
 pub const ERROR: u16 = 2;
 pub const DONE: u16 = 3;
 
-/// One request, being put together.
-pub struct Message {
-    bytes: [u8; limits::NETLINK_REQUEST],
-    length: usize,
+/// Bytes put one behind the other, as far as there is room.
+pub struct Writer<const N: usize> {
+    pub bytes: [u8; N],
+    pub length: usize,
     /// Something had no room.
-    full: bool,
+    pub full: bool,
 }
+
+impl<const N: usize> Writer<N> {
+    pub fn new() -> Self {
+        Writer { bytes: [0; N], length: 0, full: false }
+    }
+
+    /// Puts `bytes` behind what is there: all, or none of them.
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.full |= !put(&mut self.bytes, &mut self.length, bytes);
+    }
+}
+
+#[inline(never)]
+fn put(room: &mut [u8], length: &mut usize, bytes: &[u8]) -> bool {
+    let end = length.saturating_add(bytes.len());
+    let Some(room) = room.get_mut(*length..end) else { return false };
+    room.copy_from_slice(bytes);
+    *length = end;
+    true
+}
+
+/// One request, being put together.
+pub struct Message(Writer<{ limits::NETLINK_REQUEST }>);
 
 impl Message {
     /// A request of type `kind` with the flags `flags`, that begins with `body`:
     /// the fixed part that the type has.
     pub fn new(kind: u16, flags: u16, body: &[u8]) -> Message {
-        let mut message = Message { bytes: [0; _], length: 0, full: false };
-        message.put(&[0; 4]); // the length: see `finish`
-        message.put(&kind.to_ne_bytes());
-        message.put(&(flags | REQUEST).to_ne_bytes());
-        message.put(&[0; 8]); // the sequence number and the kernel's port
-        message.put(body);
+        let mut message = Message(Writer::new());
+        let [low, high] = kind.to_ne_bytes();
+        let [flags_low, flags_high] = (flags | REQUEST).to_ne_bytes();
+        // Without the length and the sequence number (see `finish`), and the port,
+        // which is the kernel's.
+        message.0.put(&[0, 0, 0, 0, low, high, flags_low, flags_high, 0, 0, 0, 0, 0, 0, 0, 0]);
+        message.0.put(body);
         message
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        let end = self.length.saturating_add(bytes.len());
-        match self.bytes.get_mut(self.length..end) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.length = end;
-            }
-            None => self.full = true,
-        }
     }
 
     /// Puts the attribute `kind` at the end.
     #[inline(never)]
     pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         let Ok(length) = u16::try_from(value.len().saturating_add(ATTRIBUTE)) else {
-            self.full = true;
+            self.0.full = true;
             return;
         };
-        self.align();
-        self.put(&length.to_ne_bytes());
-        self.put(&kind.to_ne_bytes());
-        self.put(value);
+        let [a, b] = length.to_ne_bytes();
+        let [c, d] = kind.to_ne_bytes();
+        // Each begins at a multiple of four.
+        let over = self.0.length.wrapping_neg() % 4;
+        self.0.put([0; 4].get(..over).unwrap_or(&[]));
+        self.0.put(&[a, b, c, d]);
+        self.0.put(value);
     }
 
     /// An attribute of 32 bits in this machine's order.
@@ -72,23 +88,13 @@ impl Message {
         self.attribute(kind, &value.to_ne_bytes());
     }
 
-    fn align(&mut self) {
-        let over = self.length % 4;
-        if over > 0 {
-            self.put([0; 4].get(over..).unwrap_or(&[]));
-        }
-    }
-
     /// The message, numbered `sequence`; `None`: it had no room for all.
     pub fn finish(&mut self, sequence: u32) -> Option<&[u8]> {
-        let length = u32::try_from(self.length).ok().filter(|_| !self.full)?;
-        for (place, byte) in self.bytes.iter_mut().zip(length.to_ne_bytes()) {
-            *place = byte;
-        }
-        for (place, byte) in self.bytes.iter_mut().skip(8).zip(sequence.to_ne_bytes()) {
-            *place = byte;
-        }
-        self.bytes.get(..self.length)
+        let Writer { bytes, length, full } = &mut self.0;
+        let total = u32::try_from(*length).ok().filter(|_| !*full)?;
+        put(bytes, &mut 0, &total.to_ne_bytes());
+        put(bytes, &mut 8, &sequence.to_ne_bytes());
+        bytes.get(..*length)
     }
 }
 

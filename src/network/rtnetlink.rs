@@ -9,7 +9,7 @@ use crate::error::{Error, Lossy, Result};
 use crate::fail;
 use crate::limits;
 use crate::sys::net::{AddressFamily, SocketFlags, SocketType, socket};
-use crate::sys::{AsFd, Errno, OwnedFd, io, set_socket_option};
+use crate::sys::{AsFd, Errno, OwnedFd, io, set_socket_option, socket_namespace};
 
 use super::address::Ip;
 use super::netlink::{ACK, CREATE, DONE, ERROR, Incoming, Message, Messages, REPLACE, word};
@@ -17,8 +17,9 @@ use super::netlink::{ACK, CREATE, DONE, ERROR, Incoming, Message, Messages, REPL
 /// `RTM_*`: types of requests.
 pub const NEWLINK: u16 = 16;
 pub const GETLINK: u16 = 18;
-const NEWADDR: u16 = 20;
+pub const NEWADDR: u16 = 20;
 const DELADDR: u16 = 21;
+pub const GETADDR: u16 = 22;
 const NEWROUTE: u16 = 24;
 
 /// A time without end, in the kernel's seconds and in DHCP's.
@@ -28,30 +29,11 @@ pub const FOR_EVER: u32 = u32::MAX;
 pub struct Rtnetlink {
     socket: OwnedFd,
     sequence: Cell<u32>,
+    /// What the kernel last said no with, in its own words.
+    said: Cell<Said>,
 }
 
-/// What the kernel said no with.
-pub struct Refusal {
-    pub errno: Errno,
-    /// In its own words, or empty.
-    said: Printed<128>,
-}
-
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Refusal {
-        Refusal { errno, said: Printed::new() }
-    }
-}
-
-impl Refusal {
-    /// The sentence `what`, and why.
-    #[cold]
-    #[inline(never)]
-    pub fn error(&self, what: fmt::Arguments<'_>) -> Error {
-        let said = self.said.as_str();
-        fail!(self.errno => "{what}{}{said}", if said.is_empty() { "" } else { ": " })
-    }
-}
+type Said = Printed<128>;
 
 /// An address of a device's.
 pub struct DeviceAddress {
@@ -87,7 +69,7 @@ impl Rtnetlink {
             // Without them errors have fewer words.
             let _ = set_socket_option(socket.as_fd(), SOL_NETLINK, option, &1u32.to_ne_bytes());
         }
-        Ok(Rtnetlink { socket, sequence: Cell::new(0) })
+        Ok(Rtnetlink { socket, sequence: Cell::new(0), said: Cell::default() })
     }
 
     /// Sends `message` and gives `each` what comes for an answer.
@@ -95,7 +77,7 @@ impl Rtnetlink {
     /// # Errors
     /// The kernel's; EMSGSIZE: the message had no room for all.
     #[inline(never)]
-    pub fn request(&self, message: &mut Message, each: &mut dyn FnMut(&Incoming<'_>)) -> Result<(), Refusal> {
+    pub fn request(&self, message: &mut Message, each: &mut dyn FnMut(&Incoming<'_>)) -> Result<(), Errno> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
         let bytes = message.finish(sequence).ok_or(Errno::MSGSIZE)?;
@@ -107,13 +89,9 @@ impl Rtnetlink {
                 match answer.kind {
                     DONE => return Ok(()),
                     ERROR => {
-                        return match answer.outcome().ok_or(Errno::BADMSG)? {
-                            (0, _) => Ok(()),
-                            (errno, said) => Err(Refusal {
-                                errno: Errno::from_raw_os_error(errno),
-                                said: Printed::of(format_args!("{}", Lossy(said))),
-                            }),
-                        };
+                        let (errno, said) = answer.outcome().ok_or(Errno::BADMSG)?;
+                        self.said.set(Said::of(format_args!("{}", Lossy(said))));
+                        return if errno == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(errno)) };
                     }
                     _ => each(&answer),
                 }
@@ -121,13 +99,26 @@ impl Rtnetlink {
         }
     }
 
+    /// A descriptor of the network namespace that it is of.
+    pub fn namespace(&self) -> Result<OwnedFd, Errno> {
+        socket_namespace(self.socket.as_fd())
+    }
+
+    /// The sentence `what`, and why the last request was refused.
+    #[cold]
+    #[inline(never)]
+    pub fn error(&self, errno: Errno, what: fmt::Arguments<'_>) -> Error {
+        let said = self.said.take();
+        fail!(errno => "{what}{}{}", if said.as_bytes().is_empty() { "" } else { ": " }, said.as_str())
+    }
+
     /// Carries out `message`, which asks for no answer.
-    fn carry_out(&self, mut message: Message) -> Result<(), Refusal> {
+    fn carry_out(&self, mut message: Message) -> Result<(), Errno> {
         self.request(&mut message, &mut |_| {})
     }
 
     /// Brings the device up; with its largest packet's size, where there is one.
-    pub fn set_up(&self, device: u32, mtu: Option<u32>) -> Result<(), Refusal> {
+    pub fn set_up(&self, device: u32, mtu: Option<u32>) -> Result<(), Errno> {
         const IFF_UP: u32 = 1;
         const IFLA_MTU: u16 = 4;
         let mut message = Message::new(NEWLINK, ACK, &link_body(device, IFF_UP));
@@ -138,7 +129,7 @@ impl Rtnetlink {
     }
 
     /// Gives the device the address, or changes how long it has it.
-    pub fn add_address(&self, device: u32, address: &DeviceAddress) -> Result<(), Refusal> {
+    pub fn add_address(&self, device: u32, address: &DeviceAddress) -> Result<(), Errno> {
         const IFA_BROADCAST: u16 = 4;
         const IFA_CACHEINFO: u16 = 6;
         let mut message = address_message(NEWADDR, ACK | CREATE | REPLACE, device, address);
@@ -152,12 +143,12 @@ impl Rtnetlink {
     }
 
     /// Takes the address from the device.
-    pub fn remove_address(&self, device: u32, address: &DeviceAddress) -> Result<(), Refusal> {
+    pub fn remove_address(&self, device: u32, address: &DeviceAddress) -> Result<(), Errno> {
         self.carry_out(address_message(DELADDR, ACK, device, address))
     }
 
     /// Adds the route, in the place of one to the same.
-    pub fn add_route(&self, route: &Route) -> Result<(), Refusal> {
+    pub fn add_route(&self, route: &Route) -> Result<(), Errno> {
         const RTA_DST: u16 = 1;
         const RTA_OIF: u16 = 4;
         const RTA_GATEWAY: u16 = 5;

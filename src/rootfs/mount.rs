@@ -375,6 +375,9 @@ impl Job<'_> {
         let denied = errno == Errno::PERM && self.context.user_namespace;
         match () {
             () if errno == Errno::NODEV => " (is the file system known to this kernel?)",
+            () if errno == Errno::INVAL && self.is("virtiofs") || errno == Errno::NOENT && self.is("9p") => {
+                " (is there a share of that tag?)"
+            }
             () if errno == Errno::ACCESS => " (a read-only device needs the option ro)",
             () if denied && self.is("proc") => {
                 " (it needs a pid namespace of its own, and the host's /proc without anything mounted over parts of it)"

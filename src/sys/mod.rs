@@ -56,7 +56,7 @@ pub use signal::{
 pub use signal::{
     SignalSet, ignored_to_default, kill_everybody, pidfd_send_signal, read_signal, signal_mask, signalfd,
 };
-pub use socket::{bind, datagram_socket, random, send_to, set_socket_option};
+pub use socket::{bind, datagram_socket, random, send_to, set_socket_option, socket_namespace};
 pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};
 pub use terminal::{Modes, pty_number, set_terminal_modes, terminal_modes};
 pub use uevent::Uevents;

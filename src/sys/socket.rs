@@ -3,7 +3,7 @@
 
 use core::mem::size_of;
 
-use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use rustix::io::Errno;
 use rustix::net::AddressFamily;
 
@@ -12,7 +12,6 @@ use super::raw::syscall;
 
 /// `int socket(int domain, SOCK_DGRAM | SOCK_CLOEXEC, int protocol);` socket(2)
 pub fn datagram_socket(family: AddressFamily, protocol: u32) -> Result<OwnedFd, Errno> {
-    use rustix::fd::FromRawFd;
     const SOCK_DGRAM: u32 = 2;
     const SOCK_CLOEXEC: u32 = 0o200_0000;
     // SAFETY: only integers.
@@ -44,6 +43,16 @@ pub fn send_to(socket: BorrowedFd<'_>, bytes: &[u8], address: &[u8]) -> Result<(
         syscall!(__NR_sendto, socket.as_raw_fd(), bytes.as_ptr(), bytes.len(), 0, address.as_ptr(), address.len())
     }?;
     Ok(())
+}
+
+/// `ioctl(sockfd, SIOCGSKNS)` (the kernel's sockios.h): a descriptor of the network
+/// namespace that the socket was opened in.
+pub fn socket_namespace(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const SIOCGSKNS: usize = 0x894c;
+    // SAFETY: the request takes no argument.
+    let fd = unsafe { syscall!(__NR_ioctl, socket.as_raw_fd(), SIOCGSKNS) }?;
+    // SAFETY: the kernel has just made this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// `ssize_t getrandom(void *buf, size_t buflen, GRND_INSECURE);` getrandom(2):

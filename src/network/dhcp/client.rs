@@ -3,10 +3,10 @@
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::limits;
-use crate::network::address::Ip;
+use crate::network::address::{Ip, V4};
 use crate::network::configure::{ResolvConf, write_resolv_conf};
 use crate::network::link::Link;
-use crate::network::rtnetlink::{DeviceAddress, FOR_EVER, Refusal, Route, Rtnetlink};
+use crate::network::rtnetlink::{DeviceAddress, FOR_EVER, Route, Rtnetlink};
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::net::AddressFamily;
 use crate::sys::{
@@ -75,7 +75,9 @@ impl<'a> Client<'a> {
         let link = awaited(&rtnetlink, device, deadline)?;
         let name = link.name.as_str();
         let hardware = link.ethernet.ok_or_else(|| fail!("cannot use DHCP on {name}: it is no Ethernet device"))?;
-        rtnetlink.set_up(link.index, None).map_err(|refusal| refusal.error(format_args!("cannot bring up {name}")))?;
+        rtnetlink
+            .set_up(link.index, None)
+            .map_err(|errno| rtnetlink.error(errno, format_args!("cannot bring up {name}")))?;
         let socket =
             socket_of(name).map_err(|errno| fail!(errno => "cannot open a socket for DHCP on the device {name}"))?;
         Ok(Client {
@@ -133,7 +135,7 @@ impl<'a> Client<'a> {
             None => fail!("no DHCP server answered on the device {name} in time"),
             Some(server) => fail!(
                 "the DHCP server {} offered an address to the device {name}, but did not give it in time",
-                Ip::v4(server)
+                V4(server)
             ),
         })
     }
@@ -167,7 +169,7 @@ impl<'a> Client<'a> {
         let Some(lease) = self.lease.take() else { return Ok(()) };
         // Where its time has passed, the kernel has removed it already.
         let _ = self.rtnetlink.remove_address(self.link.index, &lease.address());
-        Err(fail!("the address {} of the device {} {why}", Ip::v4(lease.address), self.link.name.as_str()))
+        Err(fail!("the address {} of the device {} {why}", V4(lease.address), self.link.name.as_str()))
     }
 
     fn request(&self, kind: u8) -> Request<'a> {
@@ -190,7 +192,7 @@ impl<'a> Client<'a> {
         let asked = Deadline::after(0);
         // A device whose cable is out says ENETDOWN and its like: as if nobody
         // had answered.
-        let _ = send_to(self.socket.as_fd(), request.write(&mut [0; _]), &socket_address(server, SERVER_PORT));
+        let _ = send_to(self.socket.as_fd(), request.write().as_bytes(), &socket_address(server, SERVER_PORT));
         while let Some(left) = until.left() {
             if poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&left)) != Ok(1) {
                 continue;
@@ -221,9 +223,10 @@ impl<'a> Client<'a> {
             let _ = self.rtnetlink.remove_address(self.link.index, &old.address());
         }
         let Some(reply) = self.reply() else { return Ok(()) }; // there is: it gave the lease
-        self.apply(lease, &reply).map_err(|refusal| {
-            let (address, name) = (Ip::v4(lease.address), self.link.name.as_str());
-            refusal.error(format_args!("cannot configure {name} as the DHCP server says (address {address})"))
+        self.apply(lease, &reply).map_err(|errno| {
+            let (address, name) = (V4(lease.address), self.link.name.as_str());
+            self.rtnetlink
+                .error(errno, format_args!("cannot configure {name} as the DHCP server says (address {address})"))
         })?;
         let mut text = ResolvConf::new();
         if let Some(domain) = reply.domain() {
@@ -231,7 +234,7 @@ impl<'a> Client<'a> {
         }
         let domain_only = text.as_bytes().len();
         for server in reply.name_servers() {
-            text.add(format_args!("nameserver {}\n", Ip::v4(server)));
+            text.add(format_args!("nameserver {}\n", V4(server)));
         }
         self.lease = Some(lease);
         // What somebody else has written since then stays.
@@ -242,7 +245,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    fn apply(&self, lease: Lease, reply: &Reply<'_>) -> Result<(), Refusal> {
+    fn apply(&self, lease: Lease, reply: &Reply<'_>) -> Result<(), Errno> {
         let device = self.link.index;
         if let Some(mtu) = reply.mtu() {
             // Not every device can have every size: it then keeps its own.
@@ -289,11 +292,12 @@ fn awaited(rtnetlink: &Rtnetlink, device: &[u8], deadline: Deadline) -> Result<L
             name => Link::named(rtnetlink, name),
         };
         match link {
-            Err(refusal) if refusal.errno == Errno::NODEV && events.wait(deadline) => {}
+            Err(Errno::NODEV) if events.wait(deadline) => {}
             result => {
                 let device = if device == b"any" { b"that is an Ethernet's" } else { device };
-                return result
-                    .map_err(|refusal| refusal.error(format_args!("cannot find a network device {}", Lossy(device))));
+                return result.map_err(|errno| {
+                    rtnetlink.error(errno, format_args!("cannot find a network device {}", Lossy(device)))
+                });
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::bytes::Printed;
 use crate::limits;
 
 use crate::network::address::prefix_of;
-use crate::network::netlink::array;
+use crate::network::netlink::{Writer, array};
 
 /// Message types (RFC 2132, 9.6).
 pub const DISCOVER: u8 = 1;
@@ -62,46 +62,50 @@ pub struct Request<'a> {
 
 /// Its bytes, for which there is room whatever they are: a name has at most 64
 /// that count.
-pub type Room = [u8; 400];
+pub type Written = Writer<400>;
 
 impl Request<'_> {
     /// Writes it.
-    pub fn write<'b>(&self, room: &'b mut Room) -> &'b [u8] {
-        *room = [0; _];
+    pub fn write(&self) -> Written {
+        let mut out = Written::new();
         // Answers must be broadcast until there is an address: there is nothing
         // that could take others.
-        let flags = if self.current == [0; 4] { [0x80, 0] } else { [0; 2] };
-        let hostname = self.hostname.get(..limits::HOSTNAME).unwrap_or(self.hostname);
-        let hostname_length = hostname.len() as u8; // at most 64
-        let seconds = self.seconds.to_be_bytes();
-        let longest = (limits::DHCP_MESSAGE as u16 - 28).to_be_bytes(); // without IP's and UDP's headers
-        // Places and what stands there. BOOTREQUEST, Ethernet, six bytes, no hops.
-        let mut at = 0;
-        let mut put = |place: usize, parts: &[&[u8]]| {
-            at = place.max(at);
-            for byte in parts.iter().copied().flatten() {
-                if let Some(place) = room.get_mut(at) {
-                    *place = *byte;
-                    at += 1;
-                }
-            }
-        };
-        put(0, &[&[1, 1, 6, 0], &self.transaction.to_be_bytes(), &seconds, &flags, &self.current]);
-        put(28, &[&self.hardware]);
-        put(FIXED - COOKIE.len(), &[&COOKIE, &[KIND, 1, self.kind, LONGEST, 2], &longest]);
+        let broadcast = if self.current == [0; 4] { 0x80 } else { 0 };
+        let [late, seconds] = self.seconds.to_be_bytes();
+        // BOOTREQUEST, Ethernet, six bytes, no hops.
+        out.put(&[1, 1, 6, 0]);
+        out.put(&self.transaction.to_be_bytes());
+        out.put(&[late, seconds, broadcast, 0]);
+        out.put(&self.current);
+        out.length = 28;
+        out.put(&self.hardware);
+        out.length = FIXED - COOKIE.len();
+        out.put(&COOKIE);
+        // As long as an Ethernet frame takes, without IP's and UDP's headers.
+        const MOST: [u8; 2] = (limits::DHCP_MESSAGE as u16 - 28).to_be_bytes();
+        out.put(&[KIND, 1, self.kind, LONGEST, 2, MOST[0], MOST[1]]);
         for (option, address) in [(REQUESTED_ADDRESS, &self.requested), (SERVER, &self.server)] {
             if let Some(address) = address {
-                put(0, &[&[option, 4], address]);
+                out.put(&[option, 4]);
+                out.put(address);
             }
         }
         // RFC 3442: the classless routes are asked for before the router.
-        put(0, &[&[PARAMETERS, 6, SUBNET_MASK, CLASSLESS_ROUTES, ROUTER, NAME_SERVERS, DOMAIN, MTU]]);
+        out.put(&[PARAMETERS, 6, SUBNET_MASK, CLASSLESS_ROUTES, ROUTER, NAME_SERVERS, DOMAIN, MTU]);
+        let hostname = self.hostname.get(..limits::HOSTNAME).unwrap_or(self.hostname);
         if !hostname.is_empty() {
-            put(0, &[&[HOST_NAME, hostname_length], hostname]);
+            out.put(&[HOST_NAME, hostname.len() as u8]); // at most 64
+            out.put(hostname);
         }
-        put(0, &[&[END]]);
-        let length = at.max(SHORTEST);
-        room.get(..length).unwrap_or(&[])
+        out.put(&[END]);
+        out.length = out.length.max(SHORTEST);
+        out
+    }
+}
+
+impl Written {
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&[])
     }
 }
 
@@ -149,16 +153,16 @@ impl<'a> Reply<'a> {
     /// The address that is offered or given.
     pub fn yours(&self) -> Option<[u8; 4]> {
         // Not what no device may have: zeros, loopback, multicast and above.
-        array::<4>(self.0, 16).filter(|[first, ..]| !matches!(first, 0 | 127 | 224..))
+        array::<4>(self.0, 16).filter(|[first, ..]| !matches!(first, 0 | 127) && *first < 224)
     }
 
     /// The bits of it that name the network; without a mask as its class has it.
     pub fn prefix(&self) -> Option<u8> {
         match self.address(SUBNET_MASK) {
             Some(mask) => prefix_of(mask).filter(|prefix| *prefix > 0),
-            None => Some(match self.yours()? {
-                [..128, ..] => 8,
-                [..192, ..] => 16,
+            None => self.yours().map(|[first, ..]| match first {
+                ..128 => 8,
+                128..192 => 16,
                 _ => 24,
             }),
         }
@@ -282,7 +286,6 @@ mod tests {
 
     #[test]
     fn a_request() {
-        let mut room: Room = [0xff; _];
         let request = Request {
             kind: REQUEST,
             transaction: 0x0102_0304,
@@ -293,7 +296,8 @@ mod tests {
             server: Some([10, 0, 2, 2]),
             hostname: b"box",
         };
-        let bytes = request.write(&mut room);
+        let written = request.write();
+        let bytes = written.as_bytes();
         assert_eq!(bytes.len(), SHORTEST);
         assert_eq!(bytes[..16], [1, 1, 6, 0, 1, 2, 3, 4, 0, 5, 0x80, 0, 0, 0, 0, 0]);
         assert_eq!(bytes[28..36], [0x52, 0x54, 0, 1, 2, 3, 0, 0]);
@@ -304,14 +308,15 @@ mod tests {
         assert_eq!(find(options, HOST_NAME), Some(&b"box"[..]));
         assert_eq!(find(options, PARAMETERS), Some(&[1, 121, 3, 6, 15, 26][..]));
         let renewal = Request { current: [10, 0, 2, 15], requested: None, server: None, ..request };
-        let bytes = renewal.write(&mut room);
+        let written = renewal.write();
+        let bytes = written.as_bytes();
         assert_eq!(bytes[10..16], [0, 0, 10, 0, 2, 15]);
         assert_eq!(find(&bytes[FIXED..], SERVER), None);
         // The longest there can be ends as it should.
         let longest = Request { hostname: &[b'x'; 300], ..request };
-        let bytes = longest.write(&mut room);
-        assert_eq!(find(&bytes[FIXED..], HOST_NAME).unwrap().len(), limits::HOSTNAME);
-        assert!(bytes.len() < room.len());
+        let written = longest.write();
+        assert_eq!(find(&written.as_bytes()[FIXED..], HOST_NAME).unwrap().len(), limits::HOSTNAME);
+        assert!(!written.full);
     }
 
     #[test]
@@ -345,7 +350,7 @@ mod tests {
                 for option in 0..=255 {
                     reply.address(option);
                 }
-                (reply.prefix(), reply.mtu(), reply.domain());
+                let _ = (reply.prefix(), reply.domain());
                 assert!(reply.routes().count() <= 1 && reply.name_servers().count() <= 3);
                 // An option that is cut off is not there.
                 assert_eq!(reply.mtu().is_some(), end >= bytes.len() - 1, "{end}");
