@@ -101,7 +101,7 @@ pub const UNITS: usize = 64;
 pub const KERNEL_LINE: usize = 8192;
 /// Bytes of the files in /ocinit that hold words, names or paths.
 pub const BOOT_FILE: usize = 1 << 16;
-/// Bytes of /ocinit/args and of /ocinit/env: what the kernel takes for one string
+/// Bytes of /ocinit/args, /ocinit/env and /ocinit/artifacts: what the kernel takes for one string
 /// (MAX_ARG_STRLEN).
 pub const BOOT_STRINGS: usize = 1 << 17;
 /// Bytes of the names and paths of units, and of their annotations that are kept.
