@@ -201,11 +201,8 @@ pub struct Options {
 
 impl CommandLine {
     /// The values that `name` is given, in order.
-    pub fn values(&self, name: Name) -> impl Iterator<Item = &'static [u8]> {
-        [self.file, self.kernel]
-            .into_iter()
-            .flat_map(own_words)
-            .filter_map(move |(word, which)| if which == Some(name) { Some(word.value.unwrap_or(b"")) } else { None })
+    pub fn values(&self, name: Name) -> Values {
+        Values { name, words: OwnWords(Words::of(self.file)), next: Some(self.kernel) }
     }
 
     /// What stands behind ` -- `: the words, of the line that has them last.
@@ -222,7 +219,7 @@ impl CommandLine {
     pub fn read(&self, paths: &mut Arena<'static>, mistake: &mut dyn FnMut(Error)) -> Options {
         let mut options = Options::default();
         for (source, line) in SOURCES.into_iter().zip([self.file, self.kernel]) {
-            for (word, name) in own_words(line) {
+            for (word, name) in OwnWords(Words::of(line)) {
                 if let Err(error) = options.take(word, name, paths) {
                     let (column, shown) = (word.at + 1, Lossy(word.name));
                     mistake(fail!("{source}:{column}: {shown}: {error}"));
@@ -238,14 +235,51 @@ fn is_end(word: &Word<'_>) -> bool {
 }
 
 /// Our words of a line, each with which it is, if it is known.
-fn own_words(line: &'static [u8]) -> impl Iterator<Item = (Word<'static>, Option<Name>)> {
-    Words::of(line).take_while(|word| !is_end(word)).filter_map(|word| {
-        let name = bytes::after(word.name, "ocinit.")?;
-        Some((word, bytes::index_of(NAMES, name).and_then(|index| ALL.get(index).copied())))
-    })
+struct OwnWords(Words<'static>);
+
+impl Iterator for OwnWords {
+    type Item = (Word<'static>, Option<Name>);
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let word = self.0.next().filter(|word| !is_end(word));
+            let Some(word) = word else {
+                self.0 = Words::of(b""); // what follows is not ours
+                return None;
+            };
+            if let Some(name) = bytes::after(word.name, "ocinit.") {
+                return Some((word, bytes::index_of(NAMES, name).and_then(|index| ALL.get(index).copied())));
+            }
+        }
+    }
+}
+
+/// The values of one option.
+pub struct Values {
+    name: Name,
+    words: OwnWords,
+    /// The line that comes after this one.
+    next: Option<&'static [u8]>,
+}
+
+impl Iterator for Values {
+    type Item = &'static [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'static [u8]> {
+        loop {
+            match self.words.next() {
+                Some((word, name)) if name == Some(self.name) => return Some(word.value.unwrap_or(b"")),
+                Some(_) => {}
+                None => self.words = OwnWords(Words::of(self.next.take()?)),
+            }
+        }
+    }
 }
 
 impl Options {
+    #[inline(never)]
     fn take(&mut self, word: Word<'static>, name: Option<Name>, paths: &mut Arena<'static>) -> Result<()> {
         let name = name.ok_or_else(|| fail!("there is no such option"))?;
         let value = match (name, word.value) {
