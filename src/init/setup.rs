@@ -256,10 +256,11 @@ fn bring_up(line: &CommandLine, options: &Options, mistakes: &mut Mistakes, trac
     for value in line.values(Name::Mount) {
         mistakes.hear(mounts::mount(value, deadline()));
     }
-    let steps: [(Name, fn(&[u8]) -> Result<()>); 2] =
-        [(Name::Address, network::configure::address), (Name::Gateway, network::configure::gateway)];
-    for (name, step) in steps {
-        line.values(name).for_each(|value| mistakes.hear(step(value)));
+    for value in line.values(Name::Address) {
+        mistakes.hear(network::configure::address(value));
+    }
+    for value in line.values(Name::Gateway) {
+        mistakes.hear(network::configure::gateway(value));
     }
     if let Some(device) = options.dhcp {
         let name = options.hostname.unwrap_or(b"");
