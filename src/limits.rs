@@ -132,6 +132,6 @@ pub const DEVICE_NAME: usize = 15;
 /// Addresses that go with a network device to a container's namespace: few have
 /// more than four.
 pub const DEVICE_ADDRESSES: usize = 64;
-/// Bytes of an ocinit.mount value as an entry of mounts[]: longer than any path
-/// that may stand in it, and its options.
-pub const MOUNT_ENTRY: usize = 2 * PATH;
+/// Bytes of an ocinit.mount value as an entry of mounts[]: the kernel takes a
+/// page of options.
+pub const MOUNT_ENTRY: usize = PATH;

@@ -18,6 +18,7 @@ pub type DevicePath = Printed<64>;
 ///
 /// # Errors
 /// None was there before the `deadline`.
+#[inline(never)]
 pub fn find(tag: Tag<'_>, deadline: Deadline) -> Result<DevicePath> {
     let events = Uevents::listen();
     loop {
@@ -35,6 +36,7 @@ pub fn find(tag: Tag<'_>, deadline: Deadline) -> Result<DevicePath> {
 ///
 /// # Errors
 /// It was not there before the `deadline`.
+#[inline(never)]
 pub fn await_path(path: &[u8], deadline: Deadline) -> Result<()> {
     let mut buffer = [0; limits::PATH];
     let events = Uevents::listen();
@@ -49,6 +51,7 @@ pub fn await_path(path: &[u8], deadline: Deadline) -> Result<()> {
 }
 
 /// Looks at all block devices that the kernel has.
+#[inline(never)]
 fn look_for(tag: Tag<'_>) -> Result<Option<DevicePath>> {
     let cannot = |errno| fail!(errno => "cannot list the block devices in /sys/class/block");
     let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

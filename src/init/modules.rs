@@ -49,7 +49,7 @@ pub fn load(list: &CStr) -> Result<()> {
                 Errno::OPNOTSUPP => " (this kernel does not unpack modules)",
                 _ => "",
             };
-            fail!(errno => "{name}:{number}: cannot {what} the kernel module {}{hint}", Lossy(cut(line, b' ').0))
+            fail!(errno => "{name}:{number}: cannot {what} the kernel module {}{hint}", Lossy(cut(line, 0).0))
         })?;
     }
 }

@@ -50,13 +50,13 @@ impl<'a> MountValue<'a> {
         well_formed.then_some(MountValue { source, target, kind, options: options.unwrap_or(&[]) })
     }
 
-    /// The entry, with the source `source`; `None`: it is not UTF-8, or longer
-    /// than the limit.
-    pub fn entry(&self, source: &[u8]) -> Option<Entry> {
-        let mut entry = Entry::new();
+    /// Writes the entry, with the source `source`; `None`: it is not UTF-8, or
+    /// longer than the limit.
+    #[inline(never)]
+    pub fn write(&self, source: &[u8], entry: &mut Entry) -> Option<()> {
         let mut fits = true;
         for (name, text) in [("{\"destination", self.target), ("type", self.kind), ("source", source)] {
-            fits &= entry.push(name) && entry.push("\":\"") && quote(&mut entry, text, false)? && entry.push("\",\"");
+            fits &= entry.push(name) && entry.push("\":\"") && quote(entry, text, false)? && entry.push("\",\"");
         }
         fits &= entry.push("options\":[\"");
         // What the type cannot do without.
@@ -67,9 +67,9 @@ impl<'a> MountValue<'a> {
         };
         fits &= entry.push(own);
         if !self.options.is_empty() {
-            fits &= entry.push("\",\"") && quote(&mut entry, self.options, true)?;
+            fits &= entry.push("\",\"") && quote(entry, self.options, true)?;
         }
-        (fits && entry.push("\"]}")).then_some(entry)
+        (fits && entry.push("\"]}")).then_some(())
     }
 }
 
@@ -143,8 +143,8 @@ mod tests {
             ("s:/d:x:context=\"a,b\",c", &["defaults", "context=\"a,b\"", "c"]),
             ("s:/d:x:ä", &["defaults", "ä"]),
         ] {
-            let entry = MountValue::parse(value.as_bytes()).unwrap().entry(b"s\"\\");
-            let entry = entry.unwrap();
+            let mut entry = Entry::new();
+            MountValue::parse(value.as_bytes()).unwrap().write(b"s\"\\", &mut entry).unwrap();
             let document = Document::parse("", entry.as_bytes()).unwrap_or_else(|error| panic!("{value}: {error}"));
             let text = |name| document.root().get(name).and_then(|value| value.as_text()).unwrap().to_string();
             assert_eq!([text("destination"), text("source")], ["/d", "s\"\\"]);
@@ -154,9 +154,9 @@ mod tests {
         }
         for options in [&b"\xff"[..], b"a\nb", &vec![b'x'; limits::MOUNT_ENTRY]] {
             let value = [b"s:/d:tmpfs:", options].concat();
-            assert!(MountValue::parse(&value).unwrap().entry(b"s").is_none());
+            assert!(MountValue::parse(&value).unwrap().write(b"s", &mut Entry::new()).is_none());
         }
         let long = format!("s:/{}:tmpfs", "\"".repeat(limits::MOUNT_ENTRY));
-        assert!(MountValue::parse(long.as_bytes()).unwrap().entry(b"s").is_none());
+        assert!(MountValue::parse(long.as_bytes()).unwrap().write(b"s", &mut Entry::new()).is_none());
     }
 }

@@ -11,7 +11,7 @@ use crate::sys::Deadline;
 use crate::worker;
 
 use super::block_devices;
-use super::mount_value::{MountValue, Source};
+use super::mount_value::{Entry, MountValue, Source};
 
 /// Mounts what `value` says, SOURCE:TARGET:TYPE[:OPTIONS]; a device is awaited
 /// until the `deadline`. The target is made where it is missing.
@@ -30,13 +30,7 @@ pub fn mount(value: &[u8], deadline: Deadline) -> Result<()> {
 }
 
 fn carry_out(request: &MountValue<'_>, value: &[u8], deadline: Deadline) -> Result<()> {
-    let failed = |error: Error| {
-        // Where it stands in our own text is nothing to a person.
-        let mut buffer = [0; limits::MESSAGE];
-        let text = error.text(&mut buffer).as_bytes();
-        let text = if text.starts_with(b":") { cut(text, b' ').1.unwrap_or(text) } else { text };
-        fail!("{}: {}", Lossy(value), Lossy(text))
-    };
+    let failed = |error| failed(value, error);
     let found;
     let source = match request.source {
         Source::Tag(tag) => {
@@ -49,9 +43,20 @@ fn carry_out(request: &MountValue<'_>, value: &[u8], deadline: Deadline) -> Resu
         }
         Source::Word(word) => word,
     };
-    let entry = request.entry(source).ok_or_else(|| {
+    let mut entry = Entry::new();
+    request.write(source, &mut entry).ok_or_else(|| {
         fail!("{}: is longer than the limit of {} bytes, or not UTF-8", Lossy(value), limits::MOUNT_ENTRY)
     })?;
     let document = Document::parse("", entry.as_bytes()).map_err(failed)?;
     rootfs::mount_here(&Mount::view(document.root())).map_err(failed)
+}
+
+#[cold]
+#[inline(never)]
+fn failed(value: &[u8], error: Error) -> Error {
+    // Where it stands in our own text is nothing to a person.
+    let mut buffer = [0; limits::MESSAGE];
+    let text = error.text(&mut buffer).as_bytes();
+    let text = if text.starts_with(b":") { cut(text, b' ').1.unwrap_or(text) } else { text };
+    fail!("{}: {}", Lossy(value), Lossy(text))
 }

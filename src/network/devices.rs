@@ -18,6 +18,8 @@ use super::rtnetlink::{DeviceAddress, FOR_EVER, GETADDR, NEWADDR, NEWLINK, Rtnet
 /// A device's name, and the NUL that the kernel wants behind it.
 type Name = [u8; limits::DEVICE_NAME + 1];
 
+type Addresses = Vec<DeviceAddress, { limits::DEVICE_ADDRESSES }>;
+
 /// Moves the device `name` of this network namespace to `namespace`, where it is
 /// to be called `new_name`; a `%d` in that stands for the first number that is
 /// free. Its permanent addresses of global scope go with it, and it is up there.
@@ -37,7 +39,7 @@ pub fn move_to(namespace: BorrowedFd<'_>, name: &[u8], new_name: &[u8]) -> Resul
     message.number(IFLA_NET_NS_FD, namespace.as_raw_fd().unsigned_abs());
     message.attribute(IFLA_IFNAME, terminated);
     let (old, new) = (Lossy(name), Lossy(new_name));
-    here.request(&mut message, &mut |_| {}).map_err(|errno| {
+    here.carry_out(message).map_err(|errno| {
         here.error(errno, format_args!("cannot move the network device {old} to the container as {new}"))
     })?;
     // It may have another number there.
@@ -91,34 +93,36 @@ fn free_name<'b>(there: &Rtnetlink, name: &[u8], room: &'b mut Name) -> Result<&
 }
 
 /// The addresses that go with the device.
-fn addresses(here: &Rtnetlink, link: &Link) -> Result<Vec<DeviceAddress, { limits::DEVICE_ADDRESSES }>> {
+fn addresses(here: &Rtnetlink, link: &Link) -> Result<Addresses> {
+    let mut all = Addresses::new();
+    list(here, link, &mut all).map_err(|errno| {
+        let name = link.name.as_str();
+        here.error(errno, format_args!("cannot list the addresses of {name} (at most {})", limits::DEVICE_ADDRESSES))
+    })?;
+    Ok(all)
+}
+
+#[inline(never)]
+fn list(here: &Rtnetlink, link: &Link, all: &mut Addresses) -> Result<(), Errno> {
     const IFA_ADDRESS: u16 = 1;
     const IFA_LOCAL: u16 = 2;
     const IFA_FLAGS: u16 = 8;
     const IFA_F_PERMANENT: u32 = 0x80;
     /// `struct ifaddrmsg`, before the attributes.
     const FIXED: usize = 8;
-    let mut all = Vec::new();
-    let mut too_many = false;
-    here.request(&mut Message::new(GETADDR, DUMP, &[0; FIXED]), &mut |answer| {
+    let mut answers = here.ask(&mut Message::new(GETADDR, DUMP, &[0; FIXED]))?;
+    while let Some(answer) = answers.next()? {
         let flags = answer.attribute(FIXED, IFA_FLAGS).and_then(|flags| word(flags, 0)).unwrap_or(0);
-        let Some([_, prefix, _, scope]) = answer.body.first_chunk() else { return };
+        let Some([_, prefix, _, scope]) = answer.body.first_chunk() else { continue };
         let counts = answer.kind == NEWADDR
             && word(answer.body, 4) == Some(link.index)
             && *scope == 0
             && flags & IFA_F_PERMANENT != 0;
         let octets = answer.attribute(FIXED, IFA_LOCAL).or(answer.attribute(FIXED, IFA_ADDRESS));
         if let Some(ip) = octets.and_then(Ip::of).filter(|_| counts) {
-            too_many |= all.push(DeviceAddress { ip, prefix: *prefix, lifetime: FOR_EVER }).is_err();
+            let address = DeviceAddress { ip, prefix: *prefix, lifetime: FOR_EVER };
+            all.push(address).map_err(|_| Errno::TOOBIG)?;
         }
-    })
-    .map_err(|errno| here.error(errno, format_args!("cannot list the addresses of {}", link.name.as_str())))?;
-    if too_many {
-        return Err(fail!(
-            "the network device {} has more addresses than the limit of {}",
-            link.name.as_str(),
-            limits::DEVICE_ADDRESSES
-        ));
     }
-    Ok(all)
+    Ok(())
 }

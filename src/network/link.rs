@@ -40,6 +40,7 @@ impl Link {
     ///
     /// # Errors
     /// ENODEV: there is none.
+    #[inline(never)]
     pub fn named(rtnetlink: &Rtnetlink, name: &[u8]) -> Result<Link, Errno> {
         if name.is_empty() || name.len() > limits::DEVICE_NAME {
             return Err(Errno::NODEV);
@@ -49,7 +50,10 @@ impl Link {
         let name = join(&mut terminated, &[name]).ok_or(Errno::NODEV)?;
         message.attribute(IFLA_IFNAME, name.to_bytes_with_nul());
         let mut found = None;
-        rtnetlink.request(&mut message, &mut |link| found = Link::of(link))?;
+        let mut answers = rtnetlink.ask(&mut message)?;
+        while let Some(link) = answers.next()? {
+            found = Link::of(&link);
+        }
         found.ok_or(Errno::NODEV)
     }
 
@@ -58,10 +62,12 @@ impl Link {
     ///
     /// # Errors
     /// ENODEV: there is none.
+    #[inline(never)]
     pub fn first_ethernet(rtnetlink: &Rtnetlink) -> Result<Link, Errno> {
         let mut found: Option<Link> = None;
-        rtnetlink.request(&mut Message::new(GETLINK, DUMP, &link_body(0, 0)), &mut |link| {
-            if let Some(link) = Link::of(link)
+        let mut answers = rtnetlink.ask(&mut Message::new(GETLINK, DUMP, &link_body(0, 0)))?;
+        while let Some(link) = answers.next()? {
+            if let Some(link) = Link::of(&link)
                 && link.ethernet.is_some()
                 && found.as_ref().is_none_or(|found| found.index > link.index)
                 && access(
@@ -72,7 +78,7 @@ impl Link {
             {
                 found = Some(link);
             }
-        })?;
+        }
         found.ok_or(Errno::NODEV)
     }
 

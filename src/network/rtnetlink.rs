@@ -72,31 +72,16 @@ impl Rtnetlink {
         Ok(Rtnetlink { socket, sequence: Cell::new(0), said: Cell::default() })
     }
 
-    /// Sends `message` and gives `each` what comes for an answer.
+    /// Sends `message`; what comes for an answer is to be walked to its end.
     ///
     /// # Errors
-    /// The kernel's; EMSGSIZE: the message had no room for all.
+    /// EMSGSIZE: the message had no room for all. Else the kernel's.
     #[inline(never)]
-    pub fn request(&self, message: &mut Message, each: &mut dyn FnMut(&Incoming<'_>)) -> Result<(), Errno> {
+    pub fn ask(&self, message: &mut Message) -> Result<Answers<'_>, Errno> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
-        let bytes = message.finish(sequence).ok_or(Errno::MSGSIZE)?;
-        io::write(&self.socket, bytes)?;
-        let mut buffer = [0u8; limits::NETLINK_ANSWER];
-        loop {
-            let length = io::read(&self.socket, &mut buffer)?;
-            for answer in Messages(buffer.get(..length).unwrap_or(&[])).filter(|answer| answer.sequence == sequence) {
-                match answer.kind {
-                    DONE => return Ok(()),
-                    ERROR => {
-                        let (errno, said) = answer.outcome().ok_or(Errno::BADMSG)?;
-                        self.said.set(Said::of(format_args!("{}", Lossy(said))));
-                        return if errno == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(errno)) };
-                    }
-                    _ => each(&answer),
-                }
-            }
-        }
+        io::write(&self.socket, message.finish(sequence).ok_or(Errno::MSGSIZE)?)?;
+        Ok(Answers { rtnetlink: self, buffer: [0; _], start: 0, end: 0 })
     }
 
     /// A descriptor of the network namespace that it is of.
@@ -113,8 +98,11 @@ impl Rtnetlink {
     }
 
     /// Carries out `message`, which asks for no answer.
-    fn carry_out(&self, mut message: Message) -> Result<(), Errno> {
-        self.request(&mut message, &mut |_| {})
+    #[inline(never)]
+    pub fn carry_out(&self, mut message: Message) -> Result<(), Errno> {
+        let mut answers = self.ask(&mut message)?;
+        while answers.next()?.is_some() {}
+        Ok(())
     }
 
     /// Brings the device up; with its largest packet's size, where there is one.
@@ -175,6 +163,47 @@ impl Rtnetlink {
             message.number(RTA_OIF, route.device);
         }
         self.carry_out(message)
+    }
+}
+
+/// The answers to one request.
+pub struct Answers<'a> {
+    rtnetlink: &'a Rtnetlink,
+    buffer: [u8; limits::NETLINK_ANSWER],
+    /// What of it has not been looked at.
+    start: usize,
+    end: usize,
+}
+
+impl Answers<'_> {
+    /// The next; `None`: that was all, and all is well.
+    ///
+    /// # Errors
+    /// The kernel's.
+    #[inline(never)]
+    pub fn next(&mut self) -> Result<Option<Incoming<'_>>, Errno> {
+        loop {
+            let mut messages = Messages(self.buffer.get(self.start..self.end).unwrap_or(&[]));
+            let Some(answer) = messages.next() else {
+                self.start = 0;
+                self.end = io::read(&self.rtnetlink.socket, &mut self.buffer)?;
+                continue;
+            };
+            let (start, left) = (self.start, messages.0.len());
+            let ours = answer.sequence == self.rtnetlink.sequence.get();
+            self.start = self.end.saturating_sub(left);
+            match answer.kind {
+                _ if !ours => {}
+                DONE => return Ok(None),
+                ERROR => {
+                    let (errno, said) = answer.outcome().ok_or(Errno::BADMSG)?;
+                    self.rtnetlink.said.set(Said::of(format_args!("{}", Lossy(said))));
+                    return if errno == 0 { Ok(None) } else { Err(Errno::from_raw_os_error(errno)) };
+                }
+                // The same once more: the borrow of the first ends with the turn.
+                _ => return Ok(Messages(self.buffer.get(start..self.end).unwrap_or(&[])).next()),
+            }
+        }
     }
 }
 

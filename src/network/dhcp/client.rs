@@ -203,9 +203,13 @@ impl<'a> Client<'a> {
             if request.server.is_some_and(|server| reply.address(SERVER) != Some(server)) {
                 continue;
             }
+            // An address that was asked for is the one that is given.
+            let asked_for = request.requested.or((request.current != [0; 4]).then_some(request.current));
             match (reply.kind(), Lease::of(&reply, asked)) {
                 (NAK, _) if wanted == ACK => return Some(Answer::Refused),
-                (kind, Some(lease)) if kind == wanted => return Some(Answer::Given(lease)),
+                (kind, Some(lease)) if kind == wanted && asked_for.is_none_or(|address| address == lease.address) => {
+                    return Some(Answer::Given(lease));
+                }
                 _ => {}
             }
         }

@@ -43,6 +43,7 @@ const RECURSION: &[(&str, u64, &str)] = &[
         "it counts the levels, and ends there",
     ),
     ("ocinit::init::artifacts::Archive::folder", limits::ARTIFACT_DEPTH as u64 + 1, "as for the one above"),
+    ("ocinit::worker::start", 1, "what a worker does is not left to another"),
     ("rust_begin_unwind", 1, "what reports a panic does nothing that can panic"),
     ("<ocinit::error::Error as core::fmt::Display>", 1, "an error's sentence was formatted when the error was made"),
     (
