@@ -32,6 +32,7 @@ struct Archive {
 ///
 /// # Errors
 /// The port cannot be opened or written to; or the kernel's.
+#[inline(never)]
 pub fn send(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()> {
     let to = open_target(Target::Virtio(port), false)?;
     // From here on it takes as long as the reader takes.

@@ -9,6 +9,7 @@ use super::command_line::Options;
 use super::log;
 use super::outcome::Ending;
 use super::prepare;
+use super::pump::Room;
 use super::reports::{What, tell};
 use super::streams::{Pumps, Streams, Targets, let_go};
 use super::trace::Trace;
@@ -53,6 +54,7 @@ pub struct Errand<'a> {
 pub struct Lent {
     pub workspace: &'static mut Workspace,
     pub runtime: &'static mut [u8; limits::RUNTIME_JSON],
+    pub rooms: &'static mut [Room; 3],
 }
 
 /// The process's whole life.
@@ -69,6 +71,7 @@ pub fn main(mut errand: Errand<'_>, lent: Lent) -> ! {
     sys::exit(0)
 }
 
+#[inline(never)]
 fn attend(errand: &mut Errand<'_>, lent: Lent) -> Result<Ending> {
     let unit = errand.unit;
     let text = if unit.in_layout() { prepare::read_runtime(&unit, lent.runtime)? } else { b"{}" };
@@ -76,16 +79,22 @@ fn attend(errand: &mut Errand<'_>, lent: Lent) -> Result<Ending> {
     if unit.in_layout() {
         prepare::before(&unit, &document)?;
     }
-    let result = run(errand, &document, lent.workspace);
+    let result = run(errand, &document, lent.workspace, lent.rooms);
     if unit.in_layout() {
         prepare::after(&unit);
     }
     result
 }
 
-fn run(errand: &mut Errand<'_>, document: &Document<'_>, workspace: &'static mut Workspace) -> Result<Ending> {
+#[inline(never)]
+fn run(
+    errand: &mut Errand<'_>,
+    document: &Document<'_>,
+    workspace: &'static mut Workspace,
+    rooms: &'static mut [Room; 3],
+) -> Result<Ending> {
     let unit = errand.unit;
-    let mut streams = Streams::open(&errand.targets, unit.terminal || errand.changes.terminal)?;
+    let mut streams = Streams::open(&errand.targets, unit.terminal || errand.changes.terminal, rooms)?;
     let request = Request {
         id: unit.id,
         state_root: STATE,
@@ -111,7 +120,8 @@ fn run(errand: &mut Errand<'_>, document: &Document<'_>, workspace: &'static mut
     errand.trace.mark("container made");
     let ended = start(errand, document, &created)
         .inspect_err(|_| give_up(&created.waiting.process))
-        .and_then(|mounts| stay_with(errand, &created, &mut streams, mounts));
+        .and_then(|mounts| stay_with(errand, &created, &mut streams).map(|status| (status, mounts)))
+        .map(|(status, mounts)| look_after(errand, &created, &status, mounts));
     if let Err(error) = lifecycle::delete_created(&request, &created.record) {
         log::warning(&error);
     }
@@ -120,6 +130,7 @@ fn run(errand: &mut Errand<'_>, document: &Document<'_>, workspace: &'static mut
 
 /// Lets the container's process go. Gives its mount namespace, where something is
 /// to be copied out of it.
+#[inline(never)]
 fn start(errand: &mut Errand<'_>, document: &Document<'_>, created: &Created) -> Result<Option<OwnedFd>> {
     let pid = created.waiting.process.pid.as_raw_nonzero().get();
     prepare::bind_namespaces(document, pid)?;
@@ -146,27 +157,35 @@ fn give_up(process: &Process) {
 }
 
 /// Until the container's process has ended, and all that it wrote is passed on.
-fn stay_with(errand: &Errand<'_>, created: &Created, streams: &mut Streams, mounts: Option<OwnedFd>) -> Result<Ending> {
-    let process = &created.waiting.process;
+#[inline(never)]
+fn stay_with(errand: &Errand<'_>, created: &Created, streams: &mut Streams) -> Result<WaitIdStatus> {
     let mut pumps = streams.take_pumps();
     let (mut relay, raw) = streams.relay(created.waiting.terminal.as_ref())?;
-    let status = wait(errand, created, &mut pumps, relay.as_mut()).inspect_err(|_| give_up(process))?;
+    let status = wait(errand, created, &mut pumps, relay.as_mut());
+    let status = status.inspect_err(|_| give_up(&created.waiting.process))?;
     pumps.drain();
-    if let Some(Err(error)) = relay.map(|mut relay| relay.drain()) {
+    if let Some(relay) = &mut relay
+        && let Err(error) = relay.drain()
+    {
         log::warning(&error);
     }
     drop(raw);
+    Ok(status)
+}
+
+/// What is left to do once it has ended.
+fn look_after(errand: &Errand<'_>, created: &Created, status: &WaitIdStatus, mounts: Option<OwnedFd>) -> Ending {
     if let (Some(mounts), Some(port)) = (mounts, errand.options.artifacts)
         && let Err(error) = artifacts::send(mounts.as_fd(), errand.artifacts, port)
     {
         log::warning(&error);
     }
     // Numbers of the kernel's: a status has eight bits, and signals end at 64.
-    Ok(match status.terminating_signal() {
+    match status.terminating_signal() {
         Some(9) if was_short_of_memory(created) => Ending::OutOfMemory,
         Some(signal) => Ending::Signal(signal as u8),
         None => Ending::Exit(status.exit_status().unwrap_or(0) as u8),
-    })
+    }
 }
 
 fn was_short_of_memory(created: &Created) -> bool {
@@ -174,6 +193,7 @@ fn was_short_of_memory(created: &Created) -> bool {
 }
 
 /// The loop: streams, signals, the end.
+#[inline(never)]
 fn wait(
     errand: &Errand<'_>,
     created: &Created,

@@ -47,6 +47,7 @@ pub fn read_runtime<'b>(unit: &Unit, room: &'b mut [u8]) -> Result<&'b [u8]> {
 ///
 /// # Errors
 /// What is wrong with runtime.json, or the kernel's.
+#[inline(never)]
 pub fn before(unit: &Unit, document: &Document<'_>) -> Result<()> {
     let runtime = linuxkit::load(document)?;
     for path in runtime.cgroups().iter() {
@@ -100,6 +101,7 @@ fn make_root(unit: &Unit) -> Result<()> {
 }
 
 /// Takes away what [`before`] has mounted for the unit alone. Best effort.
+#[inline(never)]
 pub fn after(unit: &Unit) {
     let mut buffer = [0; _];
     if inside(unit, b"lower", &mut buffer).is_ok_and(|lower| statat(CWD, lower, AtFlags::empty()).is_ok()) {
@@ -115,6 +117,7 @@ pub fn after(unit: &Unit) {
 ///
 /// # Errors
 /// The kernel's, with the place.
+#[inline(never)]
 pub fn bind_namespaces(document: &Document<'_>, pid: i32) -> Result<()> {
     let Some(bind) = Runtime::view(document.root()).bind_ns() else { return Ok(()) };
     for (path, file) in [

@@ -7,6 +7,9 @@ use crate::sys::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use crate::sys::time::Timespec;
 use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
 
+/// Room for bytes on their way.
+pub type Room = [u8; limits::RELAY];
+
 /// One way.
 pub struct Pump {
     /// None once it has ended.
@@ -14,7 +17,7 @@ pub struct Pump {
     /// None where nobody takes it any more: what comes is thrown away, so that
     /// whoever writes is not held up.
     to: Option<OwnedFd>,
-    bytes: [u8; limits::RELAY],
+    bytes: &'static mut Room,
     start: usize,
     end: usize,
 }
@@ -24,11 +27,11 @@ impl Pump {
     ///
     /// # Errors
     /// Those of fcntl(2).
-    pub fn new(from: OwnedFd, to: OwnedFd) -> Result<Pump, Errno> {
+    pub fn new(from: OwnedFd, to: OwnedFd, bytes: &'static mut Room) -> Result<Pump, Errno> {
         for fd in [&from, &to] {
             fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
         }
-        Ok(Pump { from: Some(from), to: Some(to), bytes: [0; _], start: 0, end: 0 })
+        Ok(Pump { from: Some(from), to: Some(to), bytes, start: 0, end: 0 })
     }
 
     /// What to wait for; nothing once all is over.
@@ -55,7 +58,7 @@ impl Pump {
 
     fn read(&mut self) -> bool {
         let Some(from) = &self.from else { return false };
-        match io::read(from, &mut self.bytes) {
+        match io::read(from, &mut self.bytes[..]) {
             Err(Errno::AGAIN | Errno::INTR) => false,
             Ok(length) if length > 0 => {
                 (self.start, self.end) = (0, if self.to.is_some() { length } else { 0 });

@@ -7,6 +7,7 @@ use super::command_line::{CommandLine, Name, Options, Target};
 use super::monitor::Lent;
 use super::outcome::{Ending, Event, Sentence};
 use super::power_button::PowerButton;
+use super::pump::Room;
 use super::reports::Reports;
 use super::shutdown::{clear_up, set_on_exit};
 use super::slots::{Slot, Slots};
@@ -30,6 +31,7 @@ pub struct Memory {
     artifacts: [u8; limits::BOOT_STRINGS],
     strings: [u8; limits::UNIT_STRINGS],
     runtime: [u8; limits::RUNTIME_JSON],
+    rooms: [Room; 3],
     units: Units,
     slots: Slots,
 }
@@ -44,6 +46,7 @@ impl Memory {
             artifacts: [0; limits::BOOT_STRINGS],
             strings: [0; limits::UNIT_STRINGS],
             runtime: [0; limits::RUNTIME_JSON],
+            rooms: [[0; _]; 3],
             units: heapless::Vec::new(),
             slots: heapless::Vec::new(),
         }
@@ -102,7 +105,8 @@ fn prepare(
     first: u64,
     mistakes: &mut Mistakes,
 ) -> Result<Supervisor> {
-    let Memory { kernel_line, file_line, arguments, environment, artifacts, strings, runtime, units, slots } = memory;
+    let Memory { kernel_line, file_line, arguments, environment, artifacts, strings, runtime, rooms, units, slots } =
+        memory;
     let mut trace = Trace::new();
     trace.mark_at("first instruction", first);
     trace.mark("the kernel's file systems mounted");
@@ -128,7 +132,7 @@ fn prepare(
         artifacts,
         hardened,
         slots,
-        lent: Some(Lent { workspace, runtime }),
+        lent: Some(Lent { workspace, runtime, rooms }),
         reports: Reports::new()?,
         signals: watch_signals()?,
         power_button: PowerButton::open(),

@@ -29,6 +29,7 @@ pub fn set_on_exit(action: OnExit) {
 const PATIENCE: u64 = 3000;
 
 /// Ends everybody, unmounts everything, writes everything back.
+#[inline(never)]
 pub fn clear_up() {
     if kill_everybody(SIGKILL).is_ok() {
         let end = now() + PATIENCE;
@@ -45,6 +46,7 @@ pub fn clear_up() {
 }
 
 /// Unmounts what there is, the last first; what is in use becomes read-only.
+#[inline(never)] // its room is not to be on the stack of what runs before
 fn unmount_all() {
     let mut room = [0; limits::MOUNTINFO];
     let text = read_file(CWD, c"/proc/self/mountinfo", &mut room).unwrap_or(&[]);

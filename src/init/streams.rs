@@ -4,7 +4,7 @@
 use super::command_line::Target;
 use super::log;
 use super::ports::open_target;
-use super::pump::Pump;
+use super::pump::{Pump, Room};
 use crate::error::Result;
 use crate::fail;
 use crate::sys::event::PollFd;
@@ -39,7 +39,8 @@ impl Streams {
     ///
     /// # Errors
     /// With the stream.
-    pub fn open(targets: &Targets, terminal: bool) -> Result<Streams> {
+    #[inline(never)]
+    pub fn open(targets: &Targets, terminal: bool, rooms: &'static mut [Room; 3]) -> Result<Streams> {
         let failed = |errno: Errno| fail!(errno => "cannot prepare standard input and output");
         let input = open_target(targets.stdin, true)?;
         // A port can be opened once only.
@@ -54,7 +55,11 @@ impl Streams {
         }
         let errors = same(targets.stderr, targets.stdout, &output)?;
         let mut pumps = heapless::Vec::new();
-        let mut add = |from, to| Pump::new(from, to).map(|pump| drop(pumps.push(pump))); // three of them fit
+        let mut rooms = rooms.iter_mut();
+        let mut add = |from, to| match rooms.next() {
+            Some(room) => Pump::new(from, to, room).map(|pump| drop(pumps.push(pump))),
+            None => Ok(()), // there are three
+        };
         let connect = || {
             let (read, write) = sys::pipe()?;
             dup2_stdin(&read)?;
