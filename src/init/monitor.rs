@@ -133,7 +133,7 @@ fn run(
 #[inline(never)]
 fn start(errand: &mut Errand<'_>, document: &Document<'_>, created: &Created) -> Result<Option<OwnedFd>> {
     let pid = created.waiting.process.pid.as_raw_nonzero().get();
-    prepare::bind_namespaces(document, pid)?;
+    prepare::once_made(document, pid)?;
     let mut mounts = None;
     if !errand.artifacts.is_empty() {
         let path = ProcPath::new(pid, "ns/mnt");

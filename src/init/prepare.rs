@@ -12,7 +12,7 @@ use crate::spec::linuxkit::{self, Runtime};
 use crate::sys::fs::{AtFlags, CWD, Mode, OFlags, open, statat};
 use crate::sys::mounts::{MountFlags, UnmountFlags, mount, unmount};
 use crate::sys::{AsFd, Errno, read_all};
-use crate::{fail, limits, rootfs, worker};
+use crate::{fail, limits, network, rootfs, worker};
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
 
@@ -113,13 +113,18 @@ pub fn after(unit: &Unit) {
     }
 }
 
-/// Once the container is made: its namespaces are bound to where they are wanted.
+/// Once the container is made: its network devices are moved to it, and its
+/// namespaces bound to where they are wanted.
 ///
 /// # Errors
 /// The kernel's, with the place.
 #[inline(never)]
-pub fn bind_namespaces(document: &Document<'_>, pid: i32) -> Result<()> {
-    let Some(bind) = Runtime::view(document.root()).bind_ns() else { return Ok(()) };
+pub fn once_made(document: &Document<'_>, pid: i32) -> Result<()> {
+    let runtime = Runtime::view(document.root());
+    for device in runtime.interfaces().iter() {
+        move_device(device.name(), pid)?;
+    }
+    let Some(bind) = runtime.bind_ns() else { return Ok(()) };
     for (path, file) in [
         (bind.cgroup(), "ns/cgroup"),
         (bind.ipc(), "ns/ipc"),
@@ -136,6 +141,17 @@ pub fn bind_namespaces(document: &Document<'_>, pid: i32) -> Result<()> {
             .map_err(|errno| path.value().os_error(errno, format_args!("cannot bind a namespace to {path}")))?;
     }
     Ok(())
+}
+
+fn move_device(name: Option<Text<'_>>, pid: i32) -> Result<()> {
+    let Some(name) = name else { return Ok(()) }; // required: was checked
+    let mut buffer: PathBuffer = [0; _];
+    let device = name.c_str(&mut buffer)?.to_bytes();
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    open(ProcPath::new(pid, "ns/net").as_c_str(), flags, Mode::empty())
+        .map_err(|errno| fail!(errno => "cannot open the container's network namespace"))
+        .and_then(|namespace| network::devices::move_to(namespace.as_fd(), device, device))
+        .map_err(|error| name.value().error(format_args!("{error}")))
 }
 
 fn bind_file(from: &CStr, to: &CStr) -> Result<(), Errno> {

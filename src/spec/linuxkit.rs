@@ -18,7 +18,7 @@ record! {
         /// Paths of cgroups to make.
         cgroups "cgroups": List<'static, Text>;
         /// Network devices moved into the container or made there.
-        interfaces "interfaces": List<'static, Interface<'static>>, Later;
+        interfaces "interfaces": List<'static, Interface<'static>>;
         /// Where the container's namespaces are kept.
         bind_ns "bindNS": BindNs<'static>;
         /// Of containerd's: nothing here has such ones.
@@ -40,10 +40,12 @@ record! {
 }
 
 record! {
+    /// A network device: one that is there, or one to make.
     Interface {
         name "name": Text, Required;
-        add "add": Text;
-        peer "peer": Text;
+        /// The type of one to make.
+        add "add": Text, Later;
+        peer "peer": Text, Later;
         create_in_root "createInRoot": bool;
     }
 }
@@ -69,7 +71,11 @@ mod tests {
             ("{\"mkdir\":[\"/a\"],\"cgroups\":[\"podruntime\"],\"bindNS\":{\"net\":\"/run/netns/x\"}}", None),
             ("{\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],\"later\":1}", None),
             ("{\"interfaces\":[]}", None),
-            ("{\"interfaces\":[{\"name\":\"eth0\"}]}", Some("runtime.json:1:15: interfaces: ")),
+            ("{\"interfaces\":[{\"name\":\"eth0\"}]}", None),
+            (
+                "{\"interfaces\":[{\"name\":\"wg0\",\"add\":\"wireguard\"}]}",
+                Some("runtime.json:1:36: interfaces[0].add: "),
+            ),
             ("{\"mkdir\":\"/a\"}", Some("runtime.json:1:10: mkdir: ")),
         ] {
             let document = Document::parse("runtime.json", text.as_bytes()).unwrap();
