@@ -11,7 +11,7 @@ use super::pump::Room;
 use super::reports::Reports;
 use super::shutdown::{clear_up, set_on_exit};
 use super::slots::{Slot, Slots};
-use super::supervisor::{Supervisor, watch_signals};
+use super::supervisor::Supervisor;
 use super::trace::Trace;
 use super::units::{self, Kind, Units};
 use super::{channels, log, modules, mounts, ports};
@@ -19,7 +19,7 @@ use crate::error::{Error, Lossy, Result};
 use crate::lifecycle::{self, Arena, Changes, Workspace};
 use crate::sys::fs::{AtFlags, CWD, Mode, OFlags, open, statat};
 use crate::sys::system::{RebootCommand, reboot, sethostname};
-use crate::sys::{self, AsFd, Deadline, Errno, read_all};
+use crate::sys::{self, AsFd, Deadline, Errno, SignalSet, read_all};
 use crate::{fail, limits, network};
 
 /// What process 1 has besides the workspace. All zeros at the start, as that is.
@@ -134,7 +134,7 @@ fn prepare(
         slots,
         lent: Some(Lent { workspace, runtime, rooms }),
         reports: Reports::new()?,
-        signals: watch_signals()?,
+        signals: sys::signalfd(SignalSet::ALL).map_err(|errno| fail!(errno => "cannot watch for signals"))?,
         power_button: PowerButton::open(),
         trace,
         timeout_at: None,

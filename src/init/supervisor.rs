@@ -18,13 +18,13 @@ use super::slots::{Questions, Slot, Slots, State};
 use super::streams::Targets;
 use super::trace::Trace;
 use super::units::Kind;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::lifecycle::{self, Changes, Hardened, Process, StateRoot};
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::process::{WaitOptions, WaitStatus, wait};
 use crate::sys::{
     self, AsFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, SIGINT, SIGKILL, SIGPWR, SIGTERM, SIGUSR1, SIGUSR2,
-    SignalSet, boot_time,
+    boot_time,
 };
 use crate::{fail, limits};
 
@@ -61,14 +61,6 @@ pub struct Supervisor {
     /// The first unit that failed.
     pub failure: Option<(Ending, Sentence)>,
     pub started: u32,
-}
-
-/// Opens what the signals come through.
-///
-/// # Errors
-/// The kernel's.
-pub fn watch_signals() -> Result<OwnedFd> {
-    sys::signalfd(SignalSet::ALL).map_err(|errno| fail!(errno => "cannot watch for signals"))
 }
 
 impl Supervisor {
@@ -227,13 +219,13 @@ impl Supervisor {
     fn stop(&mut self, index: usize) {
         let Some(Slot { state: State::Running(process), unit, .. }) = self.slot(index) else { return };
         let _ = sys::pidfd_send_signal(process.pidfd.as_fd(), if self.timed_out { STOP_SOON } else { STOP });
-        let end = now() + unit.policy.stop_timeout + GRACE;
+        let mut end = now() + unit.policy.stop_timeout + GRACE;
         while self.is_active(index) {
             self.step(Some(end));
             if now() >= end
                 && let Some(Slot { state: State::Running(process), .. }) = self.slot(index)
             {
-                // Reaped in the next turn.
+                end = now() + 1000;
                 let _ = sys::pidfd_send_signal(process.pidfd.as_fd(), SIGKILL);
             }
         }
@@ -367,6 +359,9 @@ impl Supervisor {
     fn told(&mut self, index: usize, ending: Ending, sentence: &str, us: u64) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.ended = Some(ending);
+        if now().saturating_sub(slot.since) >= PROVEN {
+            slot.restarts = 0;
+        }
         let name = slot.unit.name();
         let event = Event { name: "exited", unit: Some(name), ending: Some((ending, sentence)), us };
         channels::tell(&event);
@@ -385,9 +380,6 @@ impl Supervisor {
     fn decide(&mut self, index: usize) {
         let stopping = self.stopping;
         let Some(slot) = self.slots.get_mut(index) else { return };
-        if now().saturating_sub(slot.since) >= PROVEN {
-            slot.restarts = 0;
-        }
         if slot.will_restart() && !stopping {
             slot.state = State::Pausing(now() + back_off(slot.restarts));
             slot.restarts += 1;
