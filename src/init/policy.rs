@@ -15,9 +15,9 @@
 
 use super::command_line::{Target, target};
 use crate::error::Result;
-use crate::json::{PathBuffer, Text};
+use crate::json::{PathBuffer, Text, Value};
 use crate::lifecycle::Arena;
-use crate::spec::record::Map;
+use crate::spec::record::{Map, Shape, Strictness, check};
 use crate::{limits, words};
 
 /// When a service that has ended is started again.
@@ -69,7 +69,9 @@ impl Policy {
     ///
     /// # Errors
     /// With the place.
-    pub fn read(annotations: Map<'_, Text<'static>>, strings: &mut Arena<'static>) -> Result<Policy> {
+    pub fn read(annotations: Value<'_>, strings: &mut Arena<'static>) -> Result<Policy> {
+        check(annotations, &<Map<'static, Text<'static>> as Shape>::FORM, Strictness::Valid)?;
+        let annotations = <Map<'static, Text<'static>> as Shape>::field(Some(annotations));
         let mut policy = Policy::DEFAULT;
         let mut buffer: PathBuffer = [0; _];
         for (name, value) in annotations.iter() {
@@ -151,14 +153,12 @@ pub fn back_off(restarts: u32) -> u64 {
 mod tests {
     use super::*;
     use crate::json::Document;
-    use crate::spec::record::Shape;
     use std::string::{String, ToString};
     use std::vec::Vec;
 
     fn read(annotations: &str) -> Result<Policy, String> {
         let document = Document::parse("c", annotations.as_bytes()).unwrap();
-        let map = <Map<'static, Text<'static>> as Shape>::field(Some(document.root()));
-        Policy::read(map, &mut Arena::new(Vec::leak(std::vec![0; 4096]))).map_err(|error| error.to_string())
+        Policy::read(document.root(), &mut Arena::new(Vec::leak(std::vec![0; 4096]))).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -185,6 +185,7 @@ mod tests {
                 "{\"org.ocinit.restart\":\"maybe\"}",
                 "c:1:23: org.ocinit.restart: \"maybe\" is not one of no, on-failure, always",
             ),
+            ("{\"a\":1}", "c:1:6: a: expected a string, found a number"),
             ("{\"org.ocinit.restrat\":\"no\"}", "c:1:23: org.ocinit.restrat: there is no such annotation"),
             ("{\"org.ocinit.stop-signal\":\"0\"}", "c:1:27: org.ocinit.stop-signal: \"0\" is not a signal"),
             (

@@ -15,7 +15,7 @@ use crate::json::Document;
 use crate::lifecycle::{Arena, Workspace, read_document};
 use crate::sys::fs::{CWD, Mode, OFlags, RawDir, open};
 use crate::sys::{Errno, OwnedFd};
-use crate::{bytes, fail, limits, spec, words};
+use crate::{bytes, fail, limits, words};
 
 /// What a unit is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,8 @@ fn names(
 /// Reads what has to be known of a unit before it is started.
 ///
 /// # Errors
-/// Its name cannot be a container's id, or its config.json is wrong.
+/// Its name cannot be a container's id, or its config.json is none, or what it
+/// says of how to treat it is wrong.
 pub fn read(
     kind: Kind,
     id: &'static CStr,
@@ -125,11 +126,12 @@ pub fn read(
     let path = path.ok_or_else(|| fail!("the bundle's path is too long"))?;
     let text = read_document(CWD, path, &mut workspace.document)?;
     let document = Document::parse("config.json", text)?;
-    let config = spec::load(&document)?;
-    let policy = match config.annotations().iter().next() {
-        Some(_) => Policy::read(config.annotations(), strings)?,
+    let policy = match document.root().get("annotations") {
+        Some(annotations) => Policy::read(annotations, strings)?,
         None => Policy::DEFAULT,
     };
-    let terminal = config.process().is_some_and(|process| process.terminal() == Some(true));
+    // The rest is looked at by whoever makes the container.
+    let terminal = document.root().get("process").and_then(|process| process.get("terminal")?.as_bool());
+    let terminal = terminal == Some(true);
     Ok(Unit { id, bundle, kind, policy, terminal })
 }

@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Also show which system calls ocinit and the baseline make
     #[arg(long)]
     calls: bool,
-    /// Instead: from the kernel to a container, beside a bare init (ten runs are plenty)
+    /// Instead: from the kernel to a container, beside a bare init (two runs are plenty)
     #[arg(long)]
     boot: bool,
 }
