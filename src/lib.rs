@@ -24,7 +24,7 @@
 //! 6   cli                                      what a person or an engine starts
 //! 5   lifecycle                                create, start, exec, kill, delete, supervise
 //! 4   namespace rootfs cgroup identity
-//!     terminal network                         one facility each
+//!     seccomp terminal network                 one facility each
 //! 3   spec                                     the OCI documents as typed views
 //! 2   json         sys                         text | kernel
 //! 1   error                                    what went wrong, as a sentence
@@ -49,6 +49,7 @@ pub mod limits;
 pub mod namespace;
 pub mod network;
 pub mod rootfs;
+pub mod seccomp;
 pub mod spec;
 pub mod sys;
 pub mod terminal;

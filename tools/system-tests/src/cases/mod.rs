@@ -25,6 +25,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod races;
+mod seccomp_compiler;
 mod telling;
 mod terminals;
 mod walkthrough;
@@ -50,6 +51,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         escapes_by_path::CASES,
         bad_input::CASES,
         comparison::CASES,
+        seccomp_compiler::CASES,
         hybrid::CASES,
         races::CASES,
         walkthrough::CASES,
