@@ -19,6 +19,7 @@ mod gate;
 mod handshake;
 mod hardening;
 mod kill;
+mod listener;
 mod pid_file;
 mod proc;
 mod process;

@@ -4,6 +4,7 @@
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
 use super::handshake::{Buffer, Channel, Message};
+use super::listener::{Agent, HandOver};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
 use crate::fail;
@@ -70,7 +71,7 @@ fn ended(child: &Process) -> Error {
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
-        identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
+        identity::set_oom_score_adj(&open_procfs()?, child.number(), score)?;
     }
     match plan.in_user_namespace {
         true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
@@ -82,14 +83,32 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
 ///
 /// # Errors
 /// execve fails, or the process ends before it.
-pub fn go(channel: &Channel, child: &Process) -> Result<()> {
+pub fn go(channel: &Channel, agent: Option<&Agent<'_>>) -> Result<()> {
     channel.send(Message::Go)?;
-    let mut buffer: Buffer = [0; _];
-    match channel.receive(&mut buffer)? {
-        // execve has closed the other end; or its end has, which is seen by
-        // whoever waits for it.
-        None => Ok(()),
-        Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
-        Some(_) => Err(ended(child)),
+    let mut hand_over = HandOver::default();
+    await_execution(channel, &mut |listener| match agent {
+        Some(agent) => hand_over.step(channel, listener, agent),
+        None => Err(fail!("the filter has nobody to ask")),
+    })
+}
+
+/// Listens until the process, which was told to go, has executed its program.
+/// `hand_over` takes each step of its filter's listener.
+///
+/// # Errors
+/// execve fails, or the hand-over.
+pub fn await_execution(channel: &Channel, hand_over: &mut dyn FnMut(Option<OwnedFd>) -> Result<()>) -> Result<()> {
+    loop {
+        let mut buffer: Buffer = [0; _];
+        match channel.receive(&mut buffer)? {
+            // execve has closed the other end; or its end has, which is seen by
+            // whoever waits for it.
+            None => return Ok(()),
+            Some(received) => match received.message {
+                Message::Failed => return Err(Error::received(received.text)),
+                Message::Listener => hand_over(received.descriptor)?,
+                _ => return Err(fail!("the container's process speaks another version of the handshake")),
+            },
+        }
     }
 }

@@ -17,7 +17,7 @@
 
 use super::filter::{ARCHITECTURE, Compare, Fact, Filter, Instruction, Label, NUMBER, Operand};
 use super::names;
-use super::numbers::{ARCHITECTURES, CALLS, X32_BIT, call_of, multiplexed, number_of};
+use super::numbers::{ARCHITECTURE_NAMES, ARCHITECTURES, CALLS, X32_BIT, call_of, multiplexed, number_of};
 use crate::error::Result;
 use crate::json::{Text, Value};
 use crate::limits;
@@ -162,14 +162,12 @@ impl SeccompFilter {
         }
         self.default = self.label(default);
         let listed = seccomp.architectures().iter().fold(0, |listed, name| {
-            let index = ARCHITECTURES.iter().position(|architecture| name.is(architecture.name));
+            let index = name.place_in(ARCHITECTURE_NAMES);
             // Programs of another architecture cannot be executed here at all.
             index.map_or(listed, |index| listed | 1 << index)
         });
-        let notifies = seccomp
-            .syscalls()
-            .iter()
-            .try_fold(false, |notifies, rule| self.add(&rule, default, listed | 1).map(|notify| notifies | notify))?;
+        seccomp.syscalls().iter().try_for_each(|rule| self.add(&rule, default, listed | 1))?;
+        let notifies = seccomp.notifies();
         self.flags = flags(seccomp, notifies);
         if notifies {
             self.check_listener(seccomp, default)?;
@@ -207,8 +205,8 @@ impl SeccompFilter {
         Label::answer(self.filter.answer(answer))
     }
 
-    /// Takes in one of the document's rules; whether it asks for a listener.
-    fn add(&mut self, rule: &Syscall<'_>, default: u32, architectures: u32) -> Result<bool> {
+    /// Takes in one of the document's rules.
+    fn add(&mut self, rule: &Syscall<'_>, default: u32, architectures: u32) -> Result<()> {
         let answer = answer(rule.action(), rule.errno_ret(), rule.value())?;
         let (mut order, mut repeated, mut count, mut value) = (0, false, 0, 0);
         for condition in rule.args().iter() {
@@ -264,7 +262,7 @@ impl SeccompFilter {
                 }
             }
         }
-        Ok(answer == NOTIFY)
+        Ok(())
     }
 
     fn add_rule(&mut self, rule: Rule) {
@@ -535,7 +533,8 @@ fn answer(action: Option<Text<'_>>, errno: Option<u32>, place: Value<'_>) -> Res
         // MAX_ERRNO: the kernel would make it less.
         (ERRNO, Some(4096..)) | (TRACE, Some(0x1_0000..)) => Err(place.error(format_args!("no such errno"))),
         (ERRNO | TRACE, errno) => Ok(answer | errno.unwrap_or(EPERM)),
-        _ => Ok(answer),
+        (_, None) => Ok(answer),
+        (_, Some(_)) => Err(place.error(format_args!("an errno is for SCMP_ACT_ERRNO and SCMP_ACT_TRACE only"))),
     }
 }
 

@@ -11,4 +11,4 @@ mod numbers;
 
 pub use compile::SeccompFilter;
 pub use load::{load, waits_killable};
-pub use numbers::ARCHITECTURES;
+pub use numbers::ARCHITECTURE_NAMES;

@@ -5,8 +5,6 @@ use super::names::{COUNT, LINES, byte, field, number};
 
 /// An architecture, as a filter sees it (seccomp(2), `struct seccomp_data`).
 pub struct Architecture {
-    /// As the specification calls it.
-    pub name: &'static str,
     /// `AUDIT_ARCH_*` of linux/audit.h.
     pub audit: u32,
     /// Set in each of its numbers.
@@ -17,8 +15,8 @@ pub struct Architecture {
     column: usize,
 }
 
-const fn architecture(name: &'static str, audit: u32, column: usize) -> Architecture {
-    Architecture { name, audit, bit: 0, narrow: column > 1, column }
+const fn architecture(audit: u32, column: usize) -> Architecture {
+    Architecture { audit, bit: 0, narrow: column > 1, column }
 }
 
 /// Set in the number of an x32 call, which is one of x86_64 otherwise.
@@ -27,15 +25,22 @@ pub const X32_BIT: u32 = 0x4000_0000;
 /// Our own first.
 #[cfg(target_arch = "x86_64")]
 pub const ARCHITECTURES: &[Architecture] = &[
-    architecture("SCMP_ARCH_X86_64", 0xc000_003e, 1),
-    architecture("SCMP_ARCH_X86", 0x4000_0003, 2),
-    Architecture { bit: X32_BIT, ..architecture("SCMP_ARCH_X32", 0xc000_003e, 3) },
+    architecture(0xc000_003e, 1),
+    architecture(0x4000_0003, 2),
+    Architecture { bit: X32_BIT, ..architecture(0xc000_003e, 3) },
 ];
 #[cfg(target_arch = "aarch64")]
-pub const ARCHITECTURES: &[Architecture] =
-    &[architecture("SCMP_ARCH_AARCH64", 0xc000_00b7, 1), architecture("SCMP_ARCH_ARM", 0x4000_0028, 2)];
+pub const ARCHITECTURES: &[Architecture] = &[architecture(0xc000_00b7, 1), architecture(0x4000_0028, 2)];
 #[cfg(target_arch = "riscv64")]
-pub const ARCHITECTURES: &[Architecture] = &[architecture("SCMP_ARCH_RISCV64", 0xc000_00f3, 1)];
+pub const ARCHITECTURES: &[Architecture] = &[architecture(0xc000_00f3, 1)];
+
+/// The specification's names of these, in their order.
+#[cfg(target_arch = "x86_64")]
+pub const ARCHITECTURE_NAMES: &str = "SCMP_ARCH_X86_64 SCMP_ARCH_X86 SCMP_ARCH_X32";
+#[cfg(target_arch = "aarch64")]
+pub const ARCHITECTURE_NAMES: &str = "SCMP_ARCH_AARCH64 SCMP_ARCH_ARM";
+#[cfg(target_arch = "riscv64")]
+pub const ARCHITECTURE_NAMES: &str = "SCMP_ARCH_RISCV64";
 
 /// Calls are counted below this: their numbers, and from [`PRIVATE`] on those of
 /// arm alone.

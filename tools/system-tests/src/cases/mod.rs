@@ -25,6 +25,7 @@ mod mounts;
 mod namespaces;
 mod process;
 mod races;
+mod seccomp;
 mod seccomp_compiler;
 mod telling;
 mod terminals;
@@ -51,6 +52,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         escapes_by_path::CASES,
         bad_input::CASES,
         comparison::CASES,
+        seccomp::CASES,
         seccomp_compiler::CASES,
         hybrid::CASES,
         races::CASES,
