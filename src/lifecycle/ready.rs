@@ -79,36 +79,43 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
     }
 }
 
-/// Lets the process go on to its program.
+/// Lets the process go on to its program. `agent`: whom its filter asks.
 ///
 /// # Errors
-/// execve fails, or the process ends before it.
+/// execve fails, or the hand-over of the filter's listener.
 pub fn go(channel: &Channel, agent: Option<&Agent<'_>>) -> Result<()> {
     channel.send(Message::Go)?;
     let mut hand_over = HandOver::default();
-    await_execution(channel, &mut |listener| match agent {
-        Some(agent) => hand_over.step(channel, listener, agent),
-        None => Err(fail!("the filter has nobody to ask")),
-    })
+    while let Progress::Listener(listener) = await_progress(channel)? {
+        match agent {
+            Some(agent) => hand_over.step(channel, listener, agent)?,
+            None => return Err(fail!("the filter has nobody to ask")),
+        }
+    }
+    Ok(())
 }
 
-/// Listens until the process, which was told to go, has executed its program.
-/// `hand_over` takes each step of its filter's listener.
+/// How far a process has come that was told to go.
+pub enum Progress {
+    /// Its program is executed; or it has ended, which is seen by whoever waits
+    /// for it. Both close its end.
+    Executed,
+    /// A step of its filter's listener, for [`HandOver::step`].
+    Listener(Option<OwnedFd>),
+}
+
+/// Listens to a process that was told to go.
 ///
 /// # Errors
-/// execve fails, or the hand-over.
-pub fn await_execution(channel: &Channel, hand_over: &mut dyn FnMut(Option<OwnedFd>) -> Result<()>) -> Result<()> {
-    loop {
-        let mut buffer: Buffer = [0; _];
-        match channel.receive(&mut buffer)? {
-            // execve has closed the other end; or its end has, which is seen by
-            // whoever waits for it.
-            None => return Ok(()),
-            Some(received) => match received.message {
-                Message::Failed => return Err(Error::received(received.text)),
-                Message::Listener => hand_over(received.descriptor)?,
-                _ => return Err(fail!("the container's process speaks another version of the handshake")),
-            },
-        }
+/// execve fails.
+pub fn await_progress(channel: &Channel) -> Result<Progress> {
+    let mut buffer: Buffer = [0; _];
+    match channel.receive(&mut buffer)? {
+        None => Ok(Progress::Executed),
+        Some(received) => match received.message {
+            Message::Failed => Err(Error::received(received.text)),
+            Message::Listener => Ok(Progress::Listener(received.descriptor)),
+            _ => Err(fail!("the container's process speaks another version of the handshake")),
+        },
     }
 }

@@ -553,5 +553,5 @@ fn flags(seccomp: &Seccomp<'_>, notifies: bool) -> u32 {
     }
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests;

@@ -310,3 +310,79 @@ impl Default for Filter {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    use filters::interpreter::{Call, Instruction as Read, check, run};
+
+    use super::*;
+
+    const FIRST: Operand = Operand { offset: 16, mask: u32::MAX };
+
+    fn answers(filter: &mut Filter, root: Label, firsts: &[u64]) -> Vec<(u32, usize)> {
+        assert!(filter.finish(root));
+        let program: Vec<_> = filter.instructions().iter().map(|word| Read::from_word(*word)).collect();
+        check(&program).unwrap();
+        let call = |first: &u64| Call { architecture: 0, number: 0, arguments: [*first, 0, 0, 0, 0, 0] };
+        firsts.iter().map(|first| run(&program, &call(first)).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_known_is_not_asked_again() {
+        let mut filter = Box::new(Filter::new());
+        filter.clear();
+        let [one, two, three] = [1, 2, 3].map(|answer| Label::answer(filter.answer(answer)));
+        let second = filter.test(FIRST, Compare::Equal, 5, two, three);
+        let first = filter.test(FIRST, Compare::Equal, 5, one, second);
+        // A load, a comparison, an answer: where it is not 5 the second one is passed by.
+        assert_eq!(answers(&mut filter, first, &[5, 6]), [(1, 3), (3, 3)]);
+        assert_eq!(filter.instructions().len(), 4);
+        let same = filter.test(FIRST, Compare::Greater, 9, one, one);
+        assert!(same == one);
+    }
+
+    #[test]
+    fn jumps_reach_as_far_as_they_must() {
+        let mut filter = Box::new(Filter::new());
+        filter.clear();
+        // A chain with the same answer at both ends, and others on the way.
+        let last = Label::answer(filter.answer(1000));
+        let mut label = last;
+        for value in (0..600).rev() {
+            let answer = if value % 100 == 0 { last } else { Label::answer(filter.answer(value % 50)) };
+            label = filter.test(FIRST, Compare::Equal, value, answer, label);
+        }
+        let firsts: Vec<u64> = (0..601).collect();
+        for ((found, _), value) in answers(&mut filter, label, &firsts).into_iter().zip(0..) {
+            let expected = if value % 100 == 0 || value >= 600 { 1000 } else { value % 50 };
+            assert_eq!(found, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_program_without_a_test() {
+        let mut filter = Box::new(Filter::new());
+        filter.clear();
+        let only = Label::answer(filter.answer(7));
+        assert_eq!(answers(&mut filter, only, &[0]), [(7, 1)]);
+    }
+
+    #[test]
+    fn too_much_is_noticed() {
+        let mut filter = Box::new(Filter::new());
+        filter.clear();
+        let [one, two] = [1, 2].map(|answer| Label::answer(filter.answer(answer)));
+        let mut label = one;
+        for value in 0..5000 {
+            label = filter.test(FIRST, Compare::GreaterOrEqual, value, label, two);
+        }
+        assert!(!filter.finish(label));
+        filter.clear();
+        let _ = (0..300).map(|answer| filter.answer(answer)).count();
+        let label = Label::answer(filter.answer(0));
+        assert!(!filter.finish(label));
+    }
+}

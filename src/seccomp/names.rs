@@ -2,7 +2,7 @@
 //! `syscalls/`, one for each architecture that we run on.
 //!
 //! Sorted names have much in common with the one before, so each is kept as the
-//! number of bytes that it shares with that and the rest. Every eighth is kept
+//! number of bytes that it shares with that and the rest. Every sixteenth is kept
 //! whole, and found by bisection.
 
 #[cfg(target_arch = "x86_64")]
@@ -13,7 +13,7 @@ const TEXT: &[u8] = include_bytes!("syscalls/aarch64.txt");
 const TEXT: &[u8] = include_bytes!("syscalls/riscv64.txt");
 
 /// Names from one that is kept whole to the next.
-const BLOCK: usize = 8;
+const BLOCK: usize = 16;
 
 /// How many names there are.
 pub(super) const COUNT: usize = {
@@ -92,7 +92,7 @@ pub(super) const LINES: [usize; COUNT] = {
     lines
 };
 
-/// The names, packed, and where every eighth begins.
+/// The names, packed, and where every sixteenth begins.
 struct Packed {
     bytes: [u8; TEXT.len()],
     length: usize,

@@ -1,3 +1,6 @@
+//! Profiles and calls of x86_64.
+#![cfg(target_arch = "x86_64")]
+
 use std::boxed::Box;
 use std::format;
 use std::string::{String, ToString};

@@ -40,7 +40,7 @@ impl Call {
             0 => Ok(self.number),
             4 => Ok(self.architecture),
             8 | 12 => bail!("a filter that looks at the instruction pointer"),
-            16..64 if offset % 4 == 0 => {
+            16..64 if offset.is_multiple_of(4) => {
                 let argument = self.arguments[(offset as usize - 16) / 8];
                 Ok(half(argument, offset % 8 == 4))
             }
@@ -77,7 +77,7 @@ pub fn check(program: &[Instruction]) -> Result<()> {
     for (index, instruction) in program.iter().enumerate() {
         let furthest = match instruction.code {
             0x20 => {
-                ensure!(instruction.constant < 64 && instruction.constant % 4 == 0, "a load at {index}");
+                ensure!(instruction.constant < 64 && instruction.constant.is_multiple_of(4), "a load at {index}");
                 0
             }
             0x54 | 0x06 => 0,
