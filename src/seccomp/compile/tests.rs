@@ -11,7 +11,8 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::json::Document;
-use crate::spec::record::Strictness;
+use crate::seccomp::numbers::X32_BIT;
+use crate::spec::record::{Shape, Strictness};
 
 const X86_64: u32 = 0xc000_003e;
 const X86: u32 = 0x4000_0003;

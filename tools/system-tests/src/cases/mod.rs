@@ -27,6 +27,7 @@ mod process;
 mod races;
 mod seccomp;
 mod seccomp_compiler;
+mod seccomp_listener;
 mod telling;
 mod terminals;
 mod walkthrough;
@@ -53,6 +54,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         bad_input::CASES,
         comparison::CASES,
         seccomp::CASES,
+        seccomp_listener::CASES,
         seccomp_compiler::CASES,
         hybrid::CASES,
         races::CASES,

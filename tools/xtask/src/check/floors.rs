@@ -41,6 +41,7 @@ const PURE: &[&str] = &[
     "identity/image.rs",
     "identity/passwd.rs",
     "seccomp/compile.rs",
+    "seccomp/compile/generate.rs",
     "seccomp/filter.rs",
     "seccomp/names.rs",
     "seccomp/numbers.rs",
