@@ -5,7 +5,7 @@
 //! takes no memory. One command uses one set of buffers once.
 
 use super::process_plan::Strings;
-use crate::cgroup::DeviceProgram;
+use crate::cgroup::{DeviceProgram, Journal};
 use crate::identity::Groups;
 use crate::limits;
 use crate::namespace::IdMap;
@@ -38,6 +38,7 @@ pub struct Workspace {
     pub gid_map: IdMap,
     pub device_program: DeviceProgram,
     pub seccomp_filter: SeccompFilter,
+    pub journal: Journal,
 }
 
 impl Workspace {
@@ -57,6 +58,7 @@ impl Workspace {
             gid_map: IdMap::new(),
             device_program: DeviceProgram::new(),
             seccomp_filter: SeccompFilter::new(),
+            journal: Journal::new(),
         }
     }
 }

@@ -43,7 +43,7 @@ impl Supported<'_> {
             ("v2", Json::Bool(true)),
             ("systemd", Json::Bool(false)),
             ("systemdUser", Json::Bool(false)),
-            ("rdma", Json::Bool(false)),
+            ("rdma", Json::Bool(true)),
         ]);
         let seccomp = [
             ("enabled", Json::Bool(true)),

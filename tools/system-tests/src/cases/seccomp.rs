@@ -10,14 +10,17 @@ use crate::context::Context;
 use crate::kernel;
 
 cases!("seccomp":
-    actions,
-    all_conditions_of_a_rule_must_hold,
-    architectures_that_are_not_listed_are_closed,
+    actions proves ["linux.seccomp.defaultAction", "linux.seccomp.defaultErrnoRet",
+        "linux.seccomp.syscalls[].names[]", "linux.seccomp.syscalls[].action", "linux.seccomp.syscalls[].errnoRet"],
+    all_conditions_of_a_rule_must_hold proves ["linux.seccomp.syscalls[].args[].index",
+        "linux.seccomp.syscalls[].args[].value", "linux.seccomp.syscalls[].args[].valueTwo",
+        "linux.seccomp.syscalls[].args[].op"],
+    architectures_that_are_not_listed_are_closed proves ["linux.seccomp.architectures[]"],
     calls_newer_than_the_profile,
     nothing_of_the_runtime_needs_to_be_allowed,
     without_no_new_privileges,
     exec_has_the_filter_too,
-    flags,
+    flags proves ["linux.seccomp.flags[]"],
     filters_that_cannot_be_loaded_are_errors,
     answers_are_runcs [Need::Program("runc"), Need::Host],
 );
@@ -124,6 +127,10 @@ fn all_conditions_of_a_rule_must_hold(c: &Context) -> Result<()> {
     let calls = [format!("64:110:5:{large}"), "64:110:5:2".into(), format!("64:110:6:{large}"), "64:110".into()];
     let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
     same!(returns(c, &profile, &calls)?, [-1, 0, 0, 0], "both, the first, the second, none");
+    // Two values: the bits that count, and what they must be.
+    let masked = json!({"args": [{"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": 0xf0, "valueTwo": 0x30}]});
+    let of_bits = but_for(&[rule(&["getppid"], "ERRNO", masked)]);
+    same!(returns(c, &of_bits, &["64:110:48", "64:110:57", "64:110:16"])?, [-1, -1, 0], "0x30, 0x39, 0x10");
     // A value of 64 bits is compared as one: this one's lower half is 5.
     same!(returns(c, &profile, &[&format!("64:110:4294967301:{large}")])?, [0], "another value");
     Ok(())

@@ -17,8 +17,8 @@ use crate::bundle::Config;
 use crate::context::Context;
 
 cases!("seccomp_listener":
-    a_listener_answers,
-    a_listener_is_told_of_the_container,
+    a_listener_answers proves ["linux.seccomp.listenerPath"],
+    a_listener_is_told_of_the_container proves ["linux.seccomp.listenerMetadata"],
     nobody_listens,
     what_must_not_be_asked,
 );
