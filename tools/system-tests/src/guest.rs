@@ -47,6 +47,8 @@ const CHOSEN: &[&str] = &[
     "identity/",
     "terminals/",
     "exec/",
+    "seccomp/",
+    "seccomp_listener/",
     "joining/",
     "escapes/cve_2019_16884",
     "escapes/cve_2019_19921",
