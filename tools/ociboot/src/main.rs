@@ -15,11 +15,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Pack(ociboot::pack::cli::Arguments),
+    Run(Box<ociboot::run::cli::Arguments>),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pack(arguments) => arguments.run(),
+        Command::Run(arguments) => arguments.run(),
     };
     match result {
         Ok(status) => status,
