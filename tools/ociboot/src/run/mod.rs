@@ -218,7 +218,6 @@ fn pack_options(options: &Options, kernel: &Kernel, protocol: Option<Protocol>) 
         None => Vec::new(),
     };
     pack.terminal = options.terminal.is_some();
-    pack.host_network = options.network;
     pack.modules = kernel.modules.clone().map(|folder| modules::Request { folder, names });
     // It is read once, from memory: packing it would take longer than reading.
     pack.compression = pack::Compression::None;
