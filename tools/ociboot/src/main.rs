@@ -19,7 +19,17 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // `run` has the statuses of its command: 2 might be one.
+            let run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
+            let status = if run { 125 } else { 2 };
+            return if error.use_stderr() { ExitCode::from(status) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match cli.command {
         Command::Pack(arguments) => arguments.run(),
         Command::Run(arguments) => arguments.run(),
     };
