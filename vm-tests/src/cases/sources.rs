@@ -109,6 +109,7 @@ fn units(context: &Context, machine: Machine) -> Result<()> {
     let unit = |place: &str, script: &str, annotations: serde_json::Value| -> Result<PathBuf> {
         let mut config = context.config(script)?;
         config["annotations"] = annotations;
+        config["root"]["readonly"] = json!(false);
         config["mounts"].as_array_mut().into_iter().for_each(|mounts| {
             mounts.push(json!({ "destination": "/shared", "type": "bind", "source": "/run/shared", "options": ["rbind", "rw"] }));
         });
