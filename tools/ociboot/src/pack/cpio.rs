@@ -9,8 +9,7 @@ use super::limits;
 use super::spool::Content;
 use super::tree::{Id, Kind, Tree};
 
-/// Writes all below `root`. `leave` says of a path whether it and what is in it
-/// are left out. Returns the names whose extended attributes newc has no place for.
+/// Writes all below `root`. `leave` says of each path whether it is left out. Returns the names whose extended attributes newc has no place for.
 pub fn write(tree: &Tree, root: Id, out: &mut dyn Write, leave: &dyn Fn(&[u8]) -> bool) -> Result<Vec<String>> {
     let mut cpio = Cpio { out, position: 0, total: 0, numbers: HashMap::new() };
     let mut links = tree.count_links(root);

@@ -63,7 +63,7 @@ impl Image {
             let names: Vec<_> = index.manifests().iter().filter_map(name).collect();
             bail!("index.json: {} images{wanted} are in it; --image chooses one: {}", found.len(), names.join(", "));
         };
-        let manifest: ImageManifest = json(&blob(store, descriptor)?, "the image's manifest")?;
+        let manifest: ImageManifest = json(&blob(store, descriptor).context("index.json")?, "the image's manifest")?;
         let kind = manifest.config().media_type();
         if *kind != MediaType::ImageConfig && kind.as_ref() != DOCKER_CONFIG {
             bail!("the image's configuration has the media type {kind}: it is no container image");

@@ -157,7 +157,7 @@ pub fn size_without_root(tree: &Tree, compression: Compression) -> Result<u64> {
     let mut count = Count(0);
     let leave = |path: &[u8]| {
         (path.starts_with(b"bundle/") || path.starts_with(b"containers/"))
-            && path.rsplit(|byte| *byte == b'/').next().is_some_and(|name| matches!(name, b"rootfs" | b"lower"))
+            && path.split(|byte| *byte == b'/').any(|name| matches!(name, b"rootfs" | b"lower"))
     };
     compressed(compression, &mut count, &mut |out| cpio::write(tree, Tree::ROOT, out, &leave))?;
     Ok(count.0)
