@@ -18,7 +18,6 @@ mod report;
 mod spec;
 mod spec_document;
 mod state_root;
-mod words;
 
 use core::fmt;
 

@@ -93,7 +93,7 @@ pub fn run(filter: &[String], program: &Path, count: &mut Count) -> Result<()> {
 }
 
 /// The kernel; or why the guest cannot be had.
-fn found() -> Result<OldKernel> {
+pub fn found() -> Result<OldKernel> {
     kernel::find_program("qemu-system-x86_64").context("no qemu-system-x86_64 here (Debian: qemu-system-x86)")?;
     OldKernel::find()
 }

@@ -36,7 +36,7 @@ pub struct Arguments {
     /// The folder of the kernel's modules [default: lib/modules/RELEASE beside it or on this machine]
     #[arg(long, value_name = "FOLDER")]
     modules: Option<PathBuf>,
-    /// The ocinit that becomes /init [default: $OCINIT, else the one beside this program, in PATH, or dist/ocinit]
+    /// The ocinit that becomes /init [default: $OCINIT, else beside this program, then in the PATH]
     #[arg(long, value_name = "FILE")]
     ocinit: Option<PathBuf>,
     /// The time that the command has, from its start: 30s, 500ms, 2m; a number is seconds
@@ -76,6 +76,9 @@ pub struct Arguments {
     /// Another word for the kernel's command line
     #[arg(long, value_name = "WORD")]
     append: Vec<String>,
+    /// Which image of several, by its name or tag
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
     /// No terminal for the container, even where we have one
     #[arg(long)]
     no_terminal: bool,
@@ -152,6 +155,7 @@ impl Arguments {
         options.console = self.console;
         options.more_modules = self.more_modules;
         options.append = self.append;
+        options.image = self.image;
         options.progress = true;
         options.signals = true;
         Ok(options)
@@ -211,14 +215,7 @@ fn variable(text: OsString) -> Result<OsString> {
 
 /// The ocinit that was not named.
 fn find_ocinit() -> Result<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.join("ocinit")));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let named = std::env::var_os("OCINIT").map(PathBuf::from);
-    let places = beside.into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join("ocinit")));
-    let mut places = places.chain([PathBuf::from("dist/ocinit")]);
-    named
-        .or_else(|| places.find(|place| place.is_file()))
-        .context("no ocinit beside this program or in PATH: name it by --ocinit")
+    std::env::var_os("OCINIT").map_or_else(crate::pack::cli::find_ocinit, |path| Ok(path.into()))
 }
 
 #[cfg(test)]

@@ -69,6 +69,8 @@ pub struct Options {
     pub more_modules: Vec<String>,
     /// More words for the kernel's line.
     pub append: Vec<String>,
+    /// Which image, where the source has several.
+    pub image: Option<String>,
     /// A line on the terminal while it takes long.
     pub progress: bool,
     /// End the guest when one of the signals that end programs comes.
@@ -95,6 +97,7 @@ impl Options {
             terminal: None,
             more_modules: Vec::new(),
             append: Vec::new(),
+            image: None,
             progress: false,
             signals: false,
         }
@@ -222,6 +225,8 @@ fn pack_options(options: &Options, kernel: &Kernel, protocol: Option<Protocol>) 
     // It is read once, from memory: packing it would take longer than reading.
     pack.compression = pack::Compression::None;
     pack.boot_words = words;
+    pack.image = options.image.clone();
+    pack.progress = options.progress;
     Ok(pack)
 }
 

@@ -1,6 +1,7 @@
-//! The forms of single words on a command line: ids, signals, users, numbers.
+//! The forms of single words that a person writes: ids, signals, users, numbers,
+//! durations.
 //!
-//! Knows nothing of which flag or command a word belongs to.
+//! Knows nothing of which flag, option or annotation a word belongs to.
 
 use crate::bytes;
 use crate::error::{Lossy, Result};
@@ -33,6 +34,22 @@ pub fn user(text: &[u8]) -> Option<(u32, Option<u32>)> {
 /// Digits only: no sign, no blanks, nothing beyond 32 bits.
 fn decimal(text: &[u8]) -> Option<u32> {
     bytes::decimal(text).and_then(|number| u32::try_from(number).ok())
+}
+
+/// A time in milliseconds: a whole number with `ms`, `s`, `m` or `h` behind it;
+/// alone it counts seconds.
+pub fn duration(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let factor = match unit {
+        b"ms" => 1,
+        b"" | b"s" => 1000,
+        b"m" => 60_000,
+        b"h" => 3_600_000,
+        _ => return None,
+    };
+    // Not longer than an i32 of seconds: whatever is added to it still fits.
+    u64::from(decimal(number)?).checked_mul(factor).filter(|time| *time <= 1000 * i32::MAX as u64)
 }
 
 /// A switch's value, in the spellings that Go's flag package takes.
@@ -152,6 +169,30 @@ mod tests {
             ("99999999999999999999", None),
         ] {
             assert_eq!(signal_number(text.as_bytes()), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, milliseconds) in [
+            ("5", Some(5000)),
+            ("0", Some(0)),
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("2147483647", Some(2_147_483_647_000)),
+            ("2147483648", None),
+            ("596524h", None),
+            ("4294967296ms", None),
+            ("5x", None),
+            ("", None),
+            ("s", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("1 s", None),
+        ] {
+            assert_eq!(duration(text.as_bytes()), milliseconds, "{text}");
         }
     }
 
