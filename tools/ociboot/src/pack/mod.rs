@@ -6,6 +6,7 @@ mod config;
 mod cpio;
 mod digest;
 mod erofs;
+mod fields;
 mod folder;
 mod image;
 mod initramfs;
