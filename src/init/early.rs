@@ -9,7 +9,7 @@ use core::ffi::CStr;
 use super::log;
 use crate::bytes::{self, Printed};
 use crate::error::Result;
-use crate::sys::fs::{AtFlags, CWD, FsWord, Mode, OFlags, mkdirat, open, openat, statat, statfs};
+use crate::sys::fs::{CWD, FsWord, Mode, OFlags, mkdirat, open, statfs};
 use crate::sys::mounts::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
 use crate::sys::process::{chroot, fchdir};
 use crate::sys::{self, Errno, io, read_file, terminal_modes};
@@ -60,27 +60,15 @@ fn mount_proc() {
 
 fn add(&(kind, place, flags, options, may_lack): &Mount) {
     let _ = mkdirat(CWD, place, Mode::from_raw_mode(0o755)); // the mount says what is missing
-    if is_mounted(place) {
-        return;
-    }
     match mount(kind, place, kind, flags, options) {
-        Ok(()) => {}
+        // EBUSY: the kernel itself has done so (CONFIG_DEVTMPFS_MOUNT).
+        Ok(()) | Err(Errno::BUSY) => {}
         Err(Errno::NODEV | Errno::NOENT) if may_lack => {}
         Err(errno) => {
             let (kind, place) = (kind.to_str().unwrap_or(""), place.to_str().unwrap_or(""));
             log::warning(&fail!(errno => "cannot mount {kind} on {place}"));
         }
     }
-}
-
-/// The kernel itself may have done so (CONFIG_DEVTMPFS_MOUNT).
-fn is_mounted(place: &CStr) -> bool {
-    let device = |path: &CStr| {
-        let folder = openat(CWD, place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        statat(folder, path, AtFlags::empty()).ok().map(|status| status.st_dev)
-    };
-    let here = device(c".");
-    here.is_some() && here != device(c"..")
 }
 
 /// Makes the initial root file system one that pivot_root(2) takes: a clone of it
