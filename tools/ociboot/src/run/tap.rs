@@ -133,13 +133,14 @@ impl Reader {
             }
         } else if let Some((passed, name, directive)) = result(text) {
             self.point(indent, passed, name, directive);
-        } else if let Some(remark) = text.strip_prefix('#') {
-            if self.recognised && !remark.trim_start().starts_with("Subtest") {
-                let level = self.level(indent);
-                if level.remark.len() + remark.len() < REMARK {
-                    level.remark.push_str(remark.trim());
-                    level.remark.push('\n');
-                }
+        } else if let Some(remark) = text.strip_prefix('#')
+            && self.recognised
+            && !remark.trim_start().starts_with("Subtest")
+        {
+            let level = self.level(indent);
+            if level.remark.len() + remark.len() < REMARK {
+                level.remark.push_str(remark.trim());
+                level.remark.push('\n');
             }
         }
     }
