@@ -14,7 +14,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Pack(ociboot::pack::cli::Arguments),
+    Pack(Box<ociboot::pack::cli::Arguments>),
     Run(Box<ociboot::run::cli::Arguments>),
 }
 
