@@ -293,7 +293,7 @@ impl Options {
             _ => Err(not("an absolute path")),
         };
         let stream = || target(value).ok_or_else(|| not("one of console, null, virtio:NAME"));
-        let time = || words::duration(value).map(Some).ok_or_else(|| not("a duration, such as 30s, 500ms or 2m"));
+        let time = || words::seconds(value).map(Some).ok_or_else(|| not("a duration, such as 30s, 500ms or 2m"));
         let switch = || words::boolean(value).ok_or_else(|| not("1 or 0"));
         match name {
             Name::Bundle => self.bundle = path(paths)?,

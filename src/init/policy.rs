@@ -111,7 +111,7 @@ impl Policy {
                 let signal = words::signal_number(text).filter(|signal| *signal > 0);
                 self.stop_signal = signal.ok_or_else(|| not("a signal"))?;
             }
-            3 => self.stop_timeout = words::duration(text).ok_or_else(|| not("a duration, such as 30s or 500ms"))?,
+            3 => self.stop_timeout = words::seconds(text).ok_or_else(|| not("a duration, such as 30s or 500ms"))?,
             4 => self.after = strings.join(&[text])?.to_bytes(),
             5 | 6 => {
                 let kept = strings.join(&[text])?.to_bytes();
