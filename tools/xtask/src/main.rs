@@ -30,7 +30,7 @@ enum Command {
     Demo,
     /// All checks and all tests (needs root)
     Test {
-        /// Only the system tests whose name contains this
+        /// Only the system tests and guests (`vm/…`) whose name contains this
         filter: Option<String>,
     },
     /// Size, memory, system calls and latency beside crun, runc and a bare baseline (needs root)
