@@ -12,6 +12,7 @@ use super::arena::Arena;
 use super::birth::{self, Born, Cradle, Namespaces, open_procfs};
 use super::bundle::{Bundle, RootPath};
 use super::caller::{Caller, Wishes};
+use super::changes::Changes;
 use super::container::{self, Process};
 use super::container_init::{self, Start};
 use super::delete::Made;
@@ -46,11 +47,17 @@ pub struct Request<'r> {
     pub config: Option<&'static CStr>,
     pub wishes: Wishes,
     pub no_pivot: bool,
+    /// The container must not uncover what lies under its root, see [`birth`].
+    pub lock_mounts: bool,
+    /// Of the configuration's process.
+    pub changes: Changes,
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
     /// `run`: the word to go comes from this process, not through the gate.
     pub run: bool,
+    /// The word to go follows at once: nobody looks at the container before it.
+    pub at_once: bool,
     /// Whether this process stays, and is to see the container's orphans end.
     pub subreaper: bool,
 }
@@ -118,6 +125,7 @@ pub fn create(
         run::become_subreaper()?;
     }
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
+    setup.process.set_seccomp(&setup.config, &mut workspace.seccomp_filter)?;
     setup.process.warn_of_unknown(warn);
 
     let root = StateRoot::open(request.state_root, true)?;
@@ -133,9 +141,15 @@ pub fn create(
         device_program: &workspace.device_program,
         caller: &caller,
         run: request.run,
+        at_once: request.at_once,
     };
     let result = making.make(&mut setup, warn);
     let Making { record, hierarchy, .. } = making;
+    let result = result.and_then(|waiting| {
+        // After `create` it is `start` that says `Go`.
+        let state = record.document(record.status, record.pid, setup.config.annotations());
+        waiting.asking(&setup.process, &setup.config, &state, &mut workspace.output)
+    });
     let made = Made { root, folder, record, hierarchy };
     match result {
         Ok(waiting) => {
@@ -171,9 +185,10 @@ fn decide<'a>(
         true => None,
         false => Some(choose_cgroup(&config, request.id, &mut buffers.arena)?),
     };
-    let namespaces = Namespaces::open(&config)?;
+    let namespaces = Namespaces::open(&config, request.lock_mounts)?;
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, buffers, hardened)?;
+    process.change(&request.changes)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
     process.settle_environment();
@@ -274,6 +289,7 @@ struct Making<'a> {
     device_program: &'a DeviceProgram,
     caller: &'a Caller,
     run: bool,
+    at_once: bool,
 }
 
 impl Making<'_> {
@@ -287,7 +303,7 @@ impl Making<'_> {
         }
         let (channel, child) = Channel::pair()?;
         let start = match self.run {
-            true if is_let_go(setup) => Start::Already,
+            true if self.at_once && is_let_go(setup) => Start::Already,
             true => Start::Parent,
             false => Start::Gate(Gate::open(self.folder.fd())?),
         };
@@ -316,7 +332,7 @@ impl Making<'_> {
         if let Some(cgroup) = cgroup {
             cgroup.done();
         }
-        Ok(Waiting { process, channel, terminal })
+        Ok(Waiting { process, channel, terminal, agent: None })
     }
 
     /// The write-ahead record, the cgroup, and which one it was.
@@ -377,7 +393,7 @@ impl Making<'_> {
         channel: &Channel,
         warn: &mut dyn FnMut(&str),
     ) -> Result<Option<OwnedFd>> {
-        let pid = process.pid.as_raw_nonzero().get();
+        let pid = process.number();
         if setup.namespaces.makes(flags::USER) {
             namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
             channel.send(Message::IdsMapped)?;
@@ -414,7 +430,8 @@ fn has_devices(setup: &Setup<'_>) -> bool {
 }
 
 /// Whether the process can do all by itself, so that the word to go may wait for
-/// it: no terminal to be taken from it, no limits to be set from outside.
+/// it: no terminal to be taken from it, no limits to be set from outside, nobody
+/// to be told of it whom its filter asks.
 fn is_let_go(setup: &Setup<'_>) -> bool {
-    !setup.process.terminal && !setup.namespaces.has(flags::USER)
+    !setup.process.terminal && !setup.namespaces.has(flags::USER) && setup.process.listener_path.is_none()
 }

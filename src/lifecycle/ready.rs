@@ -4,6 +4,7 @@
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
 use super::handshake::{Buffer, Channel, Message};
+use super::listener::{Agent, HandOver};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
 use crate::fail;
@@ -70,7 +71,7 @@ fn ended(child: &Process) -> Error {
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
-        identity::set_oom_score_adj(&open_procfs()?, Some(child.pid.as_raw_nonzero().get()), score)?;
+        identity::set_oom_score_adj(&open_procfs()?, Some(child.number()), score)?;
     }
     match plan.in_user_namespace {
         true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
@@ -78,24 +79,53 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
     }
 }
 
-/// Lets the process go on to its program.
+/// Lets the process go on to its program. `agent`: whom its filter asks.
 ///
 /// # Errors
-/// execve fails, or the process ends before it.
-pub fn go(channel: &Channel, child: &Process, warn: &mut dyn FnMut(&str)) -> Result<()> {
+/// execve fails, the process ends before it, or the hand-over of the filter's
+/// listener fails.
+pub fn go(
+    channel: &Channel,
+    child: &Process,
+    agent: Option<&Agent<'_>>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
     // One that has failed by now does not hear it, but has said why.
     let mut unread = channel.send(Message::Go).is_err();
+    let mut hand_over = HandOver::default();
+    loop {
+        match (await_progress(channel, &mut unread, warn)?, agent) {
+            // Without having heard the word it was not ready.
+            (Progress::Executed, _) => return if unread { Err(ended(child)) } else { Ok(()) },
+            (Progress::Listener(listener), Some(agent)) => hand_over.step(channel, listener, agent)?,
+            (Progress::Listener(_), None) => return Err(fail!("the filter has nobody to ask")),
+        }
+    }
+}
+
+/// How far a process has come that was told to go.
+pub enum Progress {
+    /// Its program is executed; or it has ended, which is seen by whoever waits
+    /// for it. Both close its end.
+    Executed,
+    /// A step of its filter's listener, for [`HandOver::step`].
+    Listener(Option<OwnedFd>),
+}
+
+/// Listens to a process that was told to go. `unread`: whether it went without
+/// having heard so.
+///
+/// # Errors
+/// execve fails.
+pub fn await_progress(channel: &Channel, unread: &mut bool, warn: &mut dyn FnMut(&str)) -> Result<Progress> {
     loop {
         let mut buffer: Buffer = [0; _];
-        match channel.receive_or_reset(&mut buffer, &mut unread)? {
-            // execve has closed the other end; or its end has, which is seen by
-            // whoever waits for it. Without having heard the word it was not ready.
-            None => return if unread { Err(ended(child)) } else { Ok(()) },
-            Some(received) => match received.message {
-                Message::Failed => return Err(Error::received(received.text)),
-                Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
-                _ => return Err(ended(child)),
-            },
+        let Some(received) = channel.receive_or_reset(&mut buffer, unread)? else { return Ok(Progress::Executed) };
+        match received.message {
+            Message::Failed => return Err(Error::received(received.text)),
+            Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
+            Message::Listener => return Ok(Progress::Listener(received.descriptor)),
+            _ => return Err(fail!("the container's process speaks another version of the handshake")),
         }
     }
 }

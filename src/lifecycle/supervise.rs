@@ -14,7 +14,6 @@ use crate::terminal::relay::Relay;
 pub fn supervise(process: &Process, relay: Option<&mut Relay<'_>>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
     let Some(relay) = relay else { return wait_only(process) };
     let signals = sys::signalfd(SignalSet::ALL).map_err(|errno| fail!(errno => "cannot watch for signals"))?;
-    relay.resize();
     // A child that has ended before this has left its SIGCHLD, which is blocked.
     let status = loop {
         wait_for_something(&signals, relay)?;

@@ -1,6 +1,8 @@
 //! Descriptors that nobody owns: they live until the process ends or executes
 //! another program, unless they are closed here.
 
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 
 use super::owned::OwnedFd;
@@ -21,12 +23,21 @@ const KEPT: i32 = 200;
 /// user's program is executed, or by its end: closing each on its own would be a
 /// tenth of all system calls. So it is done only once so many are open that the
 /// process could run out (RLIMIT_NOFILE is seldom below 1024), as in a loop over
-/// what there may be thousands of.
+/// what there may be thousands of. But for a process that lives on, see
+/// [`close_at_once`].
 #[inline(never)]
 pub fn done(fd: OwnedFd) {
-    if fd.as_raw_fd() < KEPT {
+    if fd.as_raw_fd() < KEPT && !CLOSES.load(Relaxed) {
         let _ = fd.into_raw_fd();
     }
+}
+
+static CLOSES: AtomicBool = AtomicBool::new(false);
+
+/// From here on [`done`] closes at once: for process 1, whose descriptors nobody
+/// else ever closes, and would keep what they refer to from being unmounted.
+pub fn close_at_once() {
+    CLOSES.store(true, Relaxed);
 }
 
 /// As [`done`], of one that is kept.

@@ -29,6 +29,15 @@ pub fn close_all_but(first: u32, kept: &[u32]) -> Result<(), Errno> {
     }
 }
 
+/// `int close_range(unsigned first, ~0U, CLOSE_RANGE_CLOEXEC);` close_range(2):
+/// all descriptors from `first` on will close at the next execve(2).
+pub fn close_range_on_exec(first: u32) -> Result<(), Errno> {
+    const CLOSE_RANGE_CLOEXEC: usize = 4;
+    // SAFETY: only integers; no descriptor changes before execve.
+    unsafe { syscall!(__NR_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }?;
+    Ok(())
+}
+
 /// `getcwd`, getcwd(2): whether the working directory lies under the root. The
 /// kernel writes "(unreachable)" before a path that does not.
 pub fn cwd_is_reachable() -> Result<bool, Errno> {
