@@ -83,6 +83,12 @@ pub const RESOLVE_RETRIES: usize = 128;
 /// Read-only tmpfs mounts: each is a descriptor kept open until the end, as
 /// later mounts may have their places in them.
 pub const READ_ONLY_TMPFS: usize = 64;
+/// Bytes of what a hook says that are kept for a message: its end, with room for
+/// the rest of a sentence.
+pub const HOOK_SAID: usize = 512;
+/// Reads from a hook's pipe once it has ended: all that a pipe holds (64 KiB) in
+/// such pieces.
+pub const HOOK_PIPE_READS: usize = 65_536 / HOOK_SAID;
 /// Nested folders that `tmpcopyup` copies: each is two descriptors. What is
 /// copied so are folders like /etc and /run.
 pub const COPY_UP_DEPTH: usize = 32;

@@ -8,7 +8,7 @@ use super::report::Log;
 use super::{Invocation, Vectors, variable, words};
 use crate::error::{Lossy, Result};
 use crate::fail;
-use crate::lifecycle::{self, Request, StateRoot, Wishes, Workspace};
+use crate::lifecycle::{self, Created, Request, StateRoot, Wishes, Workspace};
 use crate::sys;
 
 /// What the caller wants to be told and given. `foreground`: somebody stays.
@@ -62,11 +62,11 @@ pub fn create(
         lifecycle::become_subreaper()?;
     }
     let mut warn = |text: &str| log.warning(format_args!("{text}"));
-    let created = lifecycle::create(&request, hardened, workspace, &mut warn)?;
+    let mut created = lifecycle::create(&request, hardened, workspace, &mut warn)?;
     if !run {
         return Ok(0);
     }
-    let status = match created.waiting.go() {
+    let status = match created.go(&mut warn) {
         Ok(()) if !foreground => return Ok(0),
         Ok(()) => created.waiting.attend(&mut warn),
         Err(error) => Err(error),
@@ -74,16 +74,18 @@ pub fn create(
     if status.is_ok() && invocation.has(Flag::Keep) {
         return status;
     }
-    match (status, lifecycle::delete_created(&request, &created.record)) {
+    let Created { mut record, mut later, .. } = created;
+    match (status, lifecycle::delete_created(&request, &mut record, &mut later, &mut warn)) {
         (Ok(_), Err(error)) => Err(error),
         (status, _) => status,
     }
 }
 
 /// `start`.
-pub fn start(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+pub fn start(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &'static mut Workspace) -> Result<i32> {
     let root = StateRoot::open(root, false)?;
-    lifecycle::start(root.as_ref(), invocation.id(), workspace).map(|()| 0)
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    lifecycle::start(root.as_ref(), invocation.id(), workspace, &mut warn).map(|()| 0)
 }
 
 /// `kill`.
@@ -99,7 +101,8 @@ pub fn kill(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> 
 }
 
 /// `delete`.
-pub fn delete(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+pub fn delete(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &'static mut Workspace) -> Result<i32> {
     let root = StateRoot::open(root, false)?;
-    lifecycle::delete(root.as_ref(), invocation.id(), invocation.has(Flag::Force), workspace).map(|()| 0)
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    lifecycle::delete(root.as_ref(), invocation.id(), invocation.has(Flag::Force), workspace, &mut warn).map(|()| 0)
 }

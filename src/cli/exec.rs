@@ -46,6 +46,6 @@ pub fn exec(
     };
     let mut warn = |text: &str| log.warning(format_args!("{text}"));
     let waiting = lifecycle::exec(request, hardened, workspace, &mut warn)?;
-    waiting.go()?;
+    waiting.go(&mut warn)?;
     if foreground { waiting.attend(&mut warn) } else { Ok(0) }
 }

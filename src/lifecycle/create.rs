@@ -17,6 +17,7 @@ use super::container_init::{self, Start};
 use super::gate::Gate;
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
+use super::hooks::{self, Later, Moment, Stage};
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::{Folder, StateRoot};
@@ -63,6 +64,8 @@ pub struct Setup<'a> {
     /// The name of the session keyring to make.
     pub keyring: Option<&'static CStr>,
     pub no_pivot: bool,
+    /// Room for a document on its way out.
+    pub output: &'static mut [u8],
     /// Where the container's cgroup is below the mount.
     pub cgroup: Option<&'static str>,
 }
@@ -71,6 +74,22 @@ pub struct Setup<'a> {
 pub struct Created {
     pub waiting: Waiting,
     pub record: StateRecord<'static>,
+    pub later: Later,
+}
+
+impl Created {
+    /// Lets it go on to its program, and runs the hooks that follow.
+    ///
+    /// # Errors
+    /// As [`Waiting::go`]; or a hook fails, and the process is ended and reaped.
+    pub fn go(&mut self, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        self.waiting.go(warn)?;
+        if !self.record.hooks {
+            return Ok(());
+        }
+        let ran = self.later.run(Moment::Poststart, &self.record, self.record.pid, warn);
+        ran.inspect_err(|_| delete::end_child(&self.waiting.process))
+    }
 }
 
 /// Makes the container. What is wrong but not fatal goes to `warn`.
@@ -105,7 +124,7 @@ pub fn create(
         groups: &mut workspace.groups,
         arena,
     };
-    let mut setup = decide(request, config, &bundle, root_path, buffers, hardened)?;
+    let mut setup = decide(request, config, &bundle, root_path, buffers, &mut workspace.output, hardened)?;
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
     setup.process.warn_of_unknown(warn);
 
@@ -114,6 +133,7 @@ pub fn create(
     let folder = root.create(request.id)?;
     let mut making = Making {
         record: facts.record(&setup),
+        id: request.id,
         folder: &folder,
         scratch: &mut workspace.second,
         config: text,
@@ -123,16 +143,18 @@ pub fn create(
         run: request.run,
     };
     let result = making.make(&mut setup, warn);
-    let record = making.record;
+    let mut record = making.record;
+    let Setup { process: ProcessPlan { buffers, .. }, output, .. } = setup;
+    let mut later = Later { text, buffers, output };
     match result {
         Ok(waiting) => {
             folder.unlock();
-            Ok(Created { waiting, record })
+            Ok(Created { waiting, record, later })
         }
         Err(error) => {
             // This is what is reported; what clearing up cannot clear, the
             // record keeps for `delete --force`.
-            let _ = delete::undo(folder, request.id, &record);
+            let _ = delete::undo(folder, request.id, &mut record, &mut later, warn);
             Err(error)
         }
     }
@@ -146,6 +168,7 @@ fn decide<'a>(
     bundle: &Bundle,
     root: RootPath,
     mut buffers: Buffers,
+    output: &'static mut [u8],
     hardened: Hardened,
 ) -> Result<Setup<'a>> {
     let keyring = match request.no_new_keyring {
@@ -162,7 +185,17 @@ fn decide<'a>(
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
     process.settle_environment();
-    Ok(Setup { config, bundle: bundle.path, root, namespaces, process, keyring, no_pivot: request.no_pivot, cgroup })
+    Ok(Setup {
+        config,
+        bundle: bundle.path,
+        root,
+        namespaces,
+        process,
+        keyring,
+        no_pivot: request.no_pivot,
+        output,
+        cgroup,
+    })
 }
 
 /// Where the cgroup is to be. Our own is only looked up where that matters.
@@ -202,7 +235,7 @@ impl Facts {
             |path: &'static CStr| path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())));
         let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
         let created = rfc3339(seconds, nanoseconds);
-        let creator_pid = sys::process::getpid().as_raw_nonzero().get();
+        let (creator_pid, creator_start_time) = proc::own()?;
         Ok(Facts {
             id: text(request.id)?,
             bundle: text(bundle.path)?,
@@ -210,8 +243,7 @@ impl Facts {
             created: text(arena.join(&[created.as_bytes()])?)?,
             boot_id: text(arena.join(&[&proc::boot_id()?])?)?,
             creator_pid,
-            creator_start_time: proc::start_time(creator_pid)
-                .map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))?,
+            creator_start_time,
         })
     }
 
@@ -239,6 +271,7 @@ impl Facts {
             own_pid_namespace: setup.namespaces.makes(flags::PID),
             started: false,
             terminal: setup.process.terminal,
+            hooks: false,
         }
     }
 }
@@ -252,6 +285,7 @@ fn owner() -> &'static str {
 /// The work that leaves something behind, and the record that keeps up with it.
 struct Making<'a> {
     record: StateRecord<'static>,
+    id: &'a CStr,
     folder: &'a Folder<'a>,
     scratch: &'a mut [u8],
     /// The text of config.json.
@@ -277,7 +311,7 @@ impl Making<'_> {
                 // its death is seen, and its lock.
                 drop(channel);
                 self.folder.close_copy();
-                container_init::main(setup, child, start)
+                container_init::main(setup, &self.record, child, start)
             }
         };
         drop(start);
@@ -329,7 +363,7 @@ impl Making<'_> {
     #[inline(never)]
     fn bring_up(
         &mut self,
-        setup: &Setup<'_>,
+        setup: &mut Setup<'_>,
         process: &Process,
         channel: &Channel,
         warn: &mut dyn FnMut(&str),
@@ -339,13 +373,17 @@ impl Making<'_> {
             namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
             channel.send(Message::IdsMapped)?;
         }
+        if hooks::any(&setup.config, &hooks::EARLY) {
+            ready::await_message(channel, process, Message::Rooted, warn)?;
+            self.note_process(process)?;
+            self.run_early_hooks(setup, warn)?;
+            channel.send(Message::HooksDone)?;
+        }
         let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
         ready::apply_from_outside(&setup.process, process)?;
         let terminal = self.caller.take_terminal(terminal)?;
-        self.record.pid = pid;
-        self.record.pidfd_inode = container::pidfd_inode(process.pidfd.as_fd());
-        self.record.start_time =
-            proc::start_time(pid).map_err(|errno| fail!(errno => "cannot tell when the process was started"))?;
+        self.note_process(process)?;
+        self.record.hooks = setup.config.hooks().is_some();
         self.record.status = "created";
         // With `run` the word to go follows at once, or all is undone.
         self.record.started = self.run;
@@ -357,5 +395,39 @@ impl Making<'_> {
         channel.send(Message::Created)?;
         ready::await_message(channel, process, Message::Disarmed, warn)?;
         Ok(terminal)
+    }
+
+    /// Takes down which process it is, if that has not been done.
+    fn note_process(&mut self, process: &Process) -> Result<()> {
+        if self.record.pid == 0 {
+            let pid = process.pid.as_raw_nonzero().get();
+            self.record.pidfd_inode = container::pidfd_inode(process.pidfd.as_fd());
+            self.record.start_time =
+                proc::start_time(pid).map_err(|errno| fail!(errno => "cannot tell when the process was started"))?;
+            self.record.pid = pid;
+        }
+        Ok(())
+    }
+
+    /// In our own namespaces, without the lock: hooks may ask for the container,
+    /// and `delete --force` ends us and waits for the other lock.
+    #[inline(never)]
+    fn run_early_hooks(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        self.record.hooks = true;
+        self.folder.write_record(&self.record, self.scratch)?;
+        let held = self.folder.hold_for_hooks()?;
+        self.folder.unlock();
+        let Setup { process, output, config, .. } = setup;
+        let (record, buffers) = (&self.record, &mut process.buffers);
+        let mut stage =
+            Stage { record, pid: record.pid, buffers, output, own: &[], held: held.as_ref().map(AsFd::as_fd) };
+        let result =
+            stage.run(Moment::Prestart, config, warn).and_then(|()| stage.run(Moment::CreateRuntime, config, warn));
+        drop(held);
+        self.folder.lock()?;
+        match result {
+            Ok(()) if !self.folder.is_current(self.id) => Err(fail!("the container has just been deleted")),
+            result => result,
+        }
     }
 }

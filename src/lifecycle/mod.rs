@@ -18,6 +18,8 @@ mod folders;
 mod gate;
 mod handshake;
 mod hardening;
+mod hook_process;
+mod hooks;
 mod kill;
 mod pid_file;
 mod proc;

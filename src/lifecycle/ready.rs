@@ -78,18 +78,25 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
     }
 }
 
-/// Lets the process go on to its program.
+/// Hears how it goes on once it has been told to. `at_hooks` is called when its own
+/// hooks are about to run.
 ///
 /// # Errors
-/// execve fails, or the process ends before it.
-pub fn go(channel: &Channel, child: &Process) -> Result<()> {
-    channel.send(Message::Go)?;
-    let mut buffer: Buffer = [0; _];
-    match channel.receive(&mut buffer)? {
+/// A hook fails, or execve does: whether it was a hook beside it.
+pub fn await_program(
+    channel: &Channel,
+    warn: &mut dyn FnMut(&str),
+    at_hooks: &mut dyn FnMut(),
+) -> Result<(), (Error, bool)> {
+    loop {
+        let mut buffer: Buffer = [0; _];
         // execve has closed the other end; or its end has, which is seen by
         // whoever waits for it.
-        None => Ok(()),
-        Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
-        Some(_) => Err(ended(child)),
+        let Some(received) = channel.receive(&mut buffer).map_err(|error| (error, false))? else { return Ok(()) };
+        match received.message {
+            Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
+            Message::Hooks => at_hooks(),
+            message => return Err((Error::received(received.text), message == Message::HookFailed)),
+        }
     }
 }

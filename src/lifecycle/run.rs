@@ -1,7 +1,7 @@
 //! The foreground of `run` and `exec`: starts what waits, and stays with it.
 
 use super::container::Process;
-use super::handshake::Channel;
+use super::handshake::{Channel, Message};
 use super::supervise::supervise;
 use super::{delete, ready};
 use crate::error::Result;
@@ -26,8 +26,11 @@ impl Waiting {
     /// The program cannot be executed. The process has ended then and is reaped:
     /// left to somebody else, it would keep the container's pid namespace, and
     /// with it the container's first process, from ending until that is done.
-    pub fn go(&self) -> Result<()> {
-        ready::go(&self.channel, &self.process).inspect_err(|_| delete::end_child(&self.process))
+    pub fn go(&self, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        self.channel
+            .send(Message::Go)
+            .and_then(|()| ready::await_program(&self.channel, warn, &mut || {}).map_err(|(error, _)| error))
+            .inspect_err(|_| delete::end_child(&self.process))
     }
 
     /// Passes signals and the terminal through until it has ended. Gives the

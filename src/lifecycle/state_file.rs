@@ -227,12 +227,27 @@ impl Folder<'_> {
             own_pid_namespace: view.own_pid_namespace().unwrap_or(false),
             started: view.started().unwrap_or(false),
             terminal: view.terminal().unwrap_or(false),
+            hooks: view.hooks().unwrap_or(false),
         }))
     }
 
     /// Keeps the configuration for `exec`, and its annotations for `state`.
     pub fn write_config(&self, text: &[u8]) -> Result<()> {
         self.write_file(c"config.json", text).map_err(|errno| fail!(errno => "cannot keep the container's config.json"))
+    }
+
+    /// A lock that is held as long as hooks run, by who may outlive the runtime
+    /// that has it: then only by moments. `None` where the container is about to
+    /// be gone.
+    pub fn hold_for_hooks(&self) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.fd, c"config.json", flags, Mode::empty())
+            .and_then(|file| flock(&file, FlockOperation::LockExclusive).map(|()| file))
+        {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(fail!(errno => "cannot lock the container's config.json")),
+        }
     }
 
     fn write_file(&self, name: &CStr, text: &[u8]) -> Result<(), Errno> {

@@ -19,7 +19,7 @@ record! {
         process "process": Process<'static>;
         hostname "hostname": Matching<UtsName>;
         domainname "domainname": Matching<UtsName>;
-        hooks "hooks": Hooks<'static>, Later;
+        hooks "hooks": Hooks<'static>;
         annotations "annotations": Map<'static, Text>;
         linux "linux": Linux<'static>;
         solaris "solaris": Anything, Foreign;

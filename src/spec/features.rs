@@ -55,8 +55,7 @@ impl Supported<'_> {
         Json::Object(&[
             ("ociVersionMin", Json::Text(version::LEAST)),
             ("ociVersionMax", Json::Text(version::MOST)),
-            // None is run yet.
-            ("hooks", Json::NoWords),
+            ("hooks", Json::Words("prestart createRuntime createContainer startContainer poststart poststop")),
             ("mountOptions", Json::Words(self.mount_options)),
             ("linux", Json::Object(&linux)),
             ("annotations", Json::Object(self.annotations)),

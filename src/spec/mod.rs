@@ -19,7 +19,7 @@ mod scalars;
 pub mod seccomp;
 pub mod semantics;
 pub mod state;
-mod strings;
+pub mod strings;
 pub mod time;
 pub mod version;
 pub mod write;

@@ -40,7 +40,7 @@ pub use misc::{
     close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
 };
 pub use mount::{Attributes, mount_setattr};
-pub use owned::OwnedFd;
+pub use owned::{OwnedFd, pipe};
 pub use procfs::Procfs;
 pub use signal::{SIGCHLD, SIGCONT, SIGKILL, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};

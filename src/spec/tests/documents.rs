@@ -39,6 +39,7 @@ fn record(text: &str) -> StateRecord<'_> {
         own_pid_namespace: true,
         started: true,
         terminal: false,
+        hooks: true,
     }
 }
 
@@ -165,8 +166,9 @@ fn features_are_valid_and_others_read_them() {
     assert_eq!(other.mount_options().as_ref().unwrap().len(), 2);
     let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
     let no = json!({"enabled": false});
+    let hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
     let expected = json!({
-        "ociVersionMin": "1.0.0", "ociVersionMax": "1.3.0", "hooks": [], "mountOptions": ["ro", "rbind"],
+        "ociVersionMin": "1.0.0", "ociVersionMax": "1.3.0", "hooks": hooks, "mountOptions": ["ro", "rbind"],
         "linux": {
             "namespaces": ["mount", "network", "user"],
             "capabilities": ["CAP_CHOWN", "CAP_SYS_ADMIN"],

@@ -16,6 +16,7 @@ mod escapes;
 mod escapes_by_descriptor;
 mod escapes_by_path;
 mod exec;
+mod hooks;
 mod hybrid;
 mod identity;
 mod joining;
@@ -45,6 +46,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         terminals::CASES,
         exec::CASES,
         joining::CASES,
+        hooks::CASES,
         escapes::CASES,
         escapes_by_descriptor::CASES,
         escapes_by_path::CASES,
