@@ -58,6 +58,10 @@ pub const STRING_BYTES: usize = 2 * DOCUMENT + 16 * PATH;
 /// Levels of cgroups nested below a container's, when its processes are
 /// listed: one descriptor each. Removing them has no such limit.
 pub const CGROUP_DEPTH: usize = 32;
+/// Numbers of CPUs in a list: the largest that a kernel is built for (NR_CPUS).
+pub const CPUS: usize = 8192;
+/// Numbers of memory nodes: the kernel's MAX_NUMNODES.
+pub const NODES: usize = 1024;
 /// Instructions of a device program, eight bytes each. The kernel's own
 /// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
 /// most seven.

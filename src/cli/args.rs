@@ -304,8 +304,6 @@ fn check_value(flag: Flag, value: &CStr) -> Result<()> {
         return Err(fail!("invalid value \"{}\" for --{}: {expected}{}", Lossy(value), row.long, Choices(choices)));
     }
     match flag {
-        // An engine may well pass an empty one.
-        Flag::ProcessLabel | Flag::Apparmor if !value.is_empty() => Err(unsupported_flag(flag)),
         Flag::CgroupManager if value == b"systemd" => {
             Err(fail!("--cgroup-manager systemd is not supported by this version: use cgroupfs"))
         }

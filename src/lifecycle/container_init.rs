@@ -87,7 +87,7 @@ fn become_ready<'b>(
         become_root(setup, channel)?;
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
-    process::join_session_keyring(setup.keyring)?;
+    process::join_session_keyring(setup.keyring, &setup.process)?;
     set_names(setup)?;
     let deferred = set_root(setup, record, channel)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
@@ -147,6 +147,7 @@ fn set_root(setup: &mut Setup<'_>, record: &StateRecord<'_>, channel: &Channel) 
     let context = MountContext {
         bundle: CWD,
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
+        label: linux.and_then(|linux| linux.mount_label()),
         user_namespace: setup.namespaces.has(flags::USER),
     };
     let deferred = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
@@ -223,7 +224,7 @@ fn restrict_root(setup: &Setup<'_>) -> Result<()> {
         rootfs::make_read_only(linux.readonly_paths())?;
         let masked = linux.masked_paths();
         if !masked.is_empty() {
-            rootfs::mask(masked, &NullDevice::open()?)?;
+            rootfs::mask(masked, &NullDevice::open()?, linux.mount_label())?;
         }
         rootfs::set_propagation(linux.rootfs_propagation())?;
     }

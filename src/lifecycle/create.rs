@@ -181,7 +181,7 @@ fn decide<'a>(
     };
     let namespaces = Namespaces::open(&config)?;
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
-    let mut process = ProcessPlan::new(process, buffers, hardened)?;
+    let mut process = ProcessPlan::new(process, config.linux(), buffers, hardened)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
     process.settle_environment();

@@ -61,6 +61,8 @@ pub struct Overrides<'r> {
     pub user: Option<(u32, Option<u32>)>,
     pub tty: bool,
     pub no_new_privileges: bool,
+    pub apparmor: Option<&'static CStr>,
+    pub process_label: Option<&'static CStr>,
 }
 
 /// What the child needs.
@@ -116,7 +118,7 @@ pub fn exec(
         groups: &mut workspace.groups,
         arena,
     };
-    let mut process = ProcessPlan::new(view, buffers, hardened)?;
+    let mut process = ProcessPlan::new(view, config.linux(), buffers, hardened)?;
     change(&mut process, &mut request.overrides, request.process.is_some())?;
     process.pass_descriptors(&request.wishes)?;
     process.settle_environment();
@@ -134,6 +136,9 @@ pub fn exec(
     {
         return Err(fail!("cannot exec in a paused container (use --ignore-paused to override)"));
     }
+    // Where it runs before it is in the container's cgroup, which is as we do.
+    let affinity = setup.process.view.exec_cpu_affinity();
+    identity::set_affinity(0, affinity.and_then(|affinity| affinity.initial()))?;
     make(&mut setup, cgroup.as_ref(), &caller, warn)
 }
 
@@ -170,6 +175,8 @@ fn change(plan: &mut ProcessPlan<'_>, overrides: &mut Overrides<'_>, from_file: 
         plan.gid = gid.unwrap_or(plan.gid);
     }
     plan.no_new_privileges |= overrides.no_new_privileges;
+    plan.apparmor = overrides.apparmor.or(plan.apparmor);
+    plan.selinux = overrides.process_label.or(plan.selinux);
     Ok(())
 }
 
@@ -255,6 +262,8 @@ fn bring_up(
 ) -> Result<Option<OwnedFd>> {
     let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
     ready::apply_from_outside(&setup.process, process)?;
+    let affinity = setup.process.view.exec_cpu_affinity();
+    identity::set_affinity(process.pid.as_raw_nonzero().get(), affinity.and_then(|affinity| affinity.last()))?;
     let terminal = caller.take_terminal(terminal)?;
     caller.tell(process, console_socket::PIDFD_OF_EXEC)?;
     Ok(terminal)
@@ -285,7 +294,7 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
             .map_err(|errno| fail!(errno => "cannot enter the container's root"))?;
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
-    process::join_session_keyring(Some(setup.keyring))?;
+    process::join_session_keyring(Some(setup.keyring), &setup.process)?;
     process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
     let program = process::prepare(&mut setup.process, channel, &[channel.fd()], path)?;
     channel.send(Message::Ready)?;

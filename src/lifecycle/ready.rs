@@ -66,12 +66,13 @@ fn ended(child: &Process) -> Error {
 }
 
 /// What the parent has to do to the process because the process itself may lack
-/// the right to: its place in the queue of the OOM killer, and its limits where
+/// the right to: its place in the queue of the OOM killer, its priorities, and its limits where
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
         identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
     }
+    identity::set_priorities(child.pid.as_raw_nonzero().get(), &plan.view)?;
     match plan.in_user_namespace {
         true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
         false => Ok(()),

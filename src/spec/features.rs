@@ -34,6 +34,7 @@ impl Supported<'_> {
     /// Longer than the buffer.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
         const NO: Json = Json::Object(&[("enabled", Json::Bool(false))]);
+        const YES: Json = Json::Object(&[("enabled", Json::Bool(true))]);
         const CGROUP: Json = Json::Object(&[
             ("v1", Json::Bool(false)),
             ("v2", Json::Bool(true)),
@@ -46,8 +47,8 @@ impl Supported<'_> {
             ("capabilities", Json::Words(self.capabilities)),
             ("cgroup", CGROUP),
             ("seccomp", NO),
-            ("apparmor", NO),
-            ("selinux", NO),
+            ("apparmor", YES),
+            ("selinux", YES),
             ("intelRdt", NO),
             ("mountExtensions", Json::Object(&[("idmap", NO)])),
             ("netDevices", NO),

@@ -1,5 +1,6 @@
 //! `linux` (config-linux.md), but for its resources and seccomp.
 
+use super::number_list::NumberList;
 use super::record::{List, Map, Matching, OneOf, Pattern, WordSet};
 use super::resources::Resources;
 use super::seccomp::Seccomp;
@@ -25,10 +26,10 @@ record! {
         sysctl "sysctl": Map<'static, Text>;
         masked_paths "maskedPaths": Paths<'static>;
         readonly_paths "readonlyPaths": Paths<'static>;
-        mount_label "mountLabel": Text, Later;
+        mount_label "mountLabel": Text;
         intel_rdt "intelRdt": IntelRdt<'static>, Later;
-        memory_policy "memoryPolicy": MemoryPolicy<'static>, Later;
-        personality "personality": Personality<'static>, Later;
+        memory_policy "memoryPolicy": MemoryPolicy<'static>;
+        personality "personality": Personality<'static>;
         time_offsets "timeOffsets": TimeOffsets<'static>;
     }
 }
@@ -123,8 +124,8 @@ impl Pattern for MemBwSchema {
 record! {
     /// `linux.memoryPolicy` (set_mempolicy(2)).
     MemoryPolicy {
-        mode "mode": OneOf<MemoryPolicyModes>;
-        nodes "nodes": Text;
+        mode "mode": OneOf<MemoryPolicyModes>, Required;
+        nodes "nodes": Matching<NumberList>;
         flags "flags": List<'static, OneOf<MemoryPolicyFlags>>;
     }
 }

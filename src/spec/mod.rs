@@ -13,6 +13,7 @@ pub mod config;
 pub mod features;
 pub mod hooks;
 pub mod linux;
+pub mod number_list;
 pub mod record;
 pub mod resources;
 mod scalars;

@@ -21,6 +21,7 @@ mod mount;
 mod owned;
 mod procfs;
 mod raw;
+mod schedule;
 mod signal;
 mod standard;
 mod terminal;
@@ -42,6 +43,7 @@ pub use misc::{
 pub use mount::{Attributes, mount_setattr};
 pub use owned::{OwnedFd, pipe};
 pub use procfs::Procfs;
+pub use schedule::{SchedulerAttributes, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};
 pub use signal::{SIGCHLD, SIGCONT, SIGKILL, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
 pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};

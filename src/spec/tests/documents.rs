@@ -165,7 +165,7 @@ fn features_are_valid_and_others_read_them() {
     assert_eq!((other.oci_version_min().as_str(), other.oci_version_max().as_str()), ("1.0.0", "1.3.0"));
     assert_eq!(other.mount_options().as_ref().unwrap().len(), 2);
     let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
-    let no = json!({"enabled": false});
+    let (no, yes) = (json!({"enabled": false}), json!({"enabled": true}));
     let hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
     let expected = json!({
         "ociVersionMin": "1.0.0", "ociVersionMax": "1.3.0", "hooks": hooks, "mountOptions": ["ro", "rbind"],
@@ -173,7 +173,7 @@ fn features_are_valid_and_others_read_them() {
             "namespaces": ["mount", "network", "user"],
             "capabilities": ["CAP_CHOWN", "CAP_SYS_ADMIN"],
             "cgroup": {"v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": false},
-            "seccomp": no, "apparmor": no, "selinux": no, "intelRdt": no,
+            "seccomp": no, "apparmor": yes, "selinux": yes, "intelRdt": no,
             "mountExtensions": {"idmap": no}, "netDevices": no,
         },
         "annotations": {"org.example.version": "1 \"x\""},

@@ -20,12 +20,14 @@ mod hooks;
 mod hybrid;
 mod identity;
 mod joining;
+mod labels;
 mod lifecycle;
 mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
 mod races;
+mod schedule;
 mod telling;
 mod terminals;
 mod walkthrough;
@@ -47,6 +49,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         exec::CASES,
         joining::CASES,
         hooks::CASES,
+        schedule::CASES,
+        labels::CASES,
         escapes::CASES,
         escapes_by_descriptor::CASES,
         escapes_by_path::CASES,
