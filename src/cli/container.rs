@@ -35,6 +35,11 @@ pub fn listen_fds(environment: sys::Vector) -> u32 {
     }
 }
 
+/// Where whoever started us wants to hear that the container is ready (sd_notify(3)).
+fn notify_socket(environment: sys::Vector) -> Option<&'static [u8]> {
+    variable(environment, "NOTIFY_SOCKET=").filter(|target| !target.is_empty())
+}
+
 /// `create` and `run`.
 pub fn create(
     invocation: &Invocation,
@@ -56,6 +61,7 @@ pub fn create(
         no_pivot: invocation.has(Flag::NoPivot),
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
         no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
+        notify: notify_socket(vectors.environment),
         run,
     };
     if foreground && !invocation.has(Flag::NoSubreaper) {
@@ -67,7 +73,7 @@ pub fn create(
         return Ok(0);
     }
     let status = match created.go(&mut warn) {
-        Ok(()) if !foreground => return Ok(0),
+        Ok(()) if !foreground => return created.await_ready().map(|()| 0),
         Ok(()) => created.waiting.attend(&mut warn),
         Err(error) => Err(error),
     };
@@ -82,10 +88,17 @@ pub fn create(
 }
 
 /// `start`.
-pub fn start(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &'static mut Workspace) -> Result<i32> {
+pub fn start(
+    invocation: &Invocation,
+    root: &CStr,
+    vectors: Vectors,
+    log: &mut Log,
+    workspace: &'static mut Workspace,
+) -> Result<i32> {
     let root = StateRoot::open(root, false)?;
     let mut warn = |text: &str| log.warning(format_args!("{text}"));
-    lifecycle::start(root.as_ref(), invocation.id(), workspace, &mut warn).map(|()| 0)
+    let notify = notify_socket(vectors.environment);
+    lifecycle::start(root.as_ref(), invocation.id(), workspace, notify, &mut warn).map(|()| 0)
 }
 
 /// `kill`.

@@ -12,6 +12,7 @@ use super::create::Setup;
 use super::gate::{Gate, WaitError};
 use super::handshake::{Channel, Message};
 use super::hooks::{self, Moment, Stage};
+use super::notify;
 use super::process::{self, die_with_parent};
 use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::sys::fs::CWD;
 use crate::sys::process::{chdir, getpid, setsid};
-use crate::sys::{self, BorrowedFd};
+use crate::sys::{self, AsFd, BorrowedFd, OwnedFd};
 use crate::{fail, identity, limits, network};
 
 /// Where the word to go comes from.
@@ -83,13 +84,15 @@ fn become_ready<'b>(
     setup.namespaces.finish()?;
     // In its own mount namespace: one that was joined may have the bundle elsewhere.
     chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
+    // As long as it is root for the host: the state directory is for root alone.
+    let notify = setup.notify.map(notify::open).transpose()?;
     if setup.namespaces.has(flags::USER) {
         become_root(setup, channel)?;
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring, &setup.process)?;
     set_names(setup)?;
-    let deferred = set_root(setup, record, channel)?;
+    let deferred = set_root(setup, record, channel, notify)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
     // Nothing is made in the root file system from here on.
     if let Some(deferred) = deferred {
@@ -131,7 +134,12 @@ fn set_names(setup: &Setup<'_>) -> Result<()> {
 
 /// Builds the root file system and enters it. Gives what is to become read-only.
 #[inline(never)]
-fn set_root(setup: &mut Setup<'_>, record: &StateRecord<'_>, channel: &Channel) -> Result<Option<Deferred>> {
+fn set_root(
+    setup: &mut Setup<'_>,
+    record: &StateRecord<'_>,
+    channel: &Channel,
+    notify: Option<OwnedFd>,
+) -> Result<Option<Deferred>> {
     let linux = setup.config.linux();
     let devices = linux.map_or(List::empty(), |linux| linux.devices());
     // Nodes are made with the modes they are to have.
@@ -151,6 +159,9 @@ fn set_root(setup: &mut Setup<'_>, record: &StateRecord<'_>, channel: &Channel) 
         user_namespace: setup.namespaces.has(flags::USER),
     };
     let deferred = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
+    if let Some(folder) = notify {
+        notify::mount(folder.as_fd(), &root, &context)?;
+    }
     run_early_hooks(setup, record, channel)?;
     rootfs::enter(root, setup.no_pivot)?;
     if rootfs::sets_up_dev(&setup.config) {

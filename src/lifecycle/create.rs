@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
 use super::hooks::{self, Later, Moment, Stage};
+use super::notify::{self, Notify};
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::{Folder, StateRoot};
@@ -49,6 +50,8 @@ pub struct Request<'r> {
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
+    /// NOTIFY_SOCKET of our own environment.
+    pub notify: Option<&'static [u8]>,
     /// `run`: the word to go comes from this process, not through the gate.
     pub run: bool,
 }
@@ -64,6 +67,8 @@ pub struct Setup<'a> {
     /// The name of the session keyring to make.
     pub keyring: Option<&'static CStr>,
     pub no_pivot: bool,
+    /// The folder of the notify socket.
+    pub notify: Option<&'static CStr>,
     /// Room for a document on its way out.
     pub output: &'static mut [u8],
     /// Where the container's cgroup is below the mount.
@@ -89,6 +94,15 @@ impl Created {
         }
         let ran = self.later.run(Moment::Poststart, &self.record, self.record.pid, warn);
         ran.inspect_err(|_| delete::end_child(&self.waiting.process))
+    }
+
+    /// Before it is left alone: waits until it says that it is ready, where
+    /// somebody wants to know.
+    pub fn await_ready(&self) -> Result<()> {
+        match &self.waiting.notify {
+            Some(notify) => notify.await_ready(&self.waiting.process),
+            None => Ok(()),
+        }
     }
 }
 
@@ -140,6 +154,7 @@ pub fn create(
         maps: (&workspace.uid_map, &workspace.gid_map),
         device_program: &workspace.device_program,
         caller: &caller,
+        notify: request.notify,
         run: request.run,
     };
     let result = making.make(&mut setup, warn);
@@ -184,6 +199,9 @@ fn decide<'a>(
     let mut process = ProcessPlan::new(process, config.linux(), buffers, hardened)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
+    if request.notify.is_some() && namespaces.has(flags::MOUNT) {
+        process.add_variable(notify::VARIABLE)?;
+    }
     process.settle_environment();
     Ok(Setup {
         config,
@@ -193,6 +211,7 @@ fn decide<'a>(
         process,
         keyring,
         no_pivot: request.no_pivot,
+        notify: None,
         output,
         cgroup,
     })
@@ -294,6 +313,7 @@ struct Making<'a> {
     maps: (&'a IdMap, &'a IdMap),
     device_program: &'a DeviceProgram,
     caller: &'a Caller,
+    notify: Option<&'static [u8]>,
     run: bool,
 }
 
@@ -301,6 +321,13 @@ impl Making<'_> {
     fn make(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Waiting> {
         let cgroup = self.make_cgroup(setup, warn)?;
         self.folder.write_config(self.config)?;
+        let mut notify = None;
+        if let Some(target) = self.notify.filter(|_| setup.namespaces.has(flags::MOUNT)) {
+            setup.notify = Some(notify::prepare(self.folder, &mut setup.process.buffers.arena)?);
+            if self.run {
+                notify = Notify::listen(self.folder, target)?;
+            }
+        }
         let (channel, child) = Channel::pair()?;
         let start = if self.run { Start::Parent } else { Start::Gate(Gate::open(self.folder.fd())?) };
         let cradle = Cradle { cgroup: cgroup.as_ref(), parent: &channel, child, needed: start.fd() };
@@ -323,7 +350,7 @@ impl Making<'_> {
                 return Err(error);
             }
         };
-        Ok(Waiting { process, channel, terminal })
+        Ok(Waiting { process, channel, terminal, notify })
     }
 
     /// The write-ahead record, the cgroup, and which one it was.

@@ -245,7 +245,7 @@ fn make(
         }
     };
     match bring_up(setup, &process, &channel, caller, warn) {
-        Ok(terminal) => Ok(Waiting { process, channel, terminal }),
+        Ok(terminal) => Ok(Waiting { process, channel, terminal, notify: None }),
         Err(error) => {
             delete::end_child(&process);
             Err(error)

@@ -21,6 +21,7 @@ mod hardening;
 mod hook_process;
 mod hooks;
 mod kill;
+mod notify;
 mod pid_file;
 mod proc;
 mod process;

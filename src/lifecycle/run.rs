@@ -2,6 +2,7 @@
 
 use super::container::Process;
 use super::handshake::{Channel, Message};
+use super::notify::Notify;
 use super::supervise::supervise;
 use super::{delete, ready};
 use crate::error::Result;
@@ -17,6 +18,7 @@ pub struct Waiting {
     pub channel: Channel,
     /// The terminal that we are to serve.
     pub terminal: Option<OwnedFd>,
+    pub notify: Option<Notify>,
 }
 
 impl Waiting {
@@ -39,17 +41,22 @@ impl Waiting {
     /// # Errors
     /// The kernel's. The process is ended: nobody would be there for it.
     pub fn attend(self, warn: &mut dyn FnMut(&str)) -> Result<i32> {
-        let Waiting { process, channel, terminal } = self;
+        let Waiting { process, channel, terminal, notify } = self;
         drop(channel);
-        stay_with(&process, terminal.as_ref(), warn).inspect_err(|_| delete::end_child(&process))
+        stay_with(&process, terminal.as_ref(), notify, warn).inspect_err(|_| delete::end_child(&process))
     }
 }
 
-fn stay_with(process: &Process, terminal: Option<&OwnedFd>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
-    let Some(master) = terminal else { return supervise(process, None, warn) };
+fn stay_with(
+    process: &Process,
+    terminal: Option<&OwnedFd>,
+    notify: Option<Notify>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<i32> {
+    let Some(master) = terminal else { return supervise(process, None, notify, warn) };
     let raw = RawMode::enter(sys::stdin())?;
     let mut relay = Relay::new(sys::stdin(), sys::stdout(), master.as_fd())?;
-    let status = supervise(process, Some(&mut relay), warn);
+    let status = supervise(process, Some(&mut relay), notify, warn);
     drop(raw);
     status
 }

@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use super::arena::Arena;
 use super::container::{self, Status};
 use super::hooks::{HookRoom, Moment};
+use super::notify::Notify;
 use super::process_plan::Buffers;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
@@ -21,6 +22,7 @@ pub fn start(
     root: Option<&StateRoot>,
     id: &CStr,
     workspace: &'static mut Workspace,
+    notify: Option<&'static [u8]>,
     warn: &mut dyn FnMut(&str),
 ) -> Result<()> {
     let shown = Lossy(id.to_bytes());
@@ -33,6 +35,10 @@ pub fn start(
         Status::Created => {}
         other => return Err(fail!("cannot start container {shown} in the {other} state")),
     }
+    let notify = match notify {
+        Some(target) => Notify::listen(&folder, target)?,
+        None => None,
+    };
     let Some(connection) = gate::knock(folder.fd())? else {
         return Err(fail!("cannot start container {shown} in the stopped state"));
     };
@@ -52,15 +58,21 @@ pub fn start(
     }
     record.started = true;
     folder.write_record(&record, second)?;
-    if !record.hooks {
-        return Ok(());
+    if record.hooks || notify.is_some() {
+        folder.unlock();
     }
-    let mut later = room.read(&folder)?;
-    folder.unlock();
-    let ran = later.run(Moment::Poststart, &record, record.pid, warn);
-    ran.inspect_err(|_| {
-        let _ = relock(&folder, id).and_then(|()| delete::destroy_by(folder, id, &mut record, Some(&mut later), warn));
-    })
+    if record.hooks {
+        let mut later = room.read(&folder)?;
+        if let Err(error) = later.run(Moment::Poststart, &record, record.pid, warn) {
+            let locked = relock(&folder, id);
+            let _ = locked.and_then(|()| delete::destroy_by(folder, id, &mut record, Some(&mut later), warn));
+            return Err(error);
+        }
+    }
+    match notify {
+        Some(notify) => container::init(&record)?.map_or(Ok(()), |process| notify.await_ready(&process)),
+        None => Ok(()),
+    }
 }
 
 /// After hooks, while which it was not held.

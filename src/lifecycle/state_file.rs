@@ -8,6 +8,7 @@
 //!     config.json     the configuration as it was at `create`, for `exec` and `state`
 //!     cgroup          which cgroup was made for it: a link to "INODE EXISTING PATH"
 //!     start.sock      the start gate, see `gate`
+//!     notify/         the container's notify socket, see `notify`
 //! ```
 //!
 //! The record is written before the first effect in the kernel and again when
@@ -278,6 +279,13 @@ impl Folder<'_> {
             }
         }
         match unlinkat(self.root, id, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY) => {
+                // Rare enough to be looked for only now.
+                let _ = unlinkat(&self.fd, c"notify/notify.sock", AtFlags::empty());
+                unlinkat(&self.fd, c"notify", AtFlags::REMOVEDIR)
+                    .and_then(|()| unlinkat(self.root, id, AtFlags::REMOVEDIR))
+                    .map_err(failed)
+            }
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failed(errno)),
         }

@@ -47,6 +47,7 @@ const CHOSEN: &[&str] = &[
     "hooks/",
     "schedule/",
     "labels/",
+    "notify/",
     "escapes/cve_2019_16884",
     "escapes/cve_2019_19921",
     "escapes/cve_2021_30465_target_is_a_symlink",

@@ -25,6 +25,7 @@ mod lifecycle;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod notify;
 mod process;
 mod races;
 mod schedule;
@@ -51,6 +52,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         hooks::CASES,
         schedule::CASES,
         labels::CASES,
+        notify::CASES,
         escapes::CASES,
         escapes_by_descriptor::CASES,
         escapes_by_path::CASES,
