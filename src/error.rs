@@ -257,12 +257,16 @@ const WORDS: &str = "\
 95 operation not supported
 97 address family not supported by protocol
 98 address already in use
+99 cannot assign requested address
+100 network is down
+101 network is unreachable
 103 software caused connection abort
 104 connection reset by peer
 105 no buffer space available
 107 transport endpoint is not connected
 110 connection timed out
 111 connection refused
+113 no route to host
 116 stale file handle
 122 disk quota exceeded
 126 required key not available

@@ -21,11 +21,11 @@
 //! verifies it.
 //!
 //! ```text
-//! 6   cli                                      what a person or an engine starts
+//! 6   cli          init                        what a person, an engine or the kernel starts
 //! 5   lifecycle                                create, start, exec, kill, delete, supervise
 //! 4   namespace rootfs cgroup identity
 //!     terminal network                         one facility each
-//! 3   spec                                     the OCI documents as typed views
+//! 3   spec         worker                      the OCI documents as typed views | a process of our own
 //! 2   json         sys                         text | kernel
 //! 1   error                                    what went wrong, as a sentence
 //! 0   limits       bytes                       sizes | cutting up byte strings
@@ -43,6 +43,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod error;
 pub mod identity;
+pub mod init;
 pub mod json;
 pub mod lifecycle;
 pub mod limits;
@@ -52,3 +53,4 @@ pub mod rootfs;
 pub mod spec;
 pub mod sys;
 pub mod terminal;
+pub mod worker;

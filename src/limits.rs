@@ -99,3 +99,19 @@ pub const COPY_UP_DEPTH: usize = 32;
 /// Device nodes of the host's that a container in a user namespace is given:
 /// each is a descriptor. A large host has about 200 in all.
 pub const HOST_DEVICES: usize = 256;
+/// Bytes of a request to rtnetlink: the longest of ours has about 150.
+pub const NETLINK_REQUEST: usize = 512;
+/// Bytes of a datagram from rtnetlink: what the kernel makes of a page, and of
+/// one of 64 KiB no more than this.
+pub const NETLINK_ANSWER: usize = 8192;
+/// Bytes of a DHCP message: what fits an Ethernet frame. A server sends no more
+/// than 576 to a client that does not ask for more (RFC 2131).
+pub const DHCP_MESSAGE: usize = 1500;
+/// Bytes of a network device's name: the kernel's IFNAMSIZ, less the NUL.
+pub const DEVICE_NAME: usize = 15;
+/// Addresses that go with a network device to a container's namespace: few have
+/// more than four.
+pub const DEVICE_ADDRESSES: usize = 64;
+/// Bytes of an ocinit.mount value as an entry of mounts[]: the kernel takes a
+/// page of options.
+pub const MOUNT_ENTRY: usize = PATH;

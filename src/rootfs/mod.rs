@@ -38,6 +38,6 @@ pub use check::{check, sets_up_dev};
 pub use devices::{HostDevices, bind_console, make_devices};
 pub use enter::{enter, enter_by_chroot, make_root_read_only, set_propagation};
 pub use mask::{NullDevice, make_read_only, mask};
-pub use mount::{Deferred, MountContext, mount_all};
+pub use mount::{Deferred, MountContext, mount_all, mount_here};
 pub use option_words::MOUNT_OPTIONS;
 pub use root::{Root, attach};

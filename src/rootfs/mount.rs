@@ -10,7 +10,7 @@ use crate::json::{PathBuffer, Text};
 use crate::limits;
 use crate::spec::config::Mount;
 use crate::spec::record::List;
-use crate::sys::fs::{PROC_SUPER_MAGIC, fstat, fstatfs};
+use crate::sys::fs::{Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, open};
 use crate::sys::{AsFd, BorrowedFd, Errno};
 
 use super::descriptor::{Fd, attach, attach_at, make_read_only};
@@ -59,17 +59,37 @@ impl Deferred {
 /// The first that fails, with its place in the configuration.
 #[inline(never)]
 pub fn mount_all(root: &Root, mounts: List<'_, Mount<'static>>, context: &MountContext<'_>) -> Result<Deferred> {
-    let mut buffer: PathBuffer = [0; limits::PATH];
     let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: root.shared };
     for mount in mounts.iter() {
-        let options = Options::of(&mount)?;
-        so_far.shared |= options.shared;
-        let Some(destination) = mount.destination() else { continue }; // required: was checked
-        let destination = destination.c_str(&mut buffer)?;
-        let job = Job { root, mount: &mount, options, context, trouble: Trouble::default() };
-        job.carry_out(destination, &mut so_far)?;
+        carry_out(root, &mount, context, &mut so_far)?;
     }
     Ok(Deferred(so_far.deferred))
+}
+
+/// Carries out one mount in the process's own root file system, whose mounts
+/// are private. For a process that ends afterwards: it keeps descriptors.
+///
+/// # Errors
+/// As [`mount_all`].
+pub fn mount_here(mount: &Mount<'_>) -> Result<()> {
+    let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(c"/", folder, Mode::empty()).map_err(|errno| cannot_own("open ", c"/", errno))?;
+    let root = Root { fd: Fd::new(root), shared: false };
+    let context = MountContext { bundle: root.as_fd(), cgroup: None, user_namespace: false };
+    let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: false };
+    carry_out(&root, mount, &context, &mut so_far)?;
+    Deferred(so_far.deferred).make_read_only()
+}
+
+#[inline(never)]
+fn carry_out(root: &Root, mount: &Mount<'_>, context: &MountContext<'_>, so_far: &mut SoFar) -> Result<()> {
+    let mut buffer: PathBuffer = [0; limits::PATH];
+    let options = Options::of(mount)?;
+    so_far.shared |= options.shared;
+    let Some(destination) = mount.destination() else { return Ok(()) }; // required: was checked
+    let destination = destination.c_str(&mut buffer)?;
+    let job = Job { root, mount, options, context, trouble: Trouble::default() };
+    job.carry_out(destination, so_far)
 }
 
 /// What the mounts before have left.
@@ -346,7 +366,9 @@ impl Job<'_> {
         }
         let mut log: filesystem::Log = [0; 256];
         let context = self.trouble.log.take();
-        let hint = if context.is_some() { self.hint(errno) } else { "" };
+        // fsopen(2) says ENODEV of an unknown type, before there is a context; later
+        // it is the file system that misses a device.
+        let hint = if context.is_some() != (errno == Errno::NODEV) { self.hint(errno) } else { "" };
         let said = filesystem::said(context, &mut log);
         let separator = if said.0.is_empty() { "" } else { ": " };
         value.os_error(errno, format_args!("{at}{hint}{separator}{said}"))
@@ -357,6 +379,10 @@ impl Job<'_> {
         let denied = errno == Errno::PERM && self.context.user_namespace;
         match () {
             () if errno == Errno::NODEV => " (is the file system known to this kernel?)",
+            () if errno == Errno::INVAL && self.is("virtiofs") || errno == Errno::NOENT && self.is("9p") => {
+                " (is there a share of that tag?)"
+            }
+            () if errno == Errno::ACCESS => " (a read-only device needs the option ro)",
             () if denied && self.is("proc") => {
                 " (it needs a pid namespace of its own, and the host's /proc without anything mounted over parts of it)"
             }

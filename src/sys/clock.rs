@@ -1,6 +1,8 @@
 //! The clock.
 
+use rustix::event::poll;
 use rustix::io::Errno;
+use rustix::time::Timespec;
 
 use super::raw::syscall;
 
@@ -32,4 +34,46 @@ fn clock(which: usize) -> Result<(i64, u32), Errno> {
     unsafe { syscall!(__NR_clock_gettime, which, time.as_mut_ptr()) }?;
     let [seconds, nanoseconds] = time;
     Ok((seconds, nanoseconds.clamp(0, 999_999_999) as u32))
+}
+
+/// A point in time on the clock that is never set back: until when something is
+/// waited for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline {
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    at: u64,
+}
+
+impl Deadline {
+    /// As good as never: 500 years after the start.
+    pub const NEVER: Deadline = Deadline { at: u64::MAX };
+
+    /// So many nanoseconds from now.
+    pub fn after(nanoseconds: u64) -> Deadline {
+        Deadline { at: now().saturating_add(nanoseconds) }
+    }
+
+    /// So many seconds later than this.
+    pub fn later(self, seconds: u32) -> Deadline {
+        Deadline { at: self.at.saturating_add(u64::from(seconds).saturating_mul(1_000_000_000)) }
+    }
+
+    /// Lets the time pass that is left.
+    pub fn sleep(self) {
+        while let Some(left) = self.left() {
+            let _ = poll(&mut [], Some(&left)); // a signal ends it early
+        }
+    }
+
+    /// The time that is left, for poll(2); `None`: it has passed.
+    pub fn left(self) -> Option<Timespec> {
+        let left = self.at.checked_sub(now()).filter(|left| *left > 0)?;
+        Some(Timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as i64 })
+    }
+}
+
+/// Nanoseconds since some time in the past.
+fn now() -> u64 {
+    let (seconds, nanoseconds) = monotonic().unwrap_or_default();
+    seconds.unsigned_abs().saturating_mul(1_000_000_000).saturating_add(nanoseconds.into())
 }

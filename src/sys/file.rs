@@ -1,13 +1,15 @@
 //! Whole files, by as many read(2) and write(2) as it takes.
 
 use core::ffi::CStr;
+use core::fmt;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, read, write};
 
-use super::owned::openat;
+use super::owned::{open, openat};
+use crate::bytes::Printed;
 
 /// Reads a file of the kernel's from its start into `buffer`, as much as there is
 /// room for: one read gives all that fits.
@@ -55,4 +57,16 @@ pub fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// Writes one line of ours to the kernel's log (kmsg(4)): what a process has to
+/// say that nobody waits for. Where there is no such log it is lost.
+#[cold]
+#[inline(never)]
+pub fn kernel_log(line: fmt::Arguments<'_>) {
+    // "Warning", so that a quiet console does not show it but for a reason. A
+    // line longer than the kernel takes is cut.
+    let line = Printed::<900>::of(format_args!("<4>ocinit: {line}\n"));
+    let kmsg = open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let _ = kmsg.and_then(|kmsg| write(&kmsg, line.as_bytes()));
 }

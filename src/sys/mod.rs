@@ -17,37 +17,43 @@ mod interface;
 mod kept;
 mod message;
 mod misc;
+mod module;
 mod mount;
 mod owned;
 mod procfs;
 mod raw;
 mod schedule;
 mod signal;
+mod socket;
 mod standard;
 mod terminal;
+mod uevent;
 
 pub use bpf::{
     bpf_cgroup_device_attach, bpf_cgroup_device_detach, bpf_cgroup_device_load, bpf_program_by_id, bpf_program_id,
 };
-pub use clock::{monotonic, realtime};
+pub use clock::{Deadline, monotonic, realtime};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use descriptor::{borrow_raw, duplicate};
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
-pub use file::{read_all, read_file, write_all};
+pub use file::{kernel_log, read_all, read_file, write_all};
 pub use interface::set_interface_up;
 pub use kept::{close_copy, close_kept, keep};
 pub use message::{receive_message, send_message};
 pub use misc::{
     close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
 };
+pub use module::finit_module;
 pub use mount::{Attributes, mount_setattr};
 pub use owned::{OwnedFd, pipe};
 pub use procfs::Procfs;
 pub use schedule::{SchedulerAttributes, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};
 pub use signal::{SIGCHLD, SIGCONT, SIGKILL, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
+pub use socket::{bind, datagram_socket, random, send_to, set_socket_option, socket_namespace};
 pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};
 pub use terminal::{Modes, pty_number, set_terminal_modes, terminal_modes};
+pub use uevent::Uevents;
 
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 pub use rustix::io::Errno;

@@ -41,6 +41,17 @@ macro_rules! syscall {
             $e as usize,
         ))
     };
+    ($number:ident, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr) => {
+        $crate::sys::raw::result(sc::syscall6(
+            linux_raw_sys::general::$number as usize,
+            $a as usize,
+            $b as usize,
+            $c as usize,
+            $d as usize,
+            $e as usize,
+            $f as usize,
+        ))
+    };
 }
 
 pub(super) use syscall;

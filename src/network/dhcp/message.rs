@@ -1,0 +1,416 @@
+//! Messages of DHCP (RFC 2131, section 2; options: RFC 2132), written and read.
+//!
+//! What is read comes from whoever is on the network: each length is looked at,
+//! and what does not fit is as if it were not there.
+
+use crate::bytes::Printed;
+use crate::limits;
+
+use crate::network::address::prefix_of;
+use crate::network::netlink::{Writer, array};
+
+/// Message types (RFC 2132, 9.6).
+pub const DISCOVER: u8 = 1;
+pub const OFFER: u8 = 2;
+pub const REQUEST: u8 = 3;
+pub const ACK: u8 = 5;
+pub const NAK: u8 = 6;
+
+/// Options, by number.
+const PAD: u8 = 0;
+const SUBNET_MASK: u8 = 1;
+pub const ROUTER: u8 = 3;
+const NAME_SERVERS: u8 = 6;
+const HOST_NAME: u8 = 12;
+const DOMAIN: u8 = 15;
+const MTU: u8 = 26;
+const REQUESTED_ADDRESS: u8 = 50;
+pub const LEASE_TIME: u8 = 51;
+const OVERLOAD: u8 = 52;
+const KIND: u8 = 53;
+pub const SERVER: u8 = 54;
+const PARAMETERS: u8 = 55;
+const LONGEST: u8 = 57;
+pub const RENEWAL_TIME: u8 = 58;
+pub const REBINDING_TIME: u8 = 59;
+const CLASSLESS_ROUTES: u8 = 121;
+const END: u8 = 255;
+
+/// The fixed part, whose last four bytes say that options follow.
+const FIXED: usize = 240;
+const COOKIE: [u8; 4] = [99, 130, 83, 99];
+/// A request is padded to what BOOTP had: some relays drop shorter ones.
+const SHORTEST: usize = 300;
+
+/// What a client says.
+pub struct Request<'a> {
+    pub kind: u8,
+    /// By which answers are known.
+    pub transaction: u32,
+    /// Since it began to look for an address.
+    pub seconds: u16,
+    pub hardware: [u8; 6],
+    /// The address that it has and uses, or zeros.
+    pub current: [u8; 4],
+    /// The address that it was offered, before it has it.
+    pub requested: Option<[u8; 4]>,
+    /// The server that it has chosen.
+    pub server: Option<[u8; 4]>,
+    /// Its name, or empty.
+    pub hostname: &'a [u8],
+}
+
+/// Its bytes, for which there is room whatever they are: a name has at most 64
+/// that count.
+pub type Written = Writer<400>;
+
+impl Request<'_> {
+    /// Writes it.
+    pub fn write(&self) -> Written {
+        let mut out = Written::new();
+        // Answers must be broadcast until there is an address: there is nothing
+        // that could take others.
+        let broadcast = if self.current == [0; 4] { 0x80 } else { 0 };
+        let [late, seconds] = self.seconds.to_be_bytes();
+        // BOOTREQUEST, Ethernet, six bytes, no hops.
+        out.put(&[1, 1, 6, 0]);
+        out.put(&self.transaction.to_be_bytes());
+        out.put(&[late, seconds, broadcast, 0]);
+        out.put(&self.current);
+        out.length = 28;
+        out.put(&self.hardware);
+        out.length = FIXED - COOKIE.len();
+        out.put(&COOKIE);
+        // As long as an Ethernet frame takes, without IP's and UDP's headers.
+        const MOST: [u8; 2] = (limits::DHCP_MESSAGE as u16 - 28).to_be_bytes();
+        out.put(&[KIND, 1, self.kind, LONGEST, 2, MOST[0], MOST[1]]);
+        for (option, address) in [(REQUESTED_ADDRESS, &self.requested), (SERVER, &self.server)] {
+            if let Some(address) = address {
+                out.put(&[option, 4]);
+                out.put(address);
+            }
+        }
+        // RFC 3442: the classless routes are asked for before the router.
+        out.put(&[PARAMETERS, 6, SUBNET_MASK, CLASSLESS_ROUTES, ROUTER, NAME_SERVERS, DOMAIN, MTU]);
+        let hostname = self.hostname.get(..limits::HOSTNAME).unwrap_or(self.hostname);
+        if !hostname.is_empty() {
+            out.put(&[HOST_NAME, hostname.len() as u8]); // at most 64
+            out.put(hostname);
+        }
+        out.put(&[END]);
+        out.length = out.length.max(SHORTEST);
+        out
+    }
+}
+
+impl Written {
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&[])
+    }
+}
+
+/// What a server says: its message as it came.
+#[derive(Clone, Copy)]
+pub struct Reply<'a>(&'a [u8]);
+
+impl<'a> Reply<'a> {
+    /// The answer to the transaction of this device.
+    pub fn read(message: &'a [u8], transaction: u32, hardware: [u8; 6]) -> Option<Reply<'a>> {
+        // BOOTREPLY, Ethernet, six bytes.
+        let expected = message.get(..3)? == [2, 1, 6]
+            && array(message, 4) == Some(transaction.to_be_bytes())
+            && array(message, 28) == Some(hardware)
+            && array(message, FIXED - 4) == Some(COOKIE);
+        expected.then_some(Reply(message))
+    }
+
+    /// The value of an option.
+    #[inline(never)]
+    fn option(&self, wanted: u8) -> Option<&'a [u8]> {
+        find(self.0.get(FIXED..)?, wanted).or_else(|| {
+            // Two fields of BOOTP may hold options as well (RFC 2132, 9.3).
+            let overload = *find(self.0.get(FIXED..)?, OVERLOAD)?.first()?;
+            let file = if overload & 1 == 0 { None } else { find(self.0.get(108..236)?, wanted) };
+            file.or_else(|| if overload & 2 == 0 { None } else { find(self.0.get(44..108)?, wanted) })
+        })
+    }
+
+    /// The message's type.
+    pub fn kind(&self) -> u8 {
+        self.option(KIND).and_then(|value| value.first()).copied().unwrap_or(0)
+    }
+
+    /// An option of one address, or the first of several.
+    pub fn address(&self, option: u8) -> Option<[u8; 4]> {
+        array(self.option(option)?, 0)
+    }
+
+    /// An option of 32 bits: seconds.
+    pub fn seconds(&self, option: u8) -> Option<u32> {
+        self.address(option).map(u32::from_be_bytes)
+    }
+
+    /// The address that is offered or given.
+    pub fn yours(&self) -> Option<[u8; 4]> {
+        // Not what no device may have: zeros, loopback, multicast and above.
+        array::<4>(self.0, 16).filter(|[first, ..]| !matches!(first, 0 | 127) && *first < 224)
+    }
+
+    /// The bits of it that name the network; without a mask as its class has it.
+    pub fn prefix(&self) -> Option<u8> {
+        match self.address(SUBNET_MASK) {
+            Some(mask) => prefix_of(mask).filter(|prefix| *prefix > 0),
+            None => self.yours().map(|[first, ..]| match first {
+                ..128 => 8,
+                128..192 => 16,
+                _ => 24,
+            }),
+        }
+    }
+
+    /// The largest packet, where it is one that IPv4 must be able to carry.
+    pub fn mtu(&self) -> Option<u32> {
+        let mtu = u16::from_be_bytes(array(self.option(MTU)?, 0)?);
+        (mtu >= 576).then_some(mtu.into())
+    }
+
+    /// The name servers; a resolver uses three.
+    pub fn name_servers(&self) -> impl Iterator<Item = [u8; 4]> {
+        self.option(NAME_SERVERS).unwrap_or(&[]).as_chunks().0.iter().copied().take(3)
+    }
+
+    /// The domain, if it is the name of one: it goes into a file.
+    pub fn domain(&self) -> Option<Printed<256>> {
+        // Some servers count a NUL.
+        let name = self.option(DOMAIN)?.split(|byte| *byte == 0).next()?;
+        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let name = core::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.bytes().all(|b| fits(&b)))?;
+        Some(Printed::of(format_args!("{name}")))
+    }
+
+    /// The routes: network, prefix and gateway (zeros: the device's own
+    /// network). RFC 3442: where there are classless ones, the router does not count.
+    pub fn routes(&self) -> Routes<'a> {
+        let classless = self.option(CLASSLESS_ROUTES);
+        let router = if classless.is_some() { None } else { self.address(ROUTER) };
+        Routes { router, rest: classless.unwrap_or(&[]) }
+    }
+}
+
+/// See [`Reply::routes`].
+pub struct Routes<'a> {
+    router: Option<[u8; 4]>,
+    rest: &'a [u8],
+}
+
+impl Iterator for Routes<'_> {
+    type Item = ([u8; 4], u8, [u8; 4]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(router) = self.router.take() {
+            return Some(([0; 4], 0, router));
+        }
+        let (prefix, rest) = self.rest.split_first()?;
+        // Of the network only the bytes that count.
+        let (significant, rest) = rest.split_at_checked(usize::from(*prefix).div_ceil(8)).filter(|_| *prefix <= 32)?;
+        let mut network = [0; 4];
+        for (place, byte) in network.iter_mut().zip(significant) {
+            *place = *byte;
+        }
+        // Bits behind the prefix are to be zero; the kernel insists.
+        let mask = u32::MAX.checked_shl(32u32.saturating_sub((*prefix).into())).unwrap_or(0);
+        let network = (u32::from_be_bytes(network) & mask).to_be_bytes();
+        let (gateway, rest) = rest.split_first_chunk()?;
+        self.rest = rest;
+        Some((network, *prefix, *gateway))
+    }
+}
+
+/// The first option `wanted` of a list of them.
+fn find(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
+    loop {
+        let (code, rest) = options.split_first()?;
+        if *code == PAD {
+            options = rest;
+            continue;
+        }
+        if *code == END {
+            return None;
+        }
+        let (length, rest) = rest.split_first()?;
+        let (value, rest) = rest.split_at_checked((*length).into())?;
+        if *code == wanted {
+            return Some(value);
+        }
+        options = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::{String, ToString};
+    use std::vec;
+    use std::vec::Vec;
+
+    const HARDWARE: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
+
+    fn reply(options: &[&[u8]]) -> Vec<u8> {
+        let mut message = vec![0; FIXED];
+        message[..3].copy_from_slice(&[2, 1, 6]);
+        message[4..8].copy_from_slice(&7u32.to_be_bytes());
+        message[16..20].copy_from_slice(&[10, 0, 2, 15]);
+        message[28..34].copy_from_slice(&HARDWARE);
+        message[FIXED - 4..].copy_from_slice(&COOKIE);
+        for option in options {
+            message.push(option[0]);
+            message.push((option.len() - 1) as u8);
+            message.extend_from_slice(&option[1..]);
+        }
+        message.push(END);
+        message
+    }
+
+    fn full() -> Vec<u8> {
+        reply(&[
+            &[KIND, ACK],
+            &[SERVER, 10, 0, 2, 2],
+            &[SUBNET_MASK, 255, 255, 255, 0],
+            &[ROUTER, 10, 0, 2, 2, 10, 0, 2, 1],
+            &[NAME_SERVERS, 10, 0, 2, 3, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3],
+            &[LEASE_TIME, 0, 1, 0x51, 0x80],
+            b"\x0fexample.org",
+            &[MTU, 5, 0xdc],
+        ])
+    }
+
+    #[test]
+    fn a_request() {
+        let request = Request {
+            kind: REQUEST,
+            transaction: 0x0102_0304,
+            seconds: 5,
+            hardware: HARDWARE,
+            current: [0; 4],
+            requested: Some([10, 0, 2, 15]),
+            server: Some([10, 0, 2, 2]),
+            hostname: b"box",
+        };
+        let written = request.write();
+        let bytes = written.as_bytes();
+        assert_eq!(bytes.len(), SHORTEST);
+        assert_eq!(bytes[..16], [1, 1, 6, 0, 1, 2, 3, 4, 0, 5, 0x80, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[28..36], [0x52, 0x54, 0, 1, 2, 3, 0, 0]);
+        let options = &bytes[FIXED..];
+        assert_eq!(find(options, KIND), Some(&[REQUEST][..]));
+        assert_eq!(find(options, REQUESTED_ADDRESS), Some(&[10, 0, 2, 15][..]));
+        assert_eq!(find(options, SERVER), Some(&[10, 0, 2, 2][..]));
+        assert_eq!(find(options, HOST_NAME), Some(&b"box"[..]));
+        assert_eq!(find(options, PARAMETERS), Some(&[1, 121, 3, 6, 15, 26][..]));
+        let renewal = Request { current: [10, 0, 2, 15], requested: None, server: None, ..request };
+        let written = renewal.write();
+        let bytes = written.as_bytes();
+        assert_eq!(bytes[10..16], [0, 0, 10, 0, 2, 15]);
+        assert_eq!(find(&bytes[FIXED..], SERVER), None);
+        // The longest there can be ends as it should.
+        let longest = Request { hostname: &[b'x'; 300], ..request };
+        let written = longest.write();
+        assert_eq!(find(&written.as_bytes()[FIXED..], HOST_NAME).unwrap().len(), limits::HOSTNAME);
+        assert!(!written.full);
+    }
+
+    #[test]
+    fn an_answer() {
+        let bytes = full();
+        let reply = Reply::read(&bytes, 7, HARDWARE).unwrap();
+        assert_eq!((reply.kind(), reply.yours(), reply.prefix()), (ACK, Some([10, 0, 2, 15]), Some(24)));
+        assert_eq!(reply.address(SERVER), Some([10, 0, 2, 2]));
+        assert_eq!(reply.seconds(LEASE_TIME), Some(86_400));
+        assert_eq!(reply.seconds(RENEWAL_TIME), None);
+        assert_eq!(reply.mtu(), Some(1500));
+        assert_eq!(reply.routes().collect::<Vec<_>>(), [([0; 4], 0, [10, 0, 2, 2])]);
+        assert_eq!(reply.name_servers().collect::<Vec<_>>(), [[10, 0, 2, 3], [1; 4], [2; 4]]);
+        assert_eq!(reply.domain().map(|domain| domain.as_str().to_string()), Some(String::from("example.org")));
+        assert!(Reply::read(&bytes, 8, HARDWARE).is_none());
+        assert!(Reply::read(&bytes, 7, [0; 6]).is_none());
+        for place in [0, 1, 2, FIXED - 1] {
+            let mut other = bytes.clone();
+            other[place] ^= 1;
+            assert!(Reply::read(&other, 7, HARDWARE).is_none(), "{place}");
+        }
+    }
+
+    #[test]
+    fn cut_off_at_every_byte() {
+        let bytes = full();
+        for end in 0..=bytes.len() {
+            let reply = Reply::read(&bytes[..end], 7, HARDWARE);
+            assert_eq!(reply.is_some(), end >= FIXED, "{end}");
+            if let Some(reply) = reply {
+                for option in 0..=255 {
+                    reply.address(option);
+                }
+                let _ = (reply.prefix(), reply.domain());
+                assert!(reply.routes().count() <= 1 && reply.name_servers().count() <= 3);
+                // An option that is cut off is not there.
+                assert_eq!(reply.mtu().is_some(), end >= bytes.len() - 1, "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_are_none() {
+        for (options, prefix) in [
+            (&[SUBNET_MASK, 255, 0, 255, 0][..], None),
+            (&[SUBNET_MASK, 0, 0, 0, 0], None),
+            (&[SUBNET_MASK, 255, 255], Some(8)),
+            (&[SUBNET_MASK, 255, 255, 255, 255], Some(32)),
+        ] {
+            let bytes = reply(&[options]);
+            assert_eq!(Reply::read(&bytes, 7, HARDWARE).unwrap().prefix(), prefix);
+        }
+        for domain in ["a\nnameserver 6.6.6.6", "", "a b", "\0"] {
+            let option = [&[DOMAIN][..], domain.as_bytes()].concat();
+            let bytes = reply(&[&option]);
+            assert!(Reply::read(&bytes, 7, HARDWARE).unwrap().domain().is_none(), "{domain}");
+        }
+        for first in [0, 127, 224, 255] {
+            let mut bytes = full();
+            bytes[16] = first;
+            assert!(Reply::read(&bytes, 7, HARDWARE).unwrap().yours().is_none());
+        }
+        let bytes = reply(&[&[MTU, 0, 1]]);
+        assert!(Reply::read(&bytes, 7, HARDWARE).unwrap().mtu().is_none());
+    }
+
+    #[test]
+    fn classless_routes_count_instead_of_the_router() {
+        for (option, routes) in [
+            (
+                &[0, 10, 0, 0, 1, 24, 192, 168, 7, 10, 0, 0, 2, 32, 1, 2, 3, 4, 0, 0, 0, 0][..],
+                &[([0; 4], 0, [10, 0, 0, 1]), ([192, 168, 7, 0], 24, [10, 0, 0, 2]), ([1, 2, 3, 4], 32, [0; 4])][..],
+            ),
+            (&[12, 172, 31, 9, 9, 9, 9], &[([172, 16, 0, 0], 12, [9; 4])]),
+            (&[33, 1, 2, 3, 4, 5, 6, 7, 8, 9], &[]),
+            (&[8, 10, 1, 2, 3], &[]),
+            (&[], &[]),
+        ] {
+            let bytes = reply(&[&[&[CLASSLESS_ROUTES][..], option].concat(), &[ROUTER, 9, 9, 9, 9]]);
+            let read: Vec<_> = Reply::read(&bytes, 7, HARDWARE).unwrap().routes().collect();
+            assert_eq!(read, routes, "{option:?}");
+        }
+    }
+
+    #[test]
+    fn options_in_the_fields_of_bootp() {
+        let mut bytes = reply(&[&[OVERLOAD, 3]]);
+        bytes[108..112].copy_from_slice(&[PAD, KIND, 1, OFFER]);
+        bytes[112] = END;
+        bytes[44..51].copy_from_slice(&[SERVER, 4, 1, 2, 3, 4, END]);
+        let read = Reply::read(&bytes, 7, HARDWARE).unwrap();
+        assert_eq!((read.kind(), read.address(SERVER)), (OFFER, Some([1, 2, 3, 4])));
+        bytes[FIXED + 2] = 1;
+        let read = Reply::read(&bytes, 7, HARDWARE).unwrap();
+        assert_eq!((read.kind(), read.address(SERVER)), (OFFER, None));
+    }
+}
