@@ -19,23 +19,25 @@ use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
 use super::hooks::{self, Later, Moment, Stage};
 use super::notify::{self, Notify};
+use super::proc::ProcPath;
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use super::{delete, proc, process, ready};
 use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
-use crate::error::{Lossy, Result};
+use crate::error::{Error, Lossy, Result};
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::Config;
+use crate::spec::linux::Linux;
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::spec::time::rfc3339;
-use crate::sys::fs::CWD;
+use crate::sys::fs::{CWD, Mode, OFlags, open};
 use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
-use crate::{fail, limits, rootfs, spec};
+use crate::{fail, limits, network, rootfs, spec};
 
 /// What `create` and `run` are asked for.
 pub struct Request<'r> {
@@ -301,6 +303,33 @@ fn owner() -> &'static str {
     if sys::process::geteuid().is_root() { "root" } else { "" }
 }
 
+/// Moves the network devices that the container is to have; `pid`: of its process.
+#[inline(never)]
+fn move_devices(linux: &Linux<'_>, pid: i32) -> Result<()> {
+    let mut namespace = None;
+    for (name, device) in linux.net_devices().iter() {
+        let failed = |error: Error| name.error(format_args!("{error}"));
+        let namespace = match &namespace {
+            Some(namespace) => namespace,
+            None => {
+                // A child that is not reaped keeps its number.
+                let path = ProcPath::new(pid, "ns/net");
+                let opened = open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+                namespace
+                    .insert(opened.map_err(|errno| fail!(errno => "cannot open the container's network namespace"))?)
+            }
+        };
+        let (mut old, mut new) = ([0; limits::DEVICE_NAME + 1], [0; limits::DEVICE_NAME + 1]);
+        let old = name.c_str(&mut old)?.to_bytes();
+        let new = match device.name().filter(|name| !name.is_empty()) {
+            Some(name) => name.c_str(&mut new)?.to_bytes(),
+            None => old,
+        };
+        network::devices::move_to(namespace.as_fd(), old, new).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// The work that leaves something behind, and the record that keeps up with it.
 struct Making<'a> {
     record: StateRecord<'static>,
@@ -399,6 +428,9 @@ impl Making<'_> {
         if setup.namespaces.makes(flags::USER) {
             namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
             channel.send(Message::IdsMapped)?;
+        }
+        if let Some(linux) = setup.config.linux() {
+            move_devices(&linux, pid)?;
         }
         if hooks::any(&setup.config, &hooks::EARLY) {
             ready::await_message(channel, process, Message::Rooted, warn)?;

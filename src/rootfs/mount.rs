@@ -75,7 +75,7 @@ pub fn mount_here(mount: &Mount<'_>) -> Result<()> {
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(c"/", folder, Mode::empty()).map_err(|errno| cannot_own("open ", c"/", errno))?;
     let root = Root { fd: Fd::new(root), shared: false };
-    let context = MountContext { bundle: root.as_fd(), cgroup: None, user_namespace: false };
+    let context = MountContext { bundle: root.as_fd(), cgroup: None, label: None, user_namespace: false };
     let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: false };
     carry_out(&root, mount, &context, &mut so_far)?;
     Deferred(so_far.deferred).make_read_only()

@@ -51,7 +51,7 @@ impl Supported<'_> {
             ("selinux", YES),
             ("intelRdt", NO),
             ("mountExtensions", Json::Object(&[("idmap", NO)])),
-            ("netDevices", NO),
+            ("netDevices", YES),
         ];
         Json::Object(&[
             ("ociVersionMin", Json::Text(version::LEAST)),

@@ -14,7 +14,7 @@ record! {
     /// `linux`.
     Linux {
         devices "devices": List<'static, Device<'static>>;
-        net_devices "netDevices": Map<'static, NetDevice<'static>>, Later;
+        net_devices "netDevices": Map<'static, NetDevice<'static>>;
         uid_mappings "uidMappings": List<'static, IdMapping<'static>>;
         gid_mappings "gidMappings": List<'static, IdMapping<'static>>;
         namespaces "namespaces": List<'static, Namespace<'static>>;

@@ -153,7 +153,6 @@ fn fields_that_are_not_carried_out_are_named(c: &Context) -> Result<()> {
         ("/linux/resources/pids", json!({"limit": 100})),
         ("/linux/resources/cpu", json!({"shares": 100})),
         ("/linux/intelRdt", json!({"closID": "x"})),
-        ("/linux/netDevices", json!({"eth0": {"name": "e"}})),
     ] {
         let output = c.run(&Config::plain().set(pointer, value))?;
         let name = pointer.trim_start_matches('/').replace('/', ".");

@@ -11,6 +11,7 @@ mod bad_input;
 mod comparison;
 mod descriptors;
 mod devices;
+mod devices_moved;
 mod ending;
 mod escapes;
 mod escapes_by_descriptor;
@@ -53,6 +54,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         schedule::CASES,
         labels::CASES,
         notify::CASES,
+        devices_moved::CASES,
         escapes::CASES,
         escapes_by_descriptor::CASES,
         escapes_by_path::CASES,
