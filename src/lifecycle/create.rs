@@ -37,7 +37,7 @@ use crate::spec::time::rfc3339;
 use crate::sys::fs::{CWD, Mode, OFlags, open};
 use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
-use crate::{fail, limits, network, rootfs, spec};
+use crate::{fail, limits, network, resctrl, rootfs, spec};
 
 /// What `create` and `run` are asked for.
 pub struct Request<'r> {
@@ -431,6 +431,12 @@ impl Making<'_> {
         }
         if let Some(linux) = setup.config.linux() {
             move_devices(&linux, pid)?;
+            if let Some(rdt) = linux.intel_rdt() {
+                if let Some(path) = resctrl::own_group(&rdt, self.id, &mut [0; _])? {
+                    self.folder.write_resctrl(path)?;
+                }
+                resctrl::join(&rdt, self.id, pid, true)?;
+            }
         }
         if hooks::any(&setup.config, &hooks::EARLY) {
             ready::await_message(channel, process, Message::Rooted, warn)?;

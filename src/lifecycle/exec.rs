@@ -32,7 +32,7 @@ use crate::sys::fs::{CWD, Mode, OFlags, open};
 use crate::sys::process::{chroot, fchdir, setsid};
 use crate::sys::{self, AsFd, Errno, OwnedFd, read_file};
 use crate::terminal::console_socket;
-use crate::{fail, identity, limits, spec};
+use crate::{fail, identity, limits, resctrl, spec};
 
 /// What `exec` is asked for.
 pub struct ExecRequest<'r> {
@@ -67,6 +67,7 @@ pub struct Overrides<'r> {
 
 /// What the child needs.
 struct Setup<'a> {
+    id: &'static CStr,
     init: &'a Process,
     /// Flags of the namespaces to join.
     join: u64,
@@ -127,7 +128,14 @@ pub fn exec(
     let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()));
     let of_container = namespaces.new | namespaces.joined();
     process.in_user_namespace = of_container & flags::USER != 0;
-    let mut setup = Setup { root: root_of(&init, of_container)?, init: &init, join: of_container, keyring, process };
+    let mut setup = Setup {
+        id: request.id,
+        root: root_of(&init, of_container)?,
+        init: &init,
+        join: of_container,
+        keyring,
+        process,
+    };
     let cgroup = cgroup_of(&record, &init, request.cgroup)?;
     // Born there the process would freeze at once, and we would wait for it.
     if let Some(cgroup) = &cgroup
@@ -262,6 +270,9 @@ fn bring_up(
 ) -> Result<Option<OwnedFd>> {
     let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
     ready::apply_from_outside(&setup.process, process)?;
+    if let Some(rdt) = setup.process.linux.as_ref().and_then(|linux| linux.intel_rdt()) {
+        resctrl::join(&rdt, setup.id, process.pid.as_raw_nonzero().get(), false)?;
+    }
     let affinity = setup.process.view.exec_cpu_affinity();
     identity::set_affinity(process.pid.as_raw_nonzero().get(), affinity.and_then(|affinity| affinity.last()))?;
     let terminal = caller.take_terminal(terminal)?;

@@ -49,7 +49,7 @@ impl Supported<'_> {
             ("seccomp", NO),
             ("apparmor", YES),
             ("selinux", YES),
-            ("intelRdt", NO),
+            ("intelRdt", YES),
             ("mountExtensions", Json::Object(&[("idmap", NO)])),
             ("netDevices", YES),
         ];

@@ -6,7 +6,7 @@ use super::resources::Resources;
 use super::seccomp::Seccomp;
 use super::strings::{AbsolutePath, PathOrNone};
 use crate::json::Text as Str;
-use crate::record;
+use crate::{limits, record};
 
 type Text = Str<'static>;
 
@@ -27,7 +27,7 @@ record! {
         masked_paths "maskedPaths": Paths<'static>;
         readonly_paths "readonlyPaths": Paths<'static>;
         mount_label "mountLabel": Text;
-        intel_rdt "intelRdt": IntelRdt<'static>, Later;
+        intel_rdt "intelRdt": IntelRdt<'static>;
         memory_policy "memoryPolicy": MemoryPolicy<'static>;
         personality "personality": Personality<'static>;
         time_offsets "timeOffsets": TimeOffsets<'static>;
@@ -103,11 +103,22 @@ impl WordSet for Propagations {
 record! {
     /// `linux.intelRdt`.
     IntelRdt {
-        clos_id "closID": Text;
+        clos_id "closID": Matching<ClassName>;
         schemata "schemata": List<'static, Text>;
         l3_cache_schema "l3CacheSchema": Text;
         mem_bw_schema "memBwSchema": Matching<MemBwSchema>;
         enable_monitoring "enableMonitoring": bool;
+    }
+}
+
+/// The name of a folder below the mount of resctrl; `/` is the mount itself.
+pub struct ClassName;
+
+impl Pattern for ClassName {
+    const SAYS: &'static str = "the name of a class";
+    const MOST: usize = limits::ID;
+    fn holds(text: Str<'_>) -> bool {
+        text.is("/") || !(text.is(".") || text.is("..") || text.bytes().any(|byte| matches!(byte, b'/' | b'\n')))
     }
 }
 

@@ -173,7 +173,7 @@ fn features_are_valid_and_others_read_them() {
             "namespaces": ["mount", "network", "user"],
             "capabilities": ["CAP_CHOWN", "CAP_SYS_ADMIN"],
             "cgroup": {"v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": false},
-            "seccomp": no, "apparmor": yes, "selinux": yes, "intelRdt": no,
+            "seccomp": no, "apparmor": yes, "selinux": yes, "intelRdt": yes,
             "mountExtensions": {"idmap": no}, "netDevices": yes,
         },
         "annotations": {"org.example.version": "1 \"x\""},

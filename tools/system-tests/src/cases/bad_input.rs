@@ -152,7 +152,6 @@ fn fields_that_are_not_carried_out_are_named(c: &Context) -> Result<()> {
         ("/linux/resources/memory", json!({"limit": 67_108_864})),
         ("/linux/resources/pids", json!({"limit": 100})),
         ("/linux/resources/cpu", json!({"shares": 100})),
-        ("/linux/intelRdt", json!({"closID": "x"})),
     ] {
         let output = c.run(&Config::plain().set(pointer, value))?;
         let name = pointer.trim_start_matches('/').replace('/', ".");

@@ -29,6 +29,7 @@ mod namespaces;
 mod notify;
 mod process;
 mod races;
+mod resctrl;
 mod schedule;
 mod telling;
 mod terminals;
@@ -54,6 +55,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         schedule::CASES,
         labels::CASES,
         notify::CASES,
+        resctrl::CASES,
         devices_moved::CASES,
         escapes::CASES,
         escapes_by_descriptor::CASES,

@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["error"],
     &["json", "sys"],
     &["spec", "worker"],
-    &["namespace", "rootfs", "cgroup", "identity", "terminal", "network"],
+    &["namespace", "rootfs", "cgroup", "identity", "terminal", "network", "resctrl"],
     &["lifecycle"],
     &["cli", "init"],
 ];
