@@ -14,27 +14,25 @@ use super::bundle::{Bundle, RootPath};
 use super::caller::{Caller, Wishes};
 use super::container::{self, Process};
 use super::container_init::{self, Start};
+use super::facts::Facts;
 use super::gate::Gate;
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
 use super::hooks::{self, Later, Moment, Stage};
 use super::notify::{self, Notify};
-use super::proc::ProcPath;
 use super::process_plan::{Buffers, ProcessPlan};
-use super::run::Waiting;
+use super::run::{Created, Waiting};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use super::{delete, proc, process, ready};
 use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
-use crate::error::{Error, Lossy, Result};
+use crate::error::Result;
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::Config;
-use crate::spec::linux::Linux;
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
-use crate::spec::time::rfc3339;
-use crate::sys::fs::{CWD, Mode, OFlags, open};
+use crate::sys::fs::CWD;
 use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
 use crate::{fail, limits, network, resctrl, rootfs, spec};
@@ -75,37 +73,6 @@ pub struct Setup<'a> {
     pub output: &'static mut [u8],
     /// Where the container's cgroup is below the mount.
     pub cgroup: Option<&'static str>,
-}
-
-/// A container that waits to be started, and what is written down of it.
-pub struct Created {
-    pub waiting: Waiting,
-    pub record: StateRecord<'static>,
-    pub later: Later,
-}
-
-impl Created {
-    /// Lets it go on to its program, and runs the hooks that follow.
-    ///
-    /// # Errors
-    /// As [`Waiting::go`]; or a hook fails, and the process is ended and reaped.
-    pub fn go(&mut self, warn: &mut dyn FnMut(&str)) -> Result<()> {
-        self.waiting.go(warn)?;
-        if !self.record.hooks {
-            return Ok(());
-        }
-        let ran = self.later.run(Moment::Poststart, &self.record, self.record.pid, warn);
-        ran.inspect_err(|_| delete::end_child(&self.waiting.process))
-    }
-
-    /// Before it is left alone: waits until it says that it is ready, where
-    /// somebody wants to know.
-    pub fn await_ready(&self) -> Result<()> {
-        match &self.waiting.notify {
-            Some(notify) => notify.await_ready(&self.waiting.process),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Makes the container. What is wrong but not fatal goes to `warn`.
@@ -238,98 +205,6 @@ fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> 
     text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))
 }
 
-/// What the record says from the start.
-struct Facts {
-    id: &'static str,
-    bundle: &'static str,
-    rootfs: &'static str,
-    created: &'static str,
-    boot_id: &'static str,
-    creator_pid: i32,
-    creator_start_time: u64,
-}
-
-impl Facts {
-    #[inline(never)]
-    fn new(request: &Request<'_>, bundle: &Bundle, root: &RootPath, arena: &mut Arena<'static>) -> Result<Facts> {
-        let text =
-            |path: &'static CStr| path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())));
-        let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
-        let created = rfc3339(seconds, nanoseconds);
-        let (creator_pid, creator_start_time) = proc::own()?;
-        Ok(Facts {
-            id: text(request.id)?,
-            bundle: text(bundle.path)?,
-            rootfs: text(root.absolute)?,
-            created: text(arena.join(&[created.as_bytes()])?)?,
-            boot_id: text(arena.join(&[&proc::boot_id()?])?)?,
-            creator_pid,
-            creator_start_time,
-        })
-    }
-
-    /// Before anything was made.
-    fn record(&self, setup: &Setup<'_>) -> StateRecord<'static> {
-        StateRecord {
-            oci_version: spec::version::MOST,
-            id: self.id,
-            bundle: self.bundle,
-            rootfs: self.rootfs,
-            created: self.created,
-            owner: owner(),
-            pid: 0,
-            start_time: 0,
-            boot_id: self.boot_id,
-            pidfd_inode: 0,
-            creator_pid: self.creator_pid,
-            creator_start_time: self.creator_start_time,
-            status: "creating",
-            cgroup: "",
-            cgroup_made: false,
-            cgroup_existing: 0,
-            cgroup_inode: 0,
-            device_program: 0,
-            own_pid_namespace: setup.namespaces.makes(flags::PID),
-            started: false,
-            terminal: setup.process.terminal,
-            hooks: false,
-        }
-    }
-}
-
-/// Who made the container, as `list` shows it: no name is ever looked up
-/// (security rule R8), but everybody knows this one.
-fn owner() -> &'static str {
-    if sys::process::geteuid().is_root() { "root" } else { "" }
-}
-
-/// Moves the network devices that the container is to have; `pid`: of its process.
-#[inline(never)]
-fn move_devices(linux: &Linux<'_>, pid: i32) -> Result<()> {
-    let mut namespace = None;
-    for (name, device) in linux.net_devices().iter() {
-        let failed = |error: Error| name.error(format_args!("{error}"));
-        let namespace = match &namespace {
-            Some(namespace) => namespace,
-            None => {
-                // A child that is not reaped keeps its number.
-                let path = ProcPath::new(pid, "ns/net");
-                let opened = open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-                namespace
-                    .insert(opened.map_err(|errno| fail!(errno => "cannot open the container's network namespace"))?)
-            }
-        };
-        let (mut old, mut new) = ([0; limits::DEVICE_NAME + 1], [0; limits::DEVICE_NAME + 1]);
-        let old = name.c_str(&mut old)?.to_bytes();
-        let new = match device.name().filter(|name| !name.is_empty()) {
-            Some(name) => name.c_str(&mut new)?.to_bytes(),
-            None => old,
-        };
-        network::devices::move_to(namespace.as_fd(), old, new).map_err(failed)?;
-    }
-    Ok(())
-}
-
 /// The work that leaves something behind, and the record that keeps up with it.
 struct Making<'a> {
     record: StateRecord<'static>,
@@ -430,7 +305,7 @@ impl Making<'_> {
             channel.send(Message::IdsMapped)?;
         }
         if let Some(linux) = setup.config.linux() {
-            move_devices(&linux, pid)?;
+            network::devices::move_all(linux.net_devices(), pid)?;
             if let Some(rdt) = linux.intel_rdt() {
                 if let Some(path) = resctrl::own_group(&rdt, self.id, &mut [0; _])? {
                     self.folder.write_resctrl(path)?;

@@ -2,11 +2,13 @@
 
 use super::container::Process;
 use super::handshake::{Channel, Message};
+use super::hooks::{Later, Moment};
 use super::notify::Notify;
 use super::supervise::supervise;
 use super::{delete, ready};
 use crate::error::Result;
 use crate::fail;
+use crate::spec::state::StateRecord;
 use crate::sys::process::{getpid, set_child_subreaper};
 use crate::sys::{self, AsFd, OwnedFd};
 use crate::terminal::raw_mode::RawMode;
@@ -44,6 +46,37 @@ impl Waiting {
         let Waiting { process, channel, terminal, notify } = self;
         drop(channel);
         stay_with(&process, terminal.as_ref(), notify, warn).inspect_err(|_| delete::end_child(&process))
+    }
+}
+
+/// A container that waits to be started, and what is written down of it.
+pub struct Created {
+    pub waiting: Waiting,
+    pub record: StateRecord<'static>,
+    pub later: Later,
+}
+
+impl Created {
+    /// Lets it go on to its program, and runs the hooks that follow.
+    ///
+    /// # Errors
+    /// As [`Waiting::go`]; or a hook fails, and the process is ended and reaped.
+    pub fn go(&mut self, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        self.waiting.go(warn)?;
+        if !self.record.hooks {
+            return Ok(());
+        }
+        let ran = self.later.run(Moment::Poststart, &self.record, self.record.pid, warn);
+        ran.inspect_err(|_| delete::end_child(&self.waiting.process))
+    }
+
+    /// Before it is left alone: waits until it says that it is ready, where
+    /// somebody wants to know.
+    pub fn await_ready(&self) -> Result<()> {
+        match &self.waiting.notify {
+            Some(notify) => notify.await_ready(&self.waiting.process),
+            None => Ok(()),
+        }
     }
 }
 

@@ -186,15 +186,7 @@ fn under(c: &Context, runtime: &str, config: &Config) -> Result<BTreeMap<String,
     // The same id for all: it shows in paths.
     let id = format!("{}-same", c.tag);
     c.write(config)?;
-    let mut command = match runtime {
-        "ocinit" => Command::new(&c.program),
-        name => {
-            let path = kernel::find_program(name).with_context(|| format!("no {name} here"))?;
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(["--helper", "peer"]).arg(&path).arg("--").arg(&path);
-            command
-        }
-    };
+    let mut command = crate::context::runtime(c, runtime)?;
     command.arg("--root").arg(c.dir.join(format!("state-{runtime}"))).args(["run", &id]);
     c.surroundings(&mut command);
     let output = c.finish(command)?;

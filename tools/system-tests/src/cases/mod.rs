@@ -18,6 +18,7 @@ mod escapes_by_descriptor;
 mod escapes_by_path;
 mod exec;
 mod hooks;
+mod hooks_failing;
 mod hybrid;
 mod identity;
 mod joining;
@@ -52,6 +53,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         exec::CASES,
         joining::CASES,
         hooks::CASES,
+        hooks_failing::CASES,
         schedule::CASES,
         labels::CASES,
         notify::CASES,
