@@ -174,7 +174,9 @@ fn a_timeout_ends_the_whole_tree(c: &Context) -> Result<()> {
         let time = |name: &str| -> Result<_> { Ok(fs::metadata(folder.join(name))?.modified()?) };
         let took = time("over")?.duration_since(time("began")?)?;
         // From the first thing that the hook did to the first that the next did.
-        ensure!((900..1150).contains(&took.as_millis()), "{kind}: {took:?}");
+        // An emulated machine takes its time to destroy the container in between.
+        let most = if crate::case::Need::Host.missing().is_some() { 2000 } else { 1150 };
+        ensure!((900..most).contains(&took.as_millis()), "{kind}: {took:?}");
     }
     Ok(())
 }
