@@ -8,7 +8,8 @@ use crate::bytes;
 use crate::error::{Lossy, Result};
 use crate::json::PathBuffer;
 use crate::limits;
-use crate::spec::linux::IntelRdt;
+use crate::spec::linux::{IntelRdt, Linux};
+use crate::spec::record::asks_for_nothing;
 use crate::sys::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, unlinkat};
 use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
 
@@ -17,6 +18,11 @@ const MOUNT: &CStr = c"/sys/fs/resctrl";
 
 /// Room for a group's path below the mount: a class, `mon_groups`, an id.
 pub type GroupPath = [u8; 3 * limits::ID];
+
+/// What is asked for; `None`: nothing.
+pub fn asked<'a>(linux: &Linux<'a>) -> Option<IntelRdt<'a>> {
+    linux.intel_rdt().filter(|rdt| !asks_for_nothing(rdt.value()))
+}
 
 /// The name of the container's class, and whether it is one of its own, which is
 /// made for it and goes with it. The class of all is the mount itself.

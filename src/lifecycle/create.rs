@@ -306,7 +306,7 @@ impl Making<'_> {
         }
         if let Some(linux) = setup.config.linux() {
             network::devices::move_all(linux.net_devices(), pid)?;
-            if let Some(rdt) = linux.intel_rdt() {
+            if let Some(rdt) = resctrl::asked(&linux) {
                 if let Some(path) = resctrl::own_group(&rdt, self.id, &mut [0; _])? {
                     self.folder.write_resctrl(path)?;
                 }

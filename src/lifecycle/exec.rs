@@ -270,7 +270,7 @@ fn bring_up(
 ) -> Result<Option<OwnedFd>> {
     let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
     ready::apply_from_outside(&setup.process, process)?;
-    if let Some(rdt) = setup.process.linux.as_ref().and_then(|linux| linux.intel_rdt()) {
+    if let Some(rdt) = setup.process.linux.as_ref().and_then(resctrl::asked) {
         resctrl::join(&rdt, setup.id, process.pid.as_raw_nonzero().get(), false)?;
     }
     let affinity = setup.process.view.exec_cpu_affinity();

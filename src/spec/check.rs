@@ -158,7 +158,7 @@ fn check_object(object: Value<'_>, table: &Table, strictness: Strictness) -> Res
 
 /// Whether a value says no more than its absence would: engines write out
 /// zeros, empty strings and empty objects for what they leave alone.
-fn asks_for_nothing(value: Value<'_>) -> bool {
+pub fn asks_for_nothing(value: Value<'_>) -> bool {
     match value.kind() {
         Kind::Null => true,
         Kind::Bool => value.as_bool() == Some(false),

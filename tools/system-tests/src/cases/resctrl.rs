@@ -135,6 +135,8 @@ fn where_the_kernel_lacks_it(c: &Context) -> Result<()> {
     if std::path::Path::new("/sys/fs/resctrl/tasks").exists() {
         return Ok(());
     }
+    // Nothing is asked for.
+    c.run(&with(json!({"closID": "", "enableMonitoring": false})).args(&["true"]))?.ok()?;
     c.run(&with(json!({"closID": "gold"})))?.error(
         1,
         &["linux.intelRdt: the kernel has no resctrl mounted at /sys/fs/resctrl: no such file or directory"],
