@@ -96,8 +96,12 @@ pub fn create(
         workspace.uid_map.read(linux.uid_mappings())?;
         workspace.gid_map.read(linux.gid_mappings())?;
     }
-    let rules = config.linux().and_then(|linux| linux.resources()).map(|resources| resources.devices());
-    workspace.device_program.assemble(rules.unwrap_or(List::empty()))?;
+    let resources = config.linux().and_then(|linux| linux.resources());
+    if let Some(resources) = &resources {
+        cgroup::lines(resources, &mut |_| Ok(()))?;
+        cgroup::warn_of_ignored(resources, warn);
+    }
+    workspace.device_program.assemble(resources.map_or(List::empty(), |resources| resources.devices()))?;
     let root_path = bundle.root(&config, &mut arena)?;
     let facts = Facts::new(request, &bundle, &root_path, &mut arena)?;
     let buffers = Buffers {
@@ -260,7 +264,11 @@ impl Making<'_> {
     /// The write-ahead record, the cgroup, and which one it was.
     #[inline(never)]
     fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
+        let resources = setup.config.linux().and_then(|linux| linux.resources());
         let Some(text) = setup.cgroup else {
+            if let Some(resources) = resources {
+                cgroup::warn_without_cgroup(&resources, warn)?;
+            }
             return self.folder.write_record(&self.record, self.scratch).map(|()| None);
         };
         let hierarchy = Hierarchy::open()?;
@@ -277,12 +285,15 @@ impl Making<'_> {
         if created.made {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
         }
+        if let Some(resources) = resources {
+            created.cgroup.apply(&resources, &hierarchy, path, None, warn)?;
+        }
         match cgroup::attach_device_program(&created.cgroup, self.device_program, !created.made) {
             Ok(id) => self.record.device_program = id,
             // In a user namespace no program can be loaded, nor any device be
             // opened that its owner could not open outside of it.
             Err(error) if error.is(Errno::PERM) => {
-                warn("device rules are not enforced: this user may not load a device program");
+                warn(cgroup::DEVICES_NOT_ENFORCED);
             }
             Err(error) => return Err(error),
         }

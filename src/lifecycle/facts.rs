@@ -63,6 +63,7 @@ impl Facts {
             cgroup_existing: 0,
             cgroup_inode: 0,
             device_program: 0,
+            device_program_next: 0,
             own_pid_namespace: setup.namespaces.makes(flags::PID),
             started: false,
             terminal: setup.process.terminal,

@@ -77,7 +77,7 @@ fn check_pattern(text: Text<'_>, test: &Test) -> Result<()> {
 
 /// The error of an integer that is not from `least` to `most`.
 #[cold]
-pub(super) fn not_between(value: Value<'_>, least: i64, most: u64) -> Error {
+pub fn not_between(value: Value<'_>, least: i64, most: u64) -> Error {
     value.error(format_args!("expected an integer from {least} to {most}"))
 }
 

@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 
 use crate::json::{Items, Members, Text, Value};
 
-pub use super::check::{Strictness, asks_for_nothing, check};
+pub use super::check::{Strictness, asks_for_nothing, check, not_between};
 pub use super::scalars::{Anything, Cells, Id, OomScore, Pid, Positive, RuleNumber, Umask};
 
 /// The fields of an object. Three short rows instead of one of structures: there
@@ -116,7 +116,7 @@ const fn same(names: &[u8], start: usize, name: &[u8]) -> bool {
 }
 
 /// Fields of an object that are found at once: no table has more.
-pub const FIELDS: usize = 22;
+pub const FIELDS: usize = 23;
 
 /// An object of a document and where its members are. All views are this one
 /// type, so that making and reading them is one piece of code.

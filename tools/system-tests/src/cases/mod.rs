@@ -24,16 +24,20 @@ mod identity;
 mod joining;
 mod labels;
 mod lifecycle;
+mod limits;
 mod mount_options;
 mod mounts;
 mod namespaces;
 mod notify;
+mod pausing;
 mod process;
 mod races;
 mod resctrl;
+mod resources;
 mod schedule;
 mod telling;
 mod terminals;
+mod updating;
 mod walkthrough;
 
 /// All cases, in the order in which they run.
@@ -46,6 +50,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         mounts::CASES,
         mount_options::CASES,
         devices::CASES,
+        resources::CASES,
+        limits::CASES,
+        updating::CASES,
+        pausing::CASES,
         process::CASES,
         descriptors::CASES,
         identity::CASES,
