@@ -12,7 +12,7 @@ use crate::case::Need;
 use crate::context::Context;
 
 cases!("hooks":
-    each_kind_at_its_moment_with_its_state,
+    each_kind_at_its_moment_with_its_state proves ["hooks.prestart[].path", "hooks.prestart[].args[]", "hooks.prestart[].env[]", "hooks.createRuntime[].path", "hooks.createRuntime[].args[]", "hooks.createRuntime[].env[]", "hooks.createContainer[].path", "hooks.createContainer[].args[]", "hooks.createContainer[].env[]", "hooks.startContainer[].path", "hooks.startContainer[].args[]", "hooks.startContainer[].env[]", "hooks.poststart[].path", "hooks.poststart[].args[]", "hooks.poststart[].env[]", "hooks.poststop[].path", "hooks.poststop[].args[]", "hooks.poststop[].env[]"],
     run_has_all_of_them_too,
     path_arguments_and_environment_are_exact,
     only_three_descriptors,

@@ -21,7 +21,7 @@ cases!("failing_hooks":
     a_failing_poststop_is_a_warning,
     one_that_cannot_be_executed,
     the_runtime_is_no_hook_in_the_container,
-    a_timeout_ends_the_whole_tree,
+    a_timeout_ends_the_whole_tree proves ["hooks.prestart[].timeout", "hooks.createRuntime[].timeout", "hooks.createContainer[].timeout", "hooks.startContainer[].timeout", "hooks.poststart[].timeout", "hooks.poststop[].timeout"],
     what_one_leaves_running_hangs_nobody,
     delete_force_interrupts_a_create,
     a_killed_create_takes_its_hook_along,
@@ -178,6 +178,17 @@ fn a_timeout_ends_the_whole_tree(c: &Context) -> Result<()> {
         let most = if crate::case::Need::Host.missing().is_some() { 2000 } else { 1150 };
         ensure!((900..most).contains(&took.as_millis()), "{kind}: {took:?}");
     }
+    // The last of them only warns, and the container goes all the same.
+    let (config, folder) = sharing(c)?;
+    let _ = fs::remove_file(folder.join("pids"));
+    let mut hook = script(c, &hanging(&folder.to_string_lossy()));
+    hook["timeout"] = json!(1);
+    let began = Instant::now();
+    let output = c.run(&config.push("/hooks/poststop", hook))?.ok()?;
+    holds!(output.stderr, "hooks.poststop[0]: the hook /bin/sh did not end within 1 s: here", "the warning");
+    ensure!((900..3000).contains(&began.elapsed().as_millis()), "poststop: {:?}", began.elapsed());
+    let left: Vec<u32> = written(&folder.join("pids"))?.into_iter().filter(|pid| alive(*pid)).collect();
+    same!(left, Vec::<u32>::new(), "what is left of poststop");
     Ok(())
 }
 

@@ -15,7 +15,7 @@ const LOAD: &str = "/sys/kernel/security/apparmor/.load";
 const REMOVE: &str = "/sys/kernel/security/apparmor/.remove";
 
 cases!("labels":
-    apparmor_profile [Need::Path(LOAD)],
+    apparmor_profile [Need::Path(LOAD)] proves ["process.apparmorProfile"],
     apparmor_profile_of_exec [Need::Path(LOAD)],
     apparmor_profile_that_is_not_there [Need::Path(LOAD)],
     apparmor_where_the_kernel_lacks_it,

@@ -13,7 +13,7 @@ use crate::bundle::Config;
 use crate::context::Context;
 
 cases!("resctrl":
-    classes_and_schemata,
+    classes_and_schemata proves ["linux.intelRdt.closID", "linux.intelRdt.schemata[]", "linux.intelRdt.l3CacheSchema", "linux.intelRdt.memBwSchema"],
     a_class_that_is_not_there,
     monitoring,
     what_is_made_is_removed,

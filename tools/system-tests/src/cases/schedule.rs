@@ -11,15 +11,15 @@ use crate::case::Need;
 use crate::context::Context;
 
 cases!("schedule":
-    scheduler_policies,
-    scheduler_flags,
-    scheduler_deadline,
+    scheduler_policies proves ["process.scheduler.policy", "process.scheduler.nice", "process.scheduler.priority"],
+    scheduler_flags proves ["process.scheduler.flags[]"],
+    scheduler_deadline proves ["process.scheduler.runtime", "process.scheduler.deadline", "process.scheduler.period"],
     scheduler_of_a_user_who_is_not_root,
     scheduler_of_exec,
-    io_priority,
-    cpu_affinity_is_for_exec,
-    memory_policy [Need::Path("/proc/self/numa_maps")],
-    personality,
+    io_priority proves ["process.ioPriority.class", "process.ioPriority.priority"],
+    cpu_affinity_is_for_exec proves ["process.execCPUAffinity.initial", "process.execCPUAffinity.final"],
+    memory_policy [Need::Path("/proc/self/numa_maps")] proves ["linux.memoryPolicy.mode", "linux.memoryPolicy.nodes", "linux.memoryPolicy.flags[]"],
+    personality proves ["linux.personality.domain", "linux.personality.flags[]"],
     a_session_keyring [Need::Path("/proc/keys")],
 );
 
