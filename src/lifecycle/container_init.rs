@@ -51,7 +51,7 @@ pub fn main(setup: &mut Setup<'_>, record: &StateRecord<'_>, channel: Channel, s
         Err(error) => tell(&channel, error),
         Ok(program) => match await_start(channel, &start) {
             Ok(starter) => match run_start_hooks(setup, record, &start, &starter) {
-                Ok(()) => tell(&starter, process::execute(&setup.process, program)),
+                Ok(()) => tell(&starter, process::execute(&setup.process, program, &starter)),
                 Err(error) => tell_as(Message::HookFailed, &starter, error),
             },
             Err(WaitError::Signal(signal)) => 128 + signal as i32,

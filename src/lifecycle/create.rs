@@ -12,6 +12,7 @@ use super::arena::Arena;
 use super::birth::{self, Born, Cradle, Namespaces, open_procfs};
 use super::bundle::{Bundle, RootPath};
 use super::caller::{Caller, Wishes};
+use super::changes::Changes;
 use super::container::{self, Process};
 use super::container_init::{self, Start};
 use super::facts::Facts;
@@ -47,6 +48,10 @@ pub struct Request<'r> {
     pub config: Option<&'static CStr>,
     pub wishes: Wishes,
     pub no_pivot: bool,
+    /// The container must not uncover what lies under its root, see [`birth`].
+    pub lock_mounts: bool,
+    /// Of the configuration's process.
+    pub changes: Changes,
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
@@ -69,7 +74,7 @@ pub struct Setup<'a> {
     pub no_pivot: bool,
     /// The folder of the notify socket.
     pub notify: Option<&'static CStr>,
-    /// Room for a document on its way out.
+    /// Room for what hooks are told.
     pub output: &'static mut [u8],
     /// Where the container's cgroup is below the mount.
     pub cgroup: Option<&'static str>,
@@ -111,8 +116,9 @@ pub fn create(
         groups: &mut workspace.groups,
         arena,
     };
-    let mut setup = decide(request, config, &bundle, root_path, buffers, &mut workspace.output, hardened)?;
+    let mut setup = decide(request, config, &bundle, root_path, buffers, &mut workspace.listing, hardened)?;
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
+    setup.process.set_seccomp(&setup.config, &mut workspace.seccomp_filter)?;
     setup.process.warn_of_unknown(warn);
 
     let root = StateRoot::open(request.state_root, true)?;
@@ -132,6 +138,11 @@ pub fn create(
     };
     let result = making.make(&mut setup, warn);
     let mut record = making.record;
+    let result = result.and_then(|waiting| {
+        // After `create` it is `start` that says `Go`.
+        let state = record.document(record.status, record.pid, setup.config.annotations());
+        waiting.asking(&setup.process, &setup.config, &state, &mut workspace.output)
+    });
     let Setup { process: ProcessPlan { buffers, .. }, output, .. } = setup;
     let mut later = Later { text, buffers, output };
     match result {
@@ -167,9 +178,10 @@ fn decide<'a>(
         true => None,
         false => Some(choose_cgroup(&config, request.id, &mut buffers.arena)?),
     };
-    let namespaces = Namespaces::open(&config)?;
+    let namespaces = Namespaces::open(&config, request.lock_mounts)?;
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, config.linux(), buffers, hardened)?;
+    process.change(&request.changes)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
     if request.notify.is_some() && namespaces.has(flags::MOUNT) {
@@ -258,7 +270,7 @@ impl Making<'_> {
                 return Err(error);
             }
         };
-        Ok(Waiting { process, channel, terminal, notify })
+        Ok(Waiting { process, channel, terminal, agent: None, notify })
     }
 
     /// The write-ahead record, the cgroup, and which one it was.
@@ -310,7 +322,7 @@ impl Making<'_> {
         channel: &Channel,
         warn: &mut dyn FnMut(&str),
     ) -> Result<Option<OwnedFd>> {
-        let pid = process.pid.as_raw_nonzero().get();
+        let pid = process.number();
         if setup.namespaces.makes(flags::USER) {
             namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
             channel.send(Message::IdsMapped)?;

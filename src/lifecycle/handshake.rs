@@ -15,6 +15,9 @@
 //!   Disarmed          →                    the child no longer dies with the parent
 //!                     ←  Go                `run` and `exec`: the child is disarmed and executes
 //!   Hooks             →                    hooks startContainer begin, where there are any
+//!   Listener          →                    a seccomp filter that asks: somebody is to be asked
+//!                     ←  Known             and listens
+//!   Listener + fd     →                    for whoever listens
 //!   (execve closes the child's end: success)
 //!   Warning(text)     →                    at any point
 //!   Failed(text)      →                    at any point: the last word
@@ -38,7 +41,7 @@ pub enum Message {
     /// The text is the pid, in the helper's pid namespace, of the process that
     /// it made in its place.
     Pid = 1,
-    /// The parent has heard of that process.
+    /// The parent has heard of that.
     Known,
     IdsMapped,
     /// All is mounted, and the root is about to be entered.
@@ -58,9 +61,11 @@ pub enum Message {
     Failed,
     /// The text is the error, of a hook.
     HookFailed,
+    /// With the descriptor of seccomp_unotify(2) the second time.
+    Listener,
 }
 
-const ALL: [Message; 14] = [
+const ALL: [Message; 15] = [
     Message::Pid,
     Message::Known,
     Message::IdsMapped,
@@ -75,6 +80,7 @@ const ALL: [Message; 14] = [
     Message::Warning,
     Message::Failed,
     Message::HookFailed,
+    Message::Listener,
 ];
 
 /// One end.

@@ -12,7 +12,8 @@ use crate::fail;
 use crate::identity::{FileIdentity, Groups, Sets};
 use crate::json::Text;
 use crate::limits;
-use crate::spec::config::Process;
+use crate::seccomp::SeccompFilter;
+use crate::spec::config::{Config, Process};
 use crate::spec::linux::Linux;
 use crate::spec::record::List;
 use crate::sys::termios::Winsize;
@@ -45,7 +46,13 @@ pub struct ProcessPlan<'a> {
     pub cwd: &'static CStr,
     pub capabilities: Sets,
     pub no_new_privileges: bool,
+    /// Loaded last of all.
+    pub seccomp: Option<&'static SeccompFilter>,
+    /// The socket of whoever the filter asks.
+    pub listener_path: Option<&'static CStr>,
     pub terminal: bool,
+    /// Rows and columns of it.
+    pub console_size: Option<Winsize>,
     /// Descriptors from 3 on that the process gets.
     pub preserve_fds: u32,
     /// Signals that whoever called us ignores.
@@ -82,7 +89,10 @@ impl<'a> ProcessPlan<'a> {
             cwd,
             capabilities: Sets::of(view.capabilities()),
             no_new_privileges: view.no_new_privileges() == Some(true),
+            seccomp: None,
+            listener_path: None,
             terminal: view.terminal() == Some(true),
+            console_size: console_size(&view),
             preserve_fds: 0,
             ignored_signals: hardened.ignored_signals,
             in_user_namespace: false,
@@ -102,15 +112,15 @@ impl<'a> ProcessPlan<'a> {
         Ok(plan)
     }
 
-    /// Rows and columns of the terminal.
-    pub fn console_size(&self) -> Option<Winsize> {
-        let size = self.view.console_size()?;
-        Some(Winsize {
-            ws_row: size.height()?.try_into().ok()?,
-            ws_col: size.width()?.try_into().ok()?,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        })
+    /// Compiles the container's filter, if it has one, for the process.
+    pub fn set_seccomp(&mut self, config: &Config<'_>, filter: &'static mut SeccompFilter) -> Result<()> {
+        let Some(seccomp) = config.linux().and_then(|linux| linux.seccomp()) else { return Ok(()) };
+        filter.compile(&seccomp)?;
+        self.seccomp = Some(filter);
+        if let Some(path) = seccomp.listener_path().filter(|_| seccomp.notifies()) {
+            self.listener_path = Some(self.buffers.arena.text(path)?);
+        }
+        Ok(())
     }
 
     fn add_arguments(&mut self, arguments: List<'_, Text<'static>>) -> Result<()> {
@@ -196,6 +206,16 @@ impl<'a> ProcessPlan<'a> {
             .get(0)
             .ok_or_else(|| self.view.value().error(format_args!("\"args\" is missing or empty")))
     }
+}
+
+fn console_size(view: &Process<'_>) -> Option<Winsize> {
+    let size = view.console_size()?;
+    Some(Winsize {
+        ws_row: size.height()?.try_into().ok()?,
+        ws_col: size.width()?.try_into().ok()?,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    })
 }
 
 /// The environment, for [`environment::find_overridden`].

@@ -111,17 +111,7 @@ fn look_at(folder: &Folder<'_>, workspace: &mut Workspace, each: &mut Each<'_>) 
         parsed => parsed,
     }?;
     let annotations = Config::view(document.root()).annotations();
-    let state = StateDocument {
-        oci_version: record.oci_version,
-        id: record.id,
-        pid: init.map_or(0, |init| init.pid.as_raw_nonzero().get()),
-        status: status.word(),
-        bundle: record.bundle,
-        rootfs: record.rootfs,
-        created: record.created,
-        annotations,
-        owner: record.owner,
-    };
+    let state = record.document(status.word(), init.map_or(0, |init| init.number()), annotations);
     each(&state, output).map(|()| true)
 }
 

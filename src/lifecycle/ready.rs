@@ -4,6 +4,7 @@
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
 use super::handshake::{Buffer, Channel, Message};
+use super::listener::{Agent, HandOver};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
 use crate::fail;
@@ -70,7 +71,7 @@ fn ended(child: &Process) -> Error {
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
-        identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
+        identity::set_oom_score_adj(&open_procfs()?, child.number(), score)?;
     }
     identity::set_priorities(child.pid.as_raw_nonzero().get(), &plan.view)?;
     match plan.in_user_namespace {
@@ -79,24 +80,50 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
     }
 }
 
-/// Hears how it goes on once it has been told to. `at_hooks` is called when its own
+/// Lets the process go on to its program. `agent`: whom its filter asks.
+///
+/// # Errors
+/// A hook fails, or execve; or the hand-over of the filter's listener.
+pub fn go(channel: &Channel, agent: Option<&Agent<'_>>, warn: &mut dyn FnMut(&str)) -> Result<()> {
+    channel.send(Message::Go)?;
+    let mut hand_over = HandOver::default();
+    while let Progress::Listener(listener) = await_progress(channel, warn, &mut || {}).map_err(|(error, _)| error)? {
+        match agent {
+            Some(agent) => hand_over.step(channel, listener, agent)?,
+            None => return Err(fail!("the filter has nobody to ask")),
+        }
+    }
+    Ok(())
+}
+
+/// How far a process has come that was told to go.
+pub enum Progress {
+    /// Its program is executed; or it has ended, which is seen by whoever waits
+    /// for it. Both close its end.
+    Executed,
+    /// A step of its filter's listener, for [`HandOver::step`].
+    Listener(Option<OwnedFd>),
+}
+
+/// Listens to a process that was told to go. `at_hooks` is called when its own
 /// hooks are about to run.
 ///
 /// # Errors
 /// A hook fails, or execve does: whether it was a hook beside it.
-pub fn await_program(
+pub fn await_progress(
     channel: &Channel,
     warn: &mut dyn FnMut(&str),
     at_hooks: &mut dyn FnMut(),
-) -> Result<(), (Error, bool)> {
+) -> Result<Progress, (Error, bool)> {
     loop {
         let mut buffer: Buffer = [0; _];
-        // execve has closed the other end; or its end has, which is seen by
-        // whoever waits for it.
-        let Some(received) = channel.receive(&mut buffer).map_err(|error| (error, false))? else { return Ok(()) };
+        let Some(received) = channel.receive(&mut buffer).map_err(|error| (error, false))? else {
+            return Ok(Progress::Executed);
+        };
         match received.message {
             Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
             Message::Hooks => at_hooks(),
+            Message::Listener => return Ok(Progress::Listener(received.descriptor)),
             message => return Err((Error::received(received.text), message == Message::HookFailed)),
         }
     }

@@ -1,18 +1,21 @@
 //! The foreground of `run` and `exec`: starts what waits, and stays with it.
 
 use super::container::Process;
-use super::handshake::{Channel, Message};
+use super::handshake::Channel;
 use super::hooks::{Later, Moment};
+use super::listener::Agent;
 use super::notify::Notify;
+use super::process_plan::ProcessPlan;
 use super::supervise::supervise;
 use super::{delete, ready};
 use crate::error::Result;
 use crate::fail;
-use crate::spec::state::StateRecord;
+use crate::spec::config::Config;
+use crate::spec::state::{StateDocument, StateRecord};
 use crate::sys::process::{getpid, set_child_subreaper};
 use crate::sys::{self, AsFd, OwnedFd};
 use crate::terminal::raw_mode::RawMode;
-use crate::terminal::relay::Relay;
+use crate::terminal::relay::{self, Relay};
 
 /// A process that waits to be started, a child of ours.
 pub struct Waiting {
@@ -21,9 +24,27 @@ pub struct Waiting {
     /// The terminal that we are to serve.
     pub terminal: Option<OwnedFd>,
     pub notify: Option<Notify>,
+    /// Whom its seccomp filter asks.
+    pub agent: Option<Agent<'static>>,
 }
 
 impl Waiting {
+    /// With whom its filter asks, who is told of the container by `state`; the
+    /// process is ended where that fails.
+    pub fn asking(
+        mut self,
+        plan: &ProcessPlan<'_>,
+        config: &Config<'_>,
+        state: &StateDocument<'_>,
+        buffer: &'static mut [u8],
+    ) -> Result<Waiting> {
+        if let Some(path) = plan.listener_path {
+            let agent = Agent::new(path, config, state, self.process.number(), buffer);
+            self.agent = Some(agent.inspect_err(|_| delete::end_child(&self.process))?);
+        }
+        Ok(self)
+    }
+
     /// Lets it go on to its program.
     ///
     /// # Errors
@@ -31,10 +52,11 @@ impl Waiting {
     /// left to somebody else, it would keep the container's pid namespace, and
     /// with it the container's first process, from ending until that is done.
     pub fn go(&self, warn: &mut dyn FnMut(&str)) -> Result<()> {
-        self.channel
-            .send(Message::Go)
-            .and_then(|()| ready::await_program(&self.channel, warn, &mut || {}).map_err(|(error, _)| error))
-            .inspect_err(|_| delete::end_child(&self.process))
+        if let Some(master) = &self.terminal {
+            // Before the program can ask for it.
+            relay::give_size(sys::stdin(), sys::stdout(), master.as_fd());
+        }
+        ready::go(&self.channel, self.agent.as_ref(), warn).inspect_err(|_| delete::end_child(&self.process))
     }
 
     /// Passes signals and the terminal through until it has ended. Gives the
@@ -43,7 +65,7 @@ impl Waiting {
     /// # Errors
     /// The kernel's. The process is ended: nobody would be there for it.
     pub fn attend(self, warn: &mut dyn FnMut(&str)) -> Result<i32> {
-        let Waiting { process, channel, terminal, notify } = self;
+        let Waiting { process, channel, terminal, notify, .. } = self;
         drop(channel);
         stay_with(&process, terminal.as_ref(), notify, warn).inspect_err(|_| delete::end_child(&process))
     }

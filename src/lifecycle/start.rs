@@ -3,15 +3,19 @@
 use core::ffi::CStr;
 
 use super::arena::Arena;
-use super::container::{self, Status};
+use super::container::{self, Process, Status};
 use super::hooks::{HookRoom, Moment};
+use super::listener::{Agent, HandOver};
 use super::notify::Notify;
 use super::process_plan::Buffers;
+use super::ready::{self, Progress};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
-use super::{delete, gate, ready};
+use super::{delete, gate};
 use crate::error::{Lossy, Result};
-use crate::fail;
+use crate::json::Document;
+use crate::spec::state::StateRecord;
+use crate::{fail, spec};
 
 /// Starts the container.
 ///
@@ -31,10 +35,10 @@ pub fn start(
     let folder = container::open(root, id)?;
     folder.lock()?;
     let mut record = container::record(&folder, id, second, &mut arena)?;
-    match container::status(&record)?.0 {
-        Status::Created => {}
-        other => return Err(fail!("cannot start container {shown} in the {other} state")),
-    }
+    let init = match container::status(&record)? {
+        (Status::Created, Some(init)) => init,
+        (other, _) => return Err(fail!("cannot start container {shown} in the {other} state")),
+    };
     let notify = match notify {
         Some(target) => Notify::listen(&folder, target)?,
         None => None,
@@ -42,7 +46,20 @@ pub fn start(
     let Some(connection) = gate::knock(folder.fd())? else {
         return Err(fail!("cannot start container {shown} in the stopped state"));
     };
-    let answer = ready::await_program(&connection, warn, &mut || folder.unlock());
+    let mut hand_over = HandOver::default();
+    let answer = loop {
+        match ready::await_progress(&connection, warn, &mut || folder.unlock()) {
+            Ok(Progress::Executed) => break Ok(()),
+            Ok(Progress::Listener(listener)) => {
+                let agent = agent(&folder, &record, &init, &mut arena, (&mut *document, &mut *output));
+                // Otherwise nobody would answer what the filter asks.
+                agent
+                    .and_then(|agent| hand_over.step(&connection, listener, &agent))
+                    .inspect_err(|_| delete::end_child(&init))?;
+            }
+            Err(failed) => break Err(failed),
+        }
+    };
     let room = HookRoom { document, buffers: Buffers { arguments, environment, names, groups, arena }, output };
     if record.hooks {
         relock(&folder, id)?;
@@ -70,9 +87,26 @@ pub fn start(
         }
     }
     match notify {
-        Some(notify) => container::init(&record)?.map_or(Ok(()), |process| notify.await_ready(&process)),
+        Some(notify) => notify.await_ready(&init),
         None => Ok(()),
     }
+}
+
+/// Whom the container's filter asks. `rooms`: for config.json, and for the message.
+fn agent<'a: 'w, 'w>(
+    folder: &Folder<'_>,
+    record: &StateRecord<'_>,
+    init: &Process,
+    arena: &mut Arena<'a>,
+    rooms: (&mut [u8], &'w mut [u8]),
+) -> Result<Agent<'w>> {
+    let text = folder.read(c"config.json", rooms.0)?.unwrap_or(b"");
+    let document = Document::parse("config.json", text)?;
+    let config = spec::load(&document)?;
+    let path = config.linux().and_then(|linux| linux.seccomp()).and_then(|seccomp| seccomp.listener_path());
+    let path = arena.text(path.ok_or_else(|| fail!("the filter has nobody to ask"))?)?;
+    let state = record.document(record.status, init.number(), config.annotations());
+    Agent::new(path, &config, &state, init.number(), rooms.1)
 }
 
 /// After hooks, while which it was not held.

@@ -19,9 +19,6 @@ pub fn supervise(
     warn: &mut dyn FnMut(&str),
 ) -> Result<i32> {
     let signals = sys::signalfd(SignalSet::ALL).map_err(|errno| fail!(errno => "cannot watch for signals"))?;
-    if let Some(relay) = &relay {
-        relay.resize();
-    }
     // A child that has ended before this has left its SIGCHLD, which is blocked.
     let status = loop {
         if wait_for_something(&signals, relay.as_deref_mut(), notify.as_ref())? {

@@ -147,8 +147,8 @@ pub fn socketpair(family: AddressFamily, kind: SocketType, flags: SocketFlags) -
     Ok((OwnedFd(one), OwnedFd(two)))
 }
 
-/// `int pipe2(int pipefd[2], O_CLOEXEC);` pipe(2): the ends to read from and to
-/// write to.
+/// `int pipe2(int pipefd[2], O_CLOEXEC);` pipe(2): the end to read from, and the
+/// one to write to.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     let mut both: [RawFd; 2] = [0; 2];
     // SAFETY: the kernel writes two descriptors, for which there is room.

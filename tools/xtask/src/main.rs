@@ -1,10 +1,12 @@
 //! The developers' commands. `cargo xtask` lists them.
 
 mod bench;
+mod boot_bench;
 mod check;
 mod demo;
 mod dist;
 mod shell;
+mod syscalls;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +35,8 @@ enum Command {
     },
     /// Size, memory, system calls and latency beside crun, runc and a bare baseline (needs root)
     Bench(bench::Arguments),
+    /// Write the tables of system calls anew, from the kernel's headers
+    Syscalls,
     /// Kill a runtime at every one of its system calls and look at what is left (needs root)
     Kill {
         /// Arguments of the killer; `--help` lists them
@@ -50,6 +54,7 @@ fn main() {
         Command::Demo => demo::demo(),
         Command::Test { filter } => test::test(filter.as_deref()),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Syscalls => syscalls::write(),
         Command::Kill { arguments } => test::kill(&arguments),
     };
     if let Err(error) = result {

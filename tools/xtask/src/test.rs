@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("objcopy", "binutils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("runc", "runc"),
+    ("scmp_sys_resolver", "seccomp"), // brings libseccomp along, which filters are compared with
     ("strace", "strace"),
     ("tmux", "tmux"),
     ("unshare", "util-linux"),

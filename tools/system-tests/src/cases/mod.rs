@@ -8,6 +8,7 @@ use crate::case::Case;
 use crate::context::Context;
 
 mod bad_input;
+mod boot;
 mod comparison;
 mod descriptors;
 mod devices;
@@ -35,6 +36,9 @@ mod races;
 mod resctrl;
 mod resources;
 mod schedule;
+mod seccomp;
+mod seccomp_compiler;
+mod seccomp_listener;
 mod telling;
 mod terminals;
 mod updating;
@@ -72,9 +76,13 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         escapes_by_path::CASES,
         bad_input::CASES,
         comparison::CASES,
+        seccomp::CASES,
+        seccomp_listener::CASES,
+        seccomp_compiler::CASES,
         hybrid::CASES,
         races::CASES,
         walkthrough::CASES,
+        boot::CASES,
     ];
     groups.into_iter().flatten()
 }
