@@ -33,6 +33,11 @@ pub fn listen_fds(environment: sys::Vector) -> u32 {
     }
 }
 
+/// Where whoever started us wants to hear that the container is ready (sd_notify(3)).
+fn notify_socket(environment: sys::Vector) -> Option<&'static [u8]> {
+    variable(environment, "NOTIFY_SOCKET=").filter(|target| !target.is_empty())
+}
+
 /// `create` and `run`.
 pub fn create(
     invocation: &Invocation,
@@ -56,34 +61,42 @@ pub fn create(
         changes: Changes::default(),
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
         no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
+        notify: notify_socket(vectors.environment),
         run,
         at_once: run,
         subreaper: foreground && !invocation.has(Flag::NoSubreaper),
     };
     let mut warn = |text: &str| log.warning(format_args!("{text}"));
-    let created = lifecycle::create(&request, hardened, workspace, &mut warn)?;
+    let mut created = lifecycle::create(&request, hardened, workspace, &mut warn)?;
     if !run {
         return Ok(0);
     }
-    let lifecycle::Created { waiting, made } = created;
-    let status = match waiting.go(&mut warn) {
-        Ok(()) if !foreground => return Ok(0),
-        Ok(()) => waiting.attend(&mut warn),
+    let status = match created.go(&mut warn) {
+        Ok(()) if !foreground => return created.await_ready().map(|()| 0),
+        Ok(()) => created.waiting.attend(&mut warn),
         Err(error) => Err(error),
     };
     if status.is_ok() && invocation.has(Flag::Keep) {
         return status;
     }
-    match (status, made.delete(request.id)) {
+    match (status, created.made.delete(request.id, &mut warn)) {
         (Ok(_), Err(error)) => Err(error),
         (status, _) => status,
     }
 }
 
 /// `start`.
-pub fn start(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+pub fn start(
+    invocation: &Invocation,
+    root: &CStr,
+    vectors: Vectors,
+    log: &mut Log,
+    workspace: &'static mut Workspace,
+) -> Result<i32> {
     let root = StateRoot::open(root, false)?;
-    lifecycle::start(root.as_ref(), invocation.id(), workspace).map(|()| 0)
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    let notify = notify_socket(vectors.environment);
+    lifecycle::start(root.as_ref(), invocation.id(), workspace, notify, &mut warn).map(|()| 0)
 }
 
 /// `kill`.
@@ -99,9 +112,10 @@ pub fn kill(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> 
 }
 
 /// `delete`.
-pub fn delete(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+pub fn delete(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &'static mut Workspace) -> Result<i32> {
     let root = StateRoot::open(root, false)?;
-    lifecycle::delete(root.as_ref(), invocation.id(), invocation.has(Flag::Force), workspace).map(|()| 0)
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    lifecycle::delete(root.as_ref(), invocation.id(), invocation.has(Flag::Force), workspace, &mut warn).map(|()| 0)
 }
 
 /// `pause`, or `resume`.

@@ -113,19 +113,20 @@ fn run(
         changes: errand.changes,
         no_new_keyring: false,
         no_cgroup: false,
+        notify: None,
         run: true,
         // The unit's runtime.json has more to be done once the container is made.
         at_once: false,
         subreaper: false,
     };
     let mut warn = |text: &str| log::warning(&fail!("{}: {text}", unit.name()));
-    let created = lifecycle::create(&request, errand.hardened, workspace, &mut warn)?;
+    let mut created = lifecycle::create(&request, errand.hardened, workspace, &mut warn)?;
     errand.trace.mark("container made");
-    let ended = start(errand, document, &created, &mut warn)
+    let ended = start(errand, document, &mut created, &mut warn)
         .inspect_err(|_| give_up(&created.waiting.process))
         .and_then(|mounts| stay_with(errand, &created, &mut streams).map(|status| (status, mounts)))
         .map(|(status, mounts)| look_after(errand, &created, &status, mounts));
-    if let Err(error) = created.made.delete(unit.id) {
+    if let Err(error) = created.made.delete(unit.id, &mut warn) {
         log::warning(&error);
     }
     ended
@@ -137,7 +138,7 @@ fn run(
 fn start(
     errand: &mut Errand<'_>,
     document: &Document<'_>,
-    created: &Created,
+    created: &mut Created,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Option<OwnedFd>> {
     let pid = created.waiting.process.pid.as_raw_nonzero().get();
@@ -148,7 +149,7 @@ fn start(
         let opened = open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         mounts = Some(opened.map_err(|errno| fail!(errno => "cannot open the container's mount namespace"))?);
     }
-    created.waiting.go(warn)?;
+    created.go(warn)?;
     errand.trace.mark("program executed");
     tell(errand.report, errand.number, What::Started, "");
     let_go().map_err(|errno| fail!(errno => "cannot let go of the container's standard input and output"))?;

@@ -16,26 +16,28 @@ use super::changes::Changes;
 use super::container::{self, Process};
 use super::container_init::{self, Start};
 use super::delete::Made;
+use super::facts::Facts;
 use super::gate::Gate;
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
+use super::hooks::{self, Later, Moment, Stage};
+use super::notify::{self, Notify};
 use super::process_plan::{Buffers, ProcessPlan};
-use super::run::Waiting;
+use super::run::{Created, Waiting};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use super::{delete, proc, process, ready, run};
 use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
-use crate::error::{Lossy, Result};
+use crate::error::Result;
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::Config;
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
-use crate::spec::time::rfc3339;
 use crate::sys::fs::CWD;
 use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
-use crate::{fail, limits, rootfs, spec};
+use crate::{fail, identity, limits, network, resctrl, rootfs, spec};
 
 /// What `create` and `run` are asked for.
 pub struct Request<'r> {
@@ -54,6 +56,8 @@ pub struct Request<'r> {
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
+    /// NOTIFY_SOCKET of our own environment.
+    pub notify: Option<&'static [u8]>,
     /// `run`: the word to go comes from this process, not through the gate.
     pub run: bool,
     /// The word to go follows at once: nobody looks at the container before it.
@@ -73,14 +77,12 @@ pub struct Setup<'a> {
     /// The name of the session keyring to make.
     pub keyring: Option<&'static CStr>,
     pub no_pivot: bool,
+    /// The folder of the notify socket.
+    pub notify: Option<&'static CStr>,
+    /// Room for what hooks are told.
+    pub output: &'static mut [u8],
     /// Where the container's cgroup is below the mount.
     pub cgroup: Option<&'static str>,
-}
-
-/// A container that waits to be started.
-pub struct Created {
-    pub waiting: Waiting,
-    pub made: Made,
 }
 
 /// Makes the container. What is wrong but not fatal goes to `warn`.
@@ -119,7 +121,7 @@ pub fn create(
         groups: &mut workspace.groups,
         arena,
     };
-    let mut setup = decide(request, config, &bundle, root_path, buffers, hardened)?;
+    let mut setup = decide(request, config, &bundle, root_path, buffers, &mut workspace.listing, hardened)?;
     // In a pid namespace of their own they go to its first process.
     if request.subreaper && !setup.namespaces.makes(flags::PID) {
         run::become_subreaper()?;
@@ -133,6 +135,7 @@ pub fn create(
     let folder = root.create(request.id)?;
     let mut making = Making {
         record: facts.record(&setup, root.belongs_to_root()),
+        id: request.id,
         folder: &folder,
         hierarchy: None,
         scratch: &mut workspace.second,
@@ -140,6 +143,7 @@ pub fn create(
         maps: (&workspace.uid_map, &workspace.gid_map),
         device_program: &workspace.device_program,
         caller: &caller,
+        notify: request.notify,
         run: request.run,
         at_once: request.at_once,
     };
@@ -150,7 +154,8 @@ pub fn create(
         let state = record.document(record.status, record.pid, setup.config.annotations());
         waiting.asking(&setup.process, &setup.config, &state, &mut workspace.output)
     });
-    let made = Made { root, folder, record, hierarchy };
+    let Setup { process: ProcessPlan { buffers, .. }, output, .. } = setup;
+    let made = Made { root, folder, record, hierarchy, later: Later { text, buffers, output } };
     match result {
         Ok(waiting) => {
             made.folder.unlock();
@@ -161,7 +166,7 @@ pub fn create(
         Err(error) => {
             // This is what is reported; what clearing up cannot clear, the
             // record keeps for `delete --force`.
-            let _ = made.undo(request.id);
+            let _ = made.undo(request.id, warn);
             Err(error)
         }
     }
@@ -175,6 +180,7 @@ fn decide<'a>(
     bundle: &Bundle,
     root: RootPath,
     mut buffers: Buffers,
+    output: &'static mut [u8],
     hardened: Hardened,
 ) -> Result<Setup<'a>> {
     let keyring = match request.no_new_keyring {
@@ -187,12 +193,26 @@ fn decide<'a>(
     };
     let namespaces = Namespaces::open(&config, request.lock_mounts)?;
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
-    let mut process = ProcessPlan::new(process, buffers, hardened)?;
+    let mut process = ProcessPlan::new(process, config.linux(), buffers, hardened)?;
     process.change(&request.changes)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
+    if request.notify.is_some() && namespaces.has(flags::MOUNT) {
+        process.add_variable(notify::VARIABLE)?;
+    }
     process.settle_environment();
-    Ok(Setup { config, bundle: bundle.path, root, namespaces, process, keyring, no_pivot: request.no_pivot, cgroup })
+    Ok(Setup {
+        config,
+        bundle: bundle.path,
+        root,
+        namespaces,
+        process,
+        keyring,
+        no_pivot: request.no_pivot,
+        notify: None,
+        output,
+        cgroup,
+    })
 }
 
 /// Where the cgroup is to be. Our own is only looked up where that matters.
@@ -214,70 +234,10 @@ fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> 
     text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))
 }
 
-/// What the record says from the start.
-struct Facts {
-    id: &'static str,
-    bundle: &'static str,
-    rootfs: &'static str,
-    created: &'static str,
-    boot_id: &'static str,
-    creator_pid: i32,
-    creator_start_time: u64,
-}
-
-impl Facts {
-    #[inline(never)]
-    fn new(request: &Request<'_>, bundle: &Bundle, root: &RootPath, arena: &mut Arena<'static>) -> Result<Facts> {
-        let text =
-            |path: &'static CStr| path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())));
-        let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
-        let created = rfc3339(seconds, nanoseconds);
-        let (creator_pid, creator_start_time) =
-            proc::own_start_time().map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))?;
-        Ok(Facts {
-            id: text(request.id)?,
-            bundle: text(bundle.path)?,
-            rootfs: text(root.absolute)?,
-            created: text(arena.join(&[created.as_bytes()])?)?,
-            boot_id: text(arena.join(&[&proc::boot_id()?])?)?,
-            creator_pid,
-            creator_start_time,
-        })
-    }
-
-    /// Before anything was made.
-    fn record(&self, setup: &Setup<'_>, by_root: bool) -> StateRecord<'static> {
-        StateRecord {
-            oci_version: spec::version::MOST,
-            id: self.id,
-            bundle: self.bundle,
-            rootfs: self.rootfs,
-            created: self.created,
-            // No name is ever looked up (security rule R8), but everybody knows this one.
-            owner: if by_root { "root" } else { "" },
-            pid: 0,
-            start_time: 0,
-            boot_id: self.boot_id,
-            pidfd_inode: 0,
-            creator_pid: self.creator_pid,
-            creator_start_time: self.creator_start_time,
-            status: "creating",
-            cgroup: "",
-            cgroup_made: false,
-            cgroup_existing: 0,
-            cgroup_inode: 0,
-            device_program: 0,
-            device_program_next: 0,
-            own_pid_namespace: setup.namespaces.makes(flags::PID),
-            started: false,
-            terminal: setup.process.terminal,
-        }
-    }
-}
-
 /// The work that leaves something behind, and the record that keeps up with it.
 struct Making<'a> {
     record: StateRecord<'static>,
+    id: &'a CStr,
     folder: &'a Folder,
     /// Once a cgroup may have been made.
     hierarchy: Option<Hierarchy>,
@@ -288,6 +248,7 @@ struct Making<'a> {
     maps: (&'a IdMap, &'a IdMap),
     device_program: &'a DeviceProgram,
     caller: &'a Caller,
+    notify: Option<&'static [u8]>,
     run: bool,
     at_once: bool,
 }
@@ -295,6 +256,13 @@ struct Making<'a> {
 impl Making<'_> {
     fn make(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Waiting> {
         let cgroup = self.make_cgroup(setup, warn)?;
+        let mut notify = None;
+        if let Some(target) = self.notify.filter(|_| setup.namespaces.has(flags::MOUNT)) {
+            setup.notify = Some(notify::prepare(self.folder, &mut setup.process.buffers.arena)?);
+            if self.run {
+                notify = Notify::listen(self.folder, target)?;
+            }
+        }
         // The program must be there before nodes are made that it may forbid. The
         // default ones it never forbids: then it is loaded while the process works.
         let early_devices = has_devices(setup);
@@ -314,7 +282,7 @@ impl Making<'_> {
                 // What only the parent may have: its end of the handshake, so that
                 // its death is seen.
                 drop(channel);
-                container_init::main(setup, child, start)
+                container_init::main(setup, &self.record, child, start)
             }
         };
         let attached = match early_devices {
@@ -332,7 +300,7 @@ impl Making<'_> {
         if let Some(cgroup) = cgroup {
             cgroup.done();
         }
-        Ok(Waiting { process, channel, terminal, agent: None })
+        Ok(Waiting { process, channel, terminal, agent: None, notify })
     }
 
     /// The write-ahead record, the cgroup, and which one it was.
@@ -387,7 +355,7 @@ impl Making<'_> {
     #[inline(never)]
     fn bring_up(
         &mut self,
-        setup: &Setup<'_>,
+        setup: &mut Setup<'_>,
         start: &Start,
         process: &Process,
         channel: &Channel,
@@ -399,21 +367,41 @@ impl Making<'_> {
             channel.send(Message::IdsMapped)?;
         }
         self.folder.write_config(self.config)?;
+        if let Some(linux) = setup.config.linux() {
+            network::devices::move_all(linux.net_devices(), pid)?;
+            if let Some(rdt) = resctrl::asked(&linux) {
+                if let Some(path) = resctrl::own_group(&rdt, self.id, &mut [0; _])? {
+                    self.folder.write_resctrl(path)?;
+                }
+                resctrl::join(&rdt, self.id, pid, true)?;
+            }
+        }
+        if hooks::any(&setup.config, &hooks::EARLY) {
+            ready::await_message(channel, process, Message::Rooted, warn)?;
+            self.note_process(process)?;
+            self.run_early_hooks(setup, warn)?;
+            channel.send(Message::HooksDone)?;
+        }
         let mut terminal = None;
         self.record.status = "starting";
         if !matches!(start, Start::Already) {
             terminal = ready::await_message(channel, process, Message::Ready, warn)?;
-            if setup.process.in_user_namespace {
-                ready::apply_from_outside(&setup.process, process)?;
+            match setup.process.in_user_namespace {
+                true => ready::apply_from_outside(&setup.process, process)?,
+                false => identity::set_priorities(pid, &setup.process.view)?,
             }
             self.record.status = "created";
         }
         let terminal = self.caller.take_terminal(terminal)?;
-        self.record.pid = pid;
-        self.record.pidfd_inode = container::pidfd_inode(process.pidfd.as_fd());
-        self.record.start_time =
-            proc::start_time(pid).map_err(|errno| fail!(errno => "cannot tell when the process was started"))?;
-        self.folder.write_later(&self.record)?;
+        self.note_process(process)?;
+        if setup.config.hooks().is_some() {
+            self.record.hooks = true;
+            // With `run` the word to go follows at once, or all is undone.
+            self.record.started = self.run;
+            self.folder.write_record(&self.record, self.scratch)?;
+        } else {
+            self.folder.write_later(&self.record)?;
+        }
         self.caller.tell(process, console_socket::PIDFD_OF_INIT)?;
         if self.run {
             return Ok(terminal); // `Go` follows, which says as much
@@ -421,6 +409,40 @@ impl Making<'_> {
         channel.send(Message::Created)?;
         ready::await_message(channel, process, Message::Disarmed, warn)?;
         Ok(terminal)
+    }
+
+    /// Takes down which process it is, if that has not been done.
+    fn note_process(&mut self, process: &Process) -> Result<()> {
+        if self.record.pid == 0 {
+            let pid = process.pid.as_raw_nonzero().get();
+            self.record.pidfd_inode = container::pidfd_inode(process.pidfd.as_fd());
+            self.record.start_time =
+                proc::start_time(pid).map_err(|errno| fail!(errno => "cannot tell when the process was started"))?;
+            self.record.pid = pid;
+        }
+        Ok(())
+    }
+
+    /// In our own namespaces, without the lock: hooks may ask for the container,
+    /// and `delete --force` ends us and waits for the other lock.
+    #[inline(never)]
+    fn run_early_hooks(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        self.record.hooks = true;
+        self.folder.write_record(&self.record, self.scratch)?;
+        let held = self.folder.hold_for_hooks()?;
+        self.folder.unlock();
+        let Setup { process, output, config, .. } = setup;
+        let (record, buffers) = (&self.record, &mut process.buffers);
+        let mut stage =
+            Stage { record, pid: record.pid, buffers, output, own: &[], held: held.as_ref().map(AsFd::as_fd) };
+        let result =
+            stage.run(Moment::Prestart, config, warn).and_then(|()| stage.run(Moment::CreateRuntime, config, warn));
+        drop(held);
+        self.folder.lock()?;
+        match result {
+            Ok(()) if !self.folder.is_current() => Err(fail!("the container has just been deleted")),
+            result => result,
+        }
     }
 }
 
@@ -430,8 +452,14 @@ fn has_devices(setup: &Setup<'_>) -> bool {
 }
 
 /// Whether the process can do all by itself, so that the word to go may wait for
-/// it: no terminal to be taken from it, no limits to be set from outside, nobody
-/// to be told of it whom its filter asks.
+/// it: no terminal to be taken from it, no limits or priorities to be set from
+/// outside, no hooks to be run, nobody to be told of it whom its filter asks.
 fn is_let_go(setup: &Setup<'_>) -> bool {
-    !setup.process.terminal && !setup.namespaces.has(flags::USER) && setup.process.listener_path.is_none()
+    let plan = &setup.process;
+    !(plan.terminal
+        || setup.namespaces.has(flags::USER)
+        || setup.config.hooks().is_some()
+        || plan.listener_path.is_some()
+        || plan.view.scheduler().is_some()
+        || plan.view.io_priority().is_some())
 }

@@ -36,15 +36,15 @@ pub fn start_time(pid: i32) -> Result<u64, Errno> {
     stat_field(stat, 22).ok_or(Errno::SRCH)
 }
 
-/// The pid of this process and when it started.
+/// This process, named for good: its pid, and when it started.
 ///
 /// # Errors
 /// The kernel's.
-pub fn own_start_time() -> Result<(i32, u64), Errno> {
+pub fn own() -> Result<(i32, u64)> {
     let mut buffer = [0; 1024];
-    let stat = read_file(fs::CWD, c"/proc/self/stat", &mut buffer)?;
+    let stat = read_file(fs::CWD, c"/proc/self/stat", &mut buffer).unwrap_or(&[]);
     let pid = bytes::decimal(bytes::cut(stat, b' ').0).and_then(|pid| i32::try_from(pid).ok());
-    Ok((pid.ok_or(Errno::SRCH)?, stat_field(stat, 22).ok_or(Errno::SRCH)?))
+    pid.zip(stat_field(stat, 22)).ok_or_else(|| fail!(Errno::SRCH => "cannot tell the start time of the runtime"))
 }
 
 /// A numeric field of /proc/PID/stat by its number in proc_pid_stat(5). The second field,

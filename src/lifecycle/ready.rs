@@ -67,12 +67,13 @@ fn ended(child: &Process) -> Error {
 }
 
 /// What the parent has to do to the process because the process itself may lack
-/// the right to: its place in the queue of the OOM killer, and its limits where
+/// the right to: its place in the queue of the OOM killer, its priorities, and its limits where
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
         identity::set_oom_score_adj(&open_procfs()?, Some(child.number()), score)?;
     }
+    identity::set_priorities(child.pid.as_raw_nonzero().get(), &plan.view)?;
     match plan.in_user_namespace {
         true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
         false => Ok(()),
@@ -82,19 +83,15 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
 /// Lets the process go on to its program. `agent`: whom its filter asks.
 ///
 /// # Errors
-/// execve fails, the process ends before it, or the hand-over of the filter's
-/// listener fails.
-pub fn go(
-    channel: &Channel,
-    child: &Process,
-    agent: Option<&Agent<'_>>,
-    warn: &mut dyn FnMut(&str),
-) -> Result<()> {
+/// A hook fails, or execve; the process ends before it; or the hand-over of the
+/// filter's listener fails.
+pub fn go(channel: &Channel, child: &Process, agent: Option<&Agent<'_>>, warn: &mut dyn FnMut(&str)) -> Result<()> {
     // One that has failed by now does not hear it, but has said why.
     let mut unread = channel.send(Message::Go).is_err();
     let mut hand_over = HandOver::default();
     loop {
-        match (await_progress(channel, &mut unread, warn)?, agent) {
+        let progress = await_progress(channel, &mut unread, warn, &mut || {}).map_err(|(error, _)| error)?;
+        match (progress, agent) {
             // Without having heard the word it was not ready.
             (Progress::Executed, _) => return if unread { Err(ended(child)) } else { Ok(()) },
             (Progress::Listener(listener), Some(agent)) => hand_over.step(channel, listener, agent)?,
@@ -113,19 +110,25 @@ pub enum Progress {
 }
 
 /// Listens to a process that was told to go. `unread`: whether it went without
-/// having heard so.
+/// having heard so. `at_hooks` is called when its own hooks are about to run.
 ///
 /// # Errors
-/// execve fails.
-pub fn await_progress(channel: &Channel, unread: &mut bool, warn: &mut dyn FnMut(&str)) -> Result<Progress> {
+/// A hook fails, or execve does: whether it was a hook beside it.
+pub fn await_progress(
+    channel: &Channel,
+    unread: &mut bool,
+    warn: &mut dyn FnMut(&str),
+    at_hooks: &mut dyn FnMut(),
+) -> Result<Progress, (Error, bool)> {
     loop {
         let mut buffer: Buffer = [0; _];
-        let Some(received) = channel.receive_or_reset(&mut buffer, unread)? else { return Ok(Progress::Executed) };
+        let received = channel.receive_or_reset(&mut buffer, unread).map_err(|error| (error, false))?;
+        let Some(received) = received else { return Ok(Progress::Executed) };
         match received.message {
-            Message::Failed => return Err(Error::received(received.text)),
             Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
+            Message::Hooks => at_hooks(),
             Message::Listener => return Ok(Progress::Listener(received.descriptor)),
-            _ => return Err(fail!("the container's process speaks another version of the handshake")),
+            message => return Err((Error::received(received.text), message == Message::HookFailed)),
         }
     }
 }

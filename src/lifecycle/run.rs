@@ -1,8 +1,11 @@
 //! The foreground of `run` and `exec`: starts what waits, and stays with it.
 
 use super::container::Process;
+use super::delete::Made;
 use super::handshake::Channel;
+use super::hooks::Moment;
 use super::listener::Agent;
+use super::notify::Notify;
 use super::process_plan::ProcessPlan;
 use super::supervise::supervise;
 use super::{delete, ready};
@@ -21,6 +24,7 @@ pub struct Waiting {
     pub channel: Channel,
     /// The terminal that we are to serve.
     pub terminal: Option<OwnedFd>,
+    pub notify: Option<Notify>,
     /// Whom its seccomp filter asks.
     pub agent: Option<Agent<'static>>,
 }
@@ -63,19 +67,56 @@ impl Waiting {
     /// # Errors
     /// The kernel's. The process is ended: nobody would be there for it.
     pub fn attend(self, warn: &mut dyn FnMut(&str)) -> Result<i32> {
-        let Waiting { process, channel, terminal, .. } = self;
+        let Waiting { process, channel, terminal, notify, .. } = self;
         sys::done(channel.into_fd());
-        let status = stay_with(&process, terminal.as_ref(), warn).inspect_err(|_| delete::end_child(&process));
+        let status = stay_with(&process, terminal.as_ref(), notify, warn);
+        let status = status.inspect_err(|_| delete::end_child(&process));
         sys::done(process.pidfd);
         status
     }
 }
 
-fn stay_with(process: &Process, terminal: Option<&OwnedFd>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
-    let Some(master) = terminal else { return supervise(process, None, warn) };
+/// A container that waits to be started.
+pub struct Created {
+    pub waiting: Waiting,
+    pub made: Made,
+}
+
+impl Created {
+    /// Lets it go on to its program, and runs the hooks that follow.
+    ///
+    /// # Errors
+    /// As [`Waiting::go`]; or a hook fails, and the process is ended and reaped.
+    pub fn go(&mut self, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        self.waiting.go(warn)?;
+        let Made { record, later, .. } = &mut self.made;
+        if !record.hooks {
+            return Ok(());
+        }
+        let ran = later.run(Moment::Poststart, record, record.pid, warn);
+        ran.inspect_err(|_| delete::end_child(&self.waiting.process))
+    }
+
+    /// Before it is left alone: waits until it says that it is ready, where
+    /// somebody wants to know.
+    pub fn await_ready(&self) -> Result<()> {
+        match &self.waiting.notify {
+            Some(notify) => notify.await_ready(&self.waiting.process),
+            None => Ok(()),
+        }
+    }
+}
+
+fn stay_with(
+    process: &Process,
+    terminal: Option<&OwnedFd>,
+    notify: Option<Notify>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<i32> {
+    let Some(master) = terminal else { return supervise(process, None, notify, warn) };
     let raw = RawMode::enter(sys::stdin())?;
     let mut relay = Relay::new(sys::stdin(), sys::stdout(), master.as_fd())?;
-    let status = supervise(process, Some(&mut relay), warn);
+    let status = supervise(process, Some(&mut relay), notify, warn);
     drop(raw);
     status
 }

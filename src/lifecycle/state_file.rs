@@ -11,6 +11,8 @@
 //!     config.json     the configuration as it was at `create`, for `exec` and `state`
 //!     cgroup          which cgroup was made for it: a link to "INODE EXISTING PATH"
 //!     start.sock      the start gate, see `gate`
+//!     resctrl         what was made for it there: a link to the group's path
+//!     notify/         the container's notify socket, see `notify`
 //! ```
 //!
 //! The record is written before the first effect in the kernel, and what was made
@@ -27,6 +29,7 @@ use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
 use crate::fail;
 use crate::json::{Document, Text};
+use crate::resctrl::{self, GroupPath};
 use crate::spec::record::WordSet;
 use crate::spec::state::{RecordStatuses, RecordView, StateRecord};
 use crate::sys::fs::{
@@ -291,6 +294,7 @@ impl Folder {
             own_pid_namespace: view.own_pid_namespace().unwrap_or(false),
             started: view.started().unwrap_or(false),
             terminal: view.terminal().unwrap_or(false),
+            hooks: view.hooks().unwrap_or(false),
         };
         if record.pid == 0 {
             self.read_later(&mut record)?;
@@ -302,6 +306,26 @@ impl Folder {
     pub fn write_config(&self, text: &[u8]) -> Result<()> {
         self.write_file(c"config.json", OFlags::empty(), text)
             .map_err(|errno| fail!(errno => "cannot keep the container's config.json"))
+    }
+
+    /// Writes down what is about to be made in resctrl.
+    pub fn write_resctrl(&self, path: &CStr) -> Result<()> {
+        symlinkat(path, &self.fd, c"resctrl")
+            .map_err(|errno| fail!(errno => "cannot write down the container's RDT class"))
+    }
+
+    /// A lock that is held as long as hooks run, by who may outlive the runtime
+    /// that has it: then only by moments. `None` where the container is about to
+    /// be gone.
+    pub fn hold_for_hooks(&self) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.fd, c"config.json", flags, Mode::empty())
+            .and_then(|file| flock(&file, FlockOperation::LockExclusive).map(|()| file))
+        {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(fail!(errno => "cannot lock the container's config.json")),
+        }
     }
 
     fn write_file(&self, name: &CStr, flags: OFlags, text: &[u8]) -> Result<(), Errno> {
@@ -342,10 +366,25 @@ impl Folder {
                     sys::done(self.fd);
                     break;
                 }
-                Err(Errno::NOTEMPTY | Errno::EXIST) if names.len() == ALWAYS.len() => {}
+                Err(Errno::NOTEMPTY | Errno::EXIST) if names.len() == ALWAYS.len() => self.remove_rest()?,
                 Err(errno) => return Err(failed(errno)),
             }
         }
+        Ok(())
+    }
+
+    /// Removes what is rarely there besides.
+    #[cold]
+    fn remove_rest(&self) -> Result<()> {
+        let mut buffer = [MaybeUninit::uninit(); size_of::<GroupPath>()];
+        if let Ok((path, _)) = readlinkat_raw(&self.fd, c"resctrl", &mut buffer) {
+            let mut room: GroupPath = [0; _];
+            resctrl::remove(bytes::join(&mut room, &[path]).unwrap_or(c""))
+                .and_then(|()| unlinkat(&self.fd, c"resctrl", AtFlags::empty()))
+                .map_err(|errno| fail!(errno => "cannot remove the container's RDT class"))?;
+        }
+        let _ = unlinkat(&self.fd, c"notify/notify.sock", AtFlags::empty());
+        let _ = unlinkat(&self.fd, c"notify", AtFlags::REMOVEDIR);
         Ok(())
     }
 }

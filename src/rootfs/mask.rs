@@ -96,9 +96,9 @@ fn by_name<'a>(path: &'a CStr, known: &'a Known) -> Option<(BorrowedFd<'a>, &'a 
 ///
 /// # Errors
 /// What the kernel says, with the place in the configuration.
-pub fn mask(paths: Paths<'_>, null: &NullDevice, known: &Known) -> Result<()> {
+pub fn mask(paths: Paths<'_>, null: &NullDevice, known: &Known, label: Option<Text<'_>>) -> Result<()> {
     let mut null = Cover::of(&null.0);
-    let mut empty = Empty(None);
+    let mut empty = Empty { tree: None, label };
     let mut buffer: PathBuffer = [0; limits::PATH];
     for path in paths.iter() {
         let result = match by_name(path.c_str(&mut buffer)?, known) {
@@ -134,27 +134,35 @@ fn open_if_there(path: Text<'_>, what: &'static str) -> Result<Option<Fd>> {
 }
 
 /// The same for folders: made when it is first needed.
-struct Empty(Option<(Fd, bool)>);
+struct Empty<'a> {
+    tree: Option<(Fd, bool)>,
+    label: Option<Text<'a>>,
+}
 
-impl Empty {
+impl Empty<'_> {
     fn attach(&mut self, place: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-        let (tree, attached) = match self.0.take() {
+        let (tree, attached) = match self.tree.take() {
             Some(one) => one,
-            None => (empty_folder()?, false),
+            None => (empty_folder(self.label)?, false),
         };
         let cover = match attached {
             true => Some(clone_tree(tree.as_fd(), c"", false)?),
             false => None,
         };
         let result = attach(cover.as_ref().unwrap_or(&tree).as_fd(), place, name);
-        self.0 = Some((tree, attached || result.is_ok()));
+        self.tree = Some((tree, attached || result.is_ok()));
         result
     }
 }
 
 /// A detached tmpfs that nobody can write to.
-fn empty_folder() -> Result<Fd, Errno> {
+fn empty_folder(label: Option<Text<'_>>) -> Result<Fd, Errno> {
     let context = Fd::new(fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?);
+    if let Some(label) = label.filter(|label| !label.is_empty()) {
+        let mut buffer: PathBuffer = [0; limits::PATH];
+        let label = label.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?;
+        fsconfig_set_string(context.as_fd(), c"context", label)?;
+    }
     fsconfig_set_string(context.as_fd(), c"source", c"tmpfs")?;
     fsconfig_set_flag(context.as_fd(), c"ro")?;
     fsconfig_create(context.as_fd())?;
