@@ -56,6 +56,10 @@ pub fn create(
         no_pivot: invocation.has(Flag::NoPivot),
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
         no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
+        rootless: match (invocation.is(Flag::Rootless, "true"), invocation.is(Flag::Rootless, "false")) {
+            (false, false) => None,
+            (rootless, _) => Some(rootless),
+        },
         run,
     };
     if foreground && !invocation.has(Flag::NoSubreaper) {

@@ -14,13 +14,17 @@
 //! A time namespace with offsets is made by the helper too: they are set between
 //! its making and the birth of its first process.
 //!
+//! Of an ordinary user the same is true, who makes it together with the user
+//! namespace that gives the right to. Its child can be traced until its id maps are
+//! written: /proc/PID/uid_map of a process that cannot belongs to root.
+//!
 //! A cgroup namespace shows the cgroup that its maker was in when it was made:
 //! clone3 would take the parent's, so the process makes it itself.
 
 use super::container::Process;
 use super::delete;
 use super::handshake::{Buffer, Channel, Message, Received};
-use super::process::{MOST_NEEDED, die_with_parent, keep_only};
+use super::process::{self, MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
 use crate::bytes::{self, Printed};
 use crate::cgroup::Cgroup;
@@ -122,22 +126,26 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
     let mut flags = CloneFlags::from_bits_truncate(namespaces.new & !flags::CGROUP);
     let has_offsets = !namespaces.time_offsets.as_bytes().is_empty();
     if namespaces.by_path.is_empty() && !has_offsets {
-        return Ok(match clone_process(flags, cradle.cgroup)? {
+        return Ok(match clone_first(flags, cradle.cgroup, plan)? {
             Some(process) => Born::Child(process),
             None => Born::Myself(cradle.child),
         });
     }
+    let mut by_itself = CloneFlags::empty();
     if has_offsets {
-        flags.remove(CloneFlags::NEWTIME); // the helper makes it
+        by_itself = CloneFlags::NEWTIME;
+        by_itself.set(CloneFlags::NEWUSER, plan.ordinary_user && namespaces.makes(flags::USER));
+        flags.remove(by_itself);
     }
-    by_helper(flags, cradle, &|needed| {
+    by_helper(flags, cradle, plan, &|needed| {
+        process::begin_ordinary(plan, namespaces.makes(flags::USER))?;
         let mut all = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
         all.extend(needed.iter().copied().chain(namespaces.by_path.iter().map(|opened| opened.fd.as_fd()))); // they fit
         keep_only(plan, &all)?;
         if has_offsets {
             // They can be set as long as no process lives in the namespace, which
             // takes the maker's children only.
-            sys::unshare(CloneFlags::NEWTIME).map_err(|errno| fail!(errno => "cannot make a time namespace"))?;
+            sys::unshare(by_itself).map_err(|errno| fail!(errno => "cannot make a time namespace"))?;
             namespace::set_time_offsets(&open_procfs()?, namespaces.time_offsets.as_bytes())?;
         }
         namespace::enter(&namespaces.by_path)
@@ -147,7 +155,8 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
 /// Makes a process in the namespaces of another, those whose flags are in
 /// `which`. Returns twice.
 pub fn birth_beside(init: &Process, which: u64, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
-    by_helper(CloneFlags::empty(), cradle, &|[channel, needed]| {
+    by_helper(CloneFlags::empty(), cradle, plan, &|[channel, needed]| {
+        process::begin_ordinary(plan, false)?;
         let init = init.pidfd.as_fd();
         keep_only(plan, &[*channel, *needed, init])?;
         if which == 0 { Ok(()) } else { namespace::enter_of(init, which) }
@@ -158,9 +167,9 @@ pub fn birth_beside(init: &Process, which: u64, plan: &ProcessPlan<'_>, cradle: 
 type Enter<'a> = dyn Fn(&[BorrowedFd<'_>; 2]) -> Result<()> + 'a;
 
 /// The parent's part with a helper, and the start of the helper's.
-fn by_helper(new: CloneFlags, cradle: Cradle<'_>, enter: &Enter<'_>) -> Result<Born> {
+fn by_helper(new: CloneFlags, cradle: Cradle<'_>, plan: &ProcessPlan<'_>, enter: &Enter<'_>) -> Result<Born> {
     let Cradle { cgroup, parent, child, needed } = cradle;
-    if let Some(helper) = clone_process(CloneFlags::empty(), cgroup)? {
+    if let Some(helper) = clone_first(CloneFlags::empty(), cgroup, plan)? {
         drop(child);
         return receive_child(&helper, parent);
     }
@@ -225,8 +234,21 @@ fn receive_or_end<'b>(helper: &Process, channel: &Channel, buffer: &'b mut Buffe
     }
 }
 
+/// The child of the runtime itself.
+fn clone_first(flags: CloneFlags, cgroup: Option<&Cgroup>, plan: &ProcessPlan<'_>) -> Result<Option<Process>> {
+    if !plan.ordinary_user {
+        return clone_process(flags, cgroup);
+    }
+    process::set_traceable(true)?;
+    let made = clone_process(flags, cgroup);
+    if !matches!(made, Ok(None)) {
+        process::set_traceable(false)?;
+    }
+    made
+}
+
 /// The new process; `None` in itself.
-fn clone_process(flags: CloneFlags, cgroup: Option<&Cgroup>) -> Result<Option<Process>> {
+pub fn clone_process(flags: CloneFlags, cgroup: Option<&Cgroup>) -> Result<Option<Process>> {
     match sys::clone3(&CloneRequest { flags, cgroup: cgroup.map(|cgroup| cgroup.fd()) }) {
         Ok(Child::Myself) => Ok(None),
         Ok(Child::Created { pid, pidfd }) => Ok(Some(Process { pid, pidfd })),

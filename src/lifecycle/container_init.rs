@@ -11,6 +11,7 @@ use super::birth::open_procfs;
 use super::create::Setup;
 use super::gate::{Gate, WaitError};
 use super::handshake::{Channel, Message};
+use super::outside;
 use super::process::{self, die_with_parent};
 use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Result};
@@ -70,6 +71,7 @@ fn become_ready<'b>(
     path: &'b mut PathBuffer,
 ) -> Result<&'b CStr> {
     die_with_parent(channel)?;
+    process::begin_ordinary(&setup.process, setup.namespaces.makes(flags::USER))?;
     setup.namespaces.finish()?;
     // In its own mount namespace: one that was joined may have the bundle elsewhere.
     chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
@@ -79,7 +81,7 @@ fn become_ready<'b>(
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring)?;
     set_names(setup)?;
-    let deferred = set_root(setup)?;
+    let deferred = set_root(setup, channel)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
     // Nothing is made in the root file system from here on.
     if let Some(deferred) = deferred {
@@ -121,7 +123,7 @@ fn set_names(setup: &Setup<'_>) -> Result<()> {
 
 /// Builds the root file system and enters it. Gives what is to become read-only.
 #[inline(never)]
-fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
+fn set_root(setup: &Setup<'_>, channel: &Channel) -> Result<Option<Deferred>> {
     let linux = setup.config.linux();
     let devices = linux.map_or(List::empty(), |linux| linux.devices());
     // Nodes are made with the modes they are to have.
@@ -131,12 +133,16 @@ fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
         rootfs::enter_by_chroot(setup.root.relative)?;
         return rootfs::make_devices(devices, host).map(|()| None);
     }
-    let root = rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()))?;
+    let ask: &rootfs::Ask<'_> = &|place, tree| outside::ask(channel, place, tree);
+    let place = setup.config.root().map_or(0, |root| root.value().offset());
+    let root =
+        rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()), &|| ask(place, None))?;
     let cgroup = own_cgroup(setup)?;
     let context = MountContext {
         bundle: CWD,
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
         user_namespace: setup.namespaces.has(flags::USER),
+        ask,
     };
     let deferred = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
     rootfs::enter(root, setup.no_pivot)?;

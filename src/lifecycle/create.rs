@@ -15,15 +15,17 @@ use super::caller::{Caller, Wishes};
 use super::container::{self, Process};
 use super::container_init::{self, Start};
 use super::gate::Gate;
-use super::handshake::{Channel, Message};
+use super::handshake::{Channel, Message, Received};
 use super::hardening::Hardened;
+use super::outside::Outside;
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use super::{delete, proc, process, ready};
+use crate::bytes::Printed;
 use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
-use crate::error::{Lossy, Result};
+use crate::error::{Error, Lossy, Result};
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::Config;
@@ -48,6 +50,9 @@ pub struct Request<'r> {
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
+    /// `--rootless`: whether a cgroup that may not be made is done without; `None`:
+    /// as it is with an ordinary user.
+    pub rootless: Option<bool>,
     /// `run`: the word to go comes from this process, not through the gate.
     pub run: bool,
 }
@@ -91,6 +96,11 @@ pub fn create(
     let config = spec::load(&document)?;
     rootfs::check(&config)?;
     if let Some(linux) = config.linux() {
+        for mount in config.mounts().iter() {
+            // Once the container's are written, theirs take the room.
+            workspace.uid_map.read(mount.uid_mappings())?;
+            workspace.gid_map.read(mount.gid_mappings())?;
+        }
         workspace.uid_map.read(linux.uid_mappings())?;
         workspace.gid_map.read(linux.gid_mappings())?;
     }
@@ -117,9 +127,10 @@ pub fn create(
         folder: &folder,
         scratch: &mut workspace.second,
         config: text,
-        maps: (&workspace.uid_map, &workspace.gid_map),
+        maps: (&mut workspace.uid_map, &mut workspace.gid_map),
         device_program: &workspace.device_program,
         caller: &caller,
+        rootless: request.rootless,
         run: request.run,
     };
     let result = making.make(&mut setup, warn);
@@ -157,6 +168,11 @@ fn decide<'a>(
         false => Some(choose_cgroup(&config, request.id, &mut buffers.arena)?),
     };
     let namespaces = Namespaces::open(&config)?;
+    if !namespaces.has(flags::USER) && !sys::process::geteuid().is_root() {
+        return Err(config.value().error(format_args!(
+            "the container of an ordinary user needs a user namespace in \"linux.namespaces\" (see spec --rootless)"
+        )));
+    }
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, buffers, hardened)?;
     process.pass_descriptors(&request.wishes)?;
@@ -191,6 +207,7 @@ struct Facts {
     rootfs: &'static str,
     created: &'static str,
     boot_id: &'static str,
+    owner: &'static str,
     creator_pid: i32,
     creator_start_time: u64,
 }
@@ -209,6 +226,7 @@ impl Facts {
             rootfs: text(root.absolute)?,
             created: text(arena.join(&[created.as_bytes()])?)?,
             boot_id: text(arena.join(&[&proc::boot_id()?])?)?,
+            owner: text(owner(arena)?)?,
             creator_pid,
             creator_start_time: proc::start_time(creator_pid)
                 .map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))?,
@@ -223,7 +241,7 @@ impl Facts {
             bundle: self.bundle,
             rootfs: self.rootfs,
             created: self.created,
-            owner: owner(),
+            owner: self.owner,
             pid: 0,
             start_time: 0,
             boot_id: self.boot_id,
@@ -244,9 +262,25 @@ impl Facts {
 }
 
 /// Who made the container, as `list` shows it: no name is ever looked up
-/// (security rule R8), but everybody knows this one.
-fn owner() -> &'static str {
-    if sys::process::geteuid().is_root() { "root" } else { "" }
+/// (security rule R8), but everybody knows the first.
+fn owner(arena: &mut Arena<'static>) -> Result<&'static CStr> {
+    match sys::process::geteuid() {
+        user if user.is_root() => Ok(c"root"),
+        user => arena.join(&[Printed::<16>::of(format_args!("#{}", user.as_raw())).as_bytes()]),
+    }
+}
+
+/// Whether the configuration asks for a cgroup: for a certain one, or for limits.
+fn needs_cgroup(config: &Config<'_>) -> bool {
+    let Some(linux) = config.linux() else { return false };
+    let has_limits = linux.resources().is_some_and(|resources| {
+        resources.value().members().any(|(name, value)| !name.is("devices") && !value.is_null())
+    });
+    has_limits || linux.cgroups_path().is_some_and(|path| !path.is_empty())
+}
+
+fn has_device_rules(config: &Config<'_>) -> bool {
+    config.linux().and_then(|linux| linux.resources()).is_some_and(|resources| !resources.devices().is_empty())
 }
 
 /// The work that leaves something behind, and the record that keeps up with it.
@@ -257,9 +291,10 @@ struct Making<'a> {
     /// The text of config.json.
     config: &'a [u8],
     /// Of user and of group ids.
-    maps: (&'a IdMap, &'a IdMap),
+    maps: (&'a mut IdMap, &'a mut IdMap),
     device_program: &'a DeviceProgram,
     caller: &'a Caller,
+    rootless: Option<bool>,
     run: bool,
 }
 
@@ -298,14 +333,22 @@ impl Making<'_> {
         let Some(text) = setup.cgroup else {
             return self.folder.write_record(&self.record, self.scratch).map(|()| None);
         };
-        let hierarchy = Hierarchy::open()?;
+        let hierarchy = match Hierarchy::open() {
+            Err(error) => return self.go_without_cgroup(setup, error, warn),
+            hierarchy => hierarchy?,
+        };
         let path = &CgroupPath::from_bytes(text.as_bytes())?;
         let existing = hierarchy.existing(path)?;
         self.record.cgroup = text;
         self.record.cgroup_existing = existing as u32;
         self.record.cgroup_made = existing < path.depth();
         self.folder.write_record(&self.record, self.scratch)?;
-        let created = hierarchy.create(path)?;
+        let created = match hierarchy.create(path) {
+            Err(error) if [Errno::ACCESS, Errno::PERM, Errno::ROFS].iter().any(|errno| error.is(*errno)) => {
+                return self.go_without_cgroup(setup, error, warn);
+            }
+            created => created?,
+        };
         // One that has come to be in between is not ours, whatever was absent.
         self.record.cgroup_made = created.made;
         self.record.cgroup_inode = created.cgroup.inode();
@@ -316,12 +359,38 @@ impl Making<'_> {
             Ok(id) => self.record.device_program = id,
             // In a user namespace no program can be loaded, nor any device be
             // opened that its owner could not open outside of it.
+            Err(error) if error.is(Errno::PERM) && !has_device_rules(&setup.config) => {}
             Err(error) if error.is(Errno::PERM) => {
                 warn("device rules are not enforced: this user may not load a device program");
             }
             Err(error) => return Err(error),
         }
         Ok(Some(created.cgroup))
+    }
+
+    /// An ordinary user may have no cgroup to make others in. Where the configuration
+    /// does not need one, the container has none.
+    #[cold]
+    fn go_without_cgroup(
+        &mut self,
+        setup: &Setup<'_>,
+        error: Error,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<Option<Cgroup>> {
+        let rootless = self.rootless.unwrap_or_else(|| setup.process.ordinary_user || proc::in_user_namespace());
+        if !rootless || needs_cgroup(&setup.config) {
+            return Err(error);
+        }
+        let mut text = Printed::<{ limits::MESSAGE }>::new();
+        let all = if setup.namespaces.makes(flags::PID) {
+            ""
+        } else {
+            ", nor a pid namespace: nothing will find all of its processes"
+        };
+        text.add(format_args!("the container has no cgroup{all}: {error}"));
+        warn(text.as_str());
+        (self.record.cgroup, self.record.cgroup_made, self.record.cgroup_existing) = ("", false, 0);
+        self.folder.write_record(&self.record, self.scratch).map(|()| None)
     }
 
     /// From the birth of the process to the hand-over. Gives the terminal that
@@ -339,7 +408,14 @@ impl Making<'_> {
             namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
             channel.send(Message::IdsMapped)?;
         }
-        let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
+        let mut outside = Outside {
+            config: &setup.config,
+            bundle: setup.bundle,
+            maps: (&mut *self.maps.0, &mut *self.maps.1),
+            own_mounts: setup.namespaces.makes(flags::MOUNT),
+        };
+        let mut asked = |received: Received<'_>| outside.answer(channel, process, received);
+        let terminal = ready::await_message(channel, process, Message::Ready, warn, &mut asked)?;
         ready::apply_from_outside(&setup.process, process)?;
         let terminal = self.caller.take_terminal(terminal)?;
         self.record.pid = pid;
@@ -355,7 +431,7 @@ impl Making<'_> {
             return Ok(terminal); // `Go` follows, which says as much
         }
         channel.send(Message::Created)?;
-        ready::await_message(channel, process, Message::Disarmed, warn)?;
+        ready::await_message(channel, process, Message::Disarmed, warn, &mut ready::nothing_else)?;
         Ok(terminal)
     }
 }

@@ -253,7 +253,7 @@ fn bring_up(
     caller: &Caller,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Option<OwnedFd>> {
-    let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
+    let terminal = ready::await_message(channel, process, Message::Ready, warn, &mut ready::nothing_else)?;
     ready::apply_from_outside(&setup.process, process)?;
     let terminal = caller.take_terminal(terminal)?;
     caller.tell(process, console_socket::PIDFD_OF_EXEC)?;

@@ -6,6 +6,10 @@
 //!   Pid(text) + pidfd →                    of the child, from the helper that has made it (`birth`)
 //!                     ←  Known             to the child: it may speak for itself
 //!                     ←  IdsMapped         uid_map and gid_map are written (new user namespace only)
+//!   Source(place)     →                    what the child may not open itself (`outside`)
+//!                     ←  Done + descriptor, where the parent may
+//!   MapIds(place) + mount →                likewise: the ids in it are mapped
+//!                     ←  Done
 //!   Console + pty     →                    to the console socket, or kept
 //!   Ready             →                    what the child may not do itself (`ready`);
 //!                                          state.json says "created"
@@ -37,6 +41,11 @@ pub enum Message {
     /// The parent has heard of that process.
     Known,
     IdsMapped,
+    /// The text is a place in the document: of a mount, or of the root.
+    Source,
+    /// The same, and the detached mount.
+    MapIds,
+    Done,
     /// With the pty's master; the text is its path in the container.
     Console,
     Ready,
@@ -49,10 +58,13 @@ pub enum Message {
     Failed,
 }
 
-const ALL: [Message; 10] = [
+const ALL: [Message; 13] = [
     Message::Pid,
     Message::Known,
     Message::IdsMapped,
+    Message::Source,
+    Message::MapIds,
+    Message::Done,
     Message::Console,
     Message::Ready,
     Message::Created,

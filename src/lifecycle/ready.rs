@@ -3,7 +3,7 @@
 
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
-use super::handshake::{Buffer, Channel, Message};
+use super::handshake::{Buffer, Channel, Message, Received};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
 use crate::fail;
@@ -12,7 +12,7 @@ use crate::sys::process::{WaitId, WaitIdOptions, waitid};
 use crate::sys::{AsFd, OwnedFd};
 
 /// Listens until the child says `expected`. Gives its terminal, where it has
-/// sent one by then.
+/// sent one by then. Whatever else it asks for goes to `asked`.
 ///
 /// # Errors
 /// What the child says last, or what became of it.
@@ -21,6 +21,7 @@ pub fn await_message(
     child: &Process,
     expected: Message,
     warn: &mut dyn FnMut(&str),
+    asked: &mut dyn FnMut(Received<'_>) -> Result<()>,
 ) -> Result<Option<Terminal>> {
     let mut terminal = None;
     loop {
@@ -34,9 +35,14 @@ pub fn await_message(
                 let path = heapless::Vec::from_slice(received.text).unwrap_or_default();
                 terminal = received.descriptor.map(|master| Terminal { master, path });
             }
-            _ => return Err(fail!("the container's process speaks another version of the handshake")),
+            _ => asked(received)?,
         }
     }
+}
+
+/// Of a process that may not ask for anything else.
+pub fn nothing_else(_: Received<'_>) -> Result<()> {
+    Err(fail!("the container's process speaks another version of the handshake"))
 }
 
 /// The terminal that the child has made for itself.
@@ -69,7 +75,7 @@ fn ended(child: &Process) -> Error {
 /// the right to: its place in the queue of the OOM killer, and its limits where
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
-    if let Some(score) = plan.view.oom_score_adj() {
+    if let Some(score) = plan.view.oom_score_adj().filter(|_| !plan.ordinary_user) {
         identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
     }
     match plan.in_user_namespace {

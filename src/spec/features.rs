@@ -34,6 +34,7 @@ impl Supported<'_> {
     /// Longer than the buffer.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
         const NO: Json = Json::Object(&[("enabled", Json::Bool(false))]);
+        const YES: Json = Json::Object(&[("enabled", Json::Bool(true))]);
         const CGROUP: Json = Json::Object(&[
             ("v1", Json::Bool(false)),
             ("v2", Json::Bool(true)),
@@ -49,7 +50,7 @@ impl Supported<'_> {
             ("apparmor", NO),
             ("selinux", NO),
             ("intelRdt", NO),
-            ("mountExtensions", Json::Object(&[("idmap", NO)])),
+            ("mountExtensions", Json::Object(&[("idmap", YES)])),
             ("netDevices", NO),
         ];
         Json::Object(&[

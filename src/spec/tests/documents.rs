@@ -172,7 +172,7 @@ fn features_are_valid_and_others_read_them() {
             "capabilities": ["CAP_CHOWN", "CAP_SYS_ADMIN"],
             "cgroup": {"v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": false},
             "seccomp": no, "apparmor": no, "selinux": no, "intelRdt": no,
-            "mountExtensions": {"idmap": no}, "netDevices": no,
+            "mountExtensions": {"idmap": {"enabled": true}}, "netDevices": no,
         },
         "annotations": {"org.example.version": "1 \"x\""},
         "potentiallyUnsafeConfigAnnotations": [],
