@@ -187,9 +187,17 @@ fn print(room: &mut [u8], length: &mut usize, text: fmt::Arguments<'_>) -> bool 
     fmt::write(&mut Writer { room, length }, text).is_ok()
 }
 
-struct Writer<'a> {
+/// Writes into a buffer that somebody else has, and whose last byte stays free.
+pub struct Writer<'a> {
     room: &'a mut [u8],
     length: &'a mut usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins behind the first `length` bytes of `room`, and keeps count there.
+    pub fn new(room: &'a mut [u8], length: &'a mut usize) -> Writer<'a> {
+        Writer { room, length }
+    }
 }
 
 impl fmt::Write for Writer<'_> {

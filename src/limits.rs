@@ -58,6 +58,14 @@ pub const STRING_BYTES: usize = 2 * DOCUMENT + 16 * PATH;
 /// Levels of cgroups nested below a container's, when its processes are
 /// listed: one descriptor each. Removing them has no such limit.
 pub const CGROUP_DEPTH: usize = 32;
+/// Bytes of the name of a cgroup's file, its NUL included: the kernel's NAME_MAX.
+pub const CGROUP_FILE: usize = 256;
+/// Bytes of what is written into a cgroup's file, with a NUL: the kernel takes
+/// less than a page.
+pub const CGROUP_LINE: usize = 4096;
+/// Bytes that `update` keeps of what it overwrites: names of files and lines,
+/// of 30 bytes each for all but a few.
+pub const CGROUP_JOURNAL: usize = 1 << 16;
 /// Instructions of a device program, eight bytes each. The kernel's own
 /// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
 /// most seven.

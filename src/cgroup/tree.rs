@@ -153,8 +153,13 @@ impl Hierarchy {
         }
     }
 
+    /// The folder of the mount itself.
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
     #[inline(never)] // its buffer is gone from the stack before anything deeper
-    fn open_below(&self, path: &CgroupPath<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_below(&self, path: &CgroupPath<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
         let mut buffer = [0; limits::PATH];
         let path = terminated(path.as_bytes(), &mut buffer)?;
         // Cgroup file systems have no symbolic links of their own; anything
@@ -271,24 +276,24 @@ impl Cgroup {
         event_in(self.open(c"cgroup.events", OFlags::RDONLY)?.as_fd(), key)
     }
 
-    fn open(&self, file: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open(&self, file: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         fs::openat(&self.fd, file, flags | OFlags::CLOEXEC, Mode::empty())
     }
 
-    fn read<'b>(&self, file: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    pub(super) fn read<'b>(&self, file: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
         let fd = self.open(file, OFlags::RDONLY)?;
         let length = io::read(&fd, &mut *buffer)?;
         Ok(buffer.get(..length).unwrap_or(&[]))
     }
 
-    fn write(&self, file: &CStr, text: &[u8]) -> Result<(), Errno> {
+    pub(super) fn write(&self, file: &CStr, text: &[u8]) -> Result<(), Errno> {
         io::write(self.open(file, OFlags::WRONLY)?, text)?;
         Ok(())
     }
 }
 
 /// Whether cgroup.events, open as `file`, says 1 for `key`, which ends in a blank.
-fn event_in(file: BorrowedFd<'_>, key: &str) -> Result<bool, Errno> {
+pub(super) fn event_in(file: BorrowedFd<'_>, key: &str) -> Result<bool, Errno> {
     let mut buffer = [0; 256];
     let length = io::pread(file, &mut buffer[..], 0)?;
     Ok(bytes::field(buffer.get(..length).unwrap_or(&[]), key) == Some(b"1"))

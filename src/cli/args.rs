@@ -287,6 +287,9 @@ fn check_value(flag: Flag, value: &CStr) -> Result<()> {
     let right = match row.takes() {
         Takes::Nothing | Takes::Text => true,
         Takes::Number => words::number(value).is_some(),
+        Takes::Integer => value.is_empty() || words::integer(value).is_some(),
+        Takes::Size => value.is_empty() || words::size(value).is_some(),
+        Takes::Duration => words::duration(value).is_some(),
         Takes::OneOf => bytes::split(row.value.as_bytes(), b'|').any(|choice| choice == value),
         Takes::Assignment => matches!(bytes::cut(value, b'='), ([_, ..], Some(_))),
         Takes::User => words::user(value).is_some(),
@@ -296,6 +299,9 @@ fn check_value(flag: Flag, value: &CStr) -> Result<()> {
         let expected = match row.takes() {
             Takes::OneOf => "it is one of ",
             Takes::Number => "a number of 0 to 2147483647",
+            Takes::Integer => "a whole number",
+            Takes::Size => "a number of bytes, such as 64M, or -1",
+            Takes::Duration => "a time above zero, such as 5s",
             Takes::Assignment => "it has the form NAME=VALUE",
             Takes::User => "it has the form UID or UID:GID, in numbers of 0 to 4294967294",
             _ => "a number of 0 to 4294967294",
@@ -305,7 +311,9 @@ fn check_value(flag: Flag, value: &CStr) -> Result<()> {
     }
     match flag {
         // An engine may well pass an empty one.
-        Flag::ProcessLabel | Flag::Apparmor if !value.is_empty() => Err(unsupported_flag(flag)),
+        Flag::ProcessLabel | Flag::Apparmor | Flag::L3CacheSchema | Flag::MemBwSchema if !value.is_empty() => {
+            Err(unsupported_flag(flag))
+        }
         Flag::CgroupManager if value == b"systemd" => {
             Err(fail!("--cgroup-manager systemd is not supported by this version: use cgroupfs"))
         }

@@ -101,7 +101,7 @@ fn mistakes() {
         ("exec --apparmor p x y", "--apparmor is not supported by this version"),
         ("checkpoint --help", "checkpoint is not supported by this version"),
         ("restore --lsm-mount-context", "restore is not supported by this version"),
-        ("help pause", "pause is not supported by this version"),
+        ("help checkpoint", "checkpoint is not supported by this version"),
         ("run", "too few arguments: the usage is `ocinit run [flags] ID`"),
         ("run a b", "too many arguments"),
         ("list x", "too many arguments: the usage is `ocinit list [flags]`"),

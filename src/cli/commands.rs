@@ -11,16 +11,20 @@ use crate::bytes;
 pub enum Task {
     Create,
     Delete,
+    Events,
     Exec,
     Features,
     Help,
     Kill,
     List,
+    Pause,
     Ps,
+    Resume,
     Run,
     Spec,
     Start,
     State,
+    Update,
 }
 
 /// One command.
@@ -45,7 +49,7 @@ pub const MANY: u8 = u8::MAX;
 
 /// Commands of runc's that this version does not have: naming one is an honest
 /// error, not a spelling mistake.
-pub const LATER: &str = "checkpoint events pause restore resume update";
+pub const LATER: &str = "checkpoint restore";
 
 const fn command(task: Task, name: &'static str, about: &'static str) -> Command {
     Command { task, name, about, words: "ID", count: (1, 1), flags_anywhere: true, flags: &[] }
@@ -126,6 +130,36 @@ pub const COMMANDS: &[Command] = &[
         flags: &[Flag::Force],
         ..command(Task::Delete, "delete", "remove a container and all that belongs to it")
     },
+    command(Task::Pause, "pause", "freeze all processes of a container"),
+    command(Task::Resume, "resume", "let a paused container go on"),
+    Command {
+        flags: &[
+            Flag::Resources,
+            Flag::BlkioWeight,
+            Flag::CpuPeriod,
+            Flag::CpuQuota,
+            Flag::CpuBurst,
+            Flag::CpuShare,
+            Flag::CpuRtPeriod,
+            Flag::CpuRtRuntime,
+            Flag::CpusetCpus,
+            Flag::CpusetMems,
+            Flag::CpuIdle,
+            Flag::Memory,
+            Flag::MemoryReservation,
+            Flag::MemorySwap,
+            Flag::PidsLimit,
+            Flag::L3CacheSchema,
+            Flag::MemBwSchema,
+            Flag::KernelMemory,
+            Flag::KernelMemoryTcp,
+        ],
+        ..command(Task::Update, "update", "change the limits of a container that runs")
+    },
+    Command {
+        flags: &[Flag::Interval, Flag::Stats],
+        ..command(Task::Events, "events", "print what a container uses, and when it runs out of memory, as JSON")
+    },
     Command {
         words: "",
         count: (0, 0),
@@ -161,6 +195,12 @@ pub enum Takes {
     Text,
     /// A decimal number of 0 … 2³¹-1.
     Number,
+    /// A decimal number of 64 bits, which may be below zero.
+    Integer,
+    /// A number of bytes, perhaps with a unit; -1 for no limit.
+    Size,
+    /// A time above zero, in units that it names.
+    Duration,
     /// One of some words, which are given with bars between them.
     OneOf,
     /// `NAME=VALUE`.
@@ -189,6 +229,9 @@ impl FlagRow {
         match self.value {
             "" => Takes::Nothing,
             "N" => Takes::Number,
+            "INTEGER" => Takes::Integer,
+            "BYTES" => Takes::Size,
+            "DURATION" => Takes::Duration,
             "NAME=VALUE" => Takes::Assignment,
             "UID[:GID]" => Takes::User,
             "GID" => Takes::Group,
@@ -258,6 +301,29 @@ flags! {
     ProcessLabel = "process-label" "" "LABEL" "SELinux label: not supported by this version";
     Tty = "tty" "t" "" "give the process a terminal";
     User = "user" "u" "UID[:GID]" "user id, and group id, in the container";
+    // update
+    Resources = "resources" "r" "FILE" "the limits as JSON, as in config.json; - is standard input; no other flag counts";
+    BlkioWeight = "blkio-weight" "" "INTEGER" "weight of block I/O, 10 to 1000";
+    CpuPeriod = "cpu-period" "" "INTEGER" "period of the CPU quota, in microseconds";
+    CpuQuota = "cpu-quota" "" "INTEGER" "CPU time in a period, in microseconds; -1 is no limit";
+    CpuBurst = "cpu-burst" "" "INTEGER" "CPU time that may be saved up for later, in microseconds";
+    CpuShare = "cpu-share" "" "INTEGER" "CPU shares, 2 to 262144; 1024 is usual";
+    CpuRtPeriod = "cpu-rt-period" "" "INTEGER" "ignored: not in cgroup version 2";
+    CpuRtRuntime = "cpu-rt-runtime" "" "INTEGER" "ignored: not in cgroup version 2";
+    CpusetCpus = "cpuset-cpus" "" "LIST" "CPUs to use, as 0-3,7";
+    CpusetMems = "cpuset-mems" "" "LIST" "memory nodes to use, as 0-3,7";
+    CpuIdle = "cpu-idle" "" "INTEGER" "1: only what CPU time nobody else wants";
+    Memory = "memory" "" "BYTES" "limit of memory, as 64M; -1 is no limit";
+    MemoryReservation = "memory-reservation" "" "BYTES" "memory that is left to it when memory is short";
+    MemorySwap = "memory-swap" "" "BYTES" "limit of memory and swap together; -1 is no limit";
+    PidsLimit = "pids-limit" "" "INTEGER" "number of processes and threads; -1 is no limit";
+    L3CacheSchema = "l3-cache-schema" "" "LINE" "Intel RDT: not supported by this version";
+    MemBwSchema = "mem-bw-schema" "" "LINE" "Intel RDT: not supported by this version";
+    KernelMemory = "kernel-memory" "" "TEXT" "ignored: not in cgroup version 2";
+    KernelMemoryTcp = "kernel-memory-tcp" "" "TEXT" "ignored: not in cgroup version 2";
+    // events
+    Interval = "interval" "" "DURATION" "time between two statistics, as 1m30s (default 5s)";
+    Stats = "stats" "" "" "print the statistics once, and end";
     // kill, delete, list, ps, spec
     All = "all" "a" "" "obsolete: a container that has stopped is no error";
     Force = "force" "f" "" "kill it if it runs; an unknown ID is no error";
@@ -299,7 +365,7 @@ mod tests {
     #[test]
     fn commands_are_found_by_their_whole_name() {
         assert!(find(b"run").is_some_and(|command| command.task == Task::Run));
-        assert!(find(b"update").is_none() && bytes::index_of(LATER, b"update").is_some());
+        assert!(find(b"restore").is_none() && bytes::index_of(LATER, b"restore").is_some());
         assert!(find(b"ru").is_none() && find(b"").is_none() && find(b"Run").is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! `create`, `run`, `start`, `kill` and `delete`: the command line's words become
-//! a request to `lifecycle`.
+//! `create`, `run`, `start`, `kill`, `pause`, `resume` and `delete`: the command
+//! line's words become a request to `lifecycle`.
 
 use core::ffi::CStr;
 
@@ -106,4 +106,10 @@ pub fn kill(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> 
 pub fn delete(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
     let root = StateRoot::open(root, false)?;
     lifecycle::delete(root.as_ref(), invocation.id(), invocation.has(Flag::Force), workspace).map(|()| 0)
+}
+
+/// `pause`, or `resume`.
+pub fn pause(invocation: &Invocation, frozen: bool, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+    let root = StateRoot::open(root, false)?;
+    lifecycle::pause(root.as_ref(), invocation.id(), frozen, workspace).map(|()| 0)
 }

@@ -18,6 +18,7 @@ mod report;
 mod spec;
 mod spec_document;
 mod state_root;
+mod update;
 mod words;
 
 use core::fmt;
@@ -122,6 +123,10 @@ fn carry_out(
         Task::Kill => container::kill(invocation, root, workspace),
         Task::Delete => container::delete(invocation, root, workspace),
         Task::Exec => exec::exec(invocation, root, vectors, log, workspace),
+        Task::Pause => container::pause(invocation, true, root, workspace),
+        Task::Resume => container::pause(invocation, false, root, workspace),
+        Task::Update => update::update(invocation, root, log, workspace),
+        Task::Events => query::events(invocation, root, workspace),
         Task::State => query::state(invocation, root, workspace),
         Task::List => query::list(invocation, root, log, workspace),
         Task::Ps => query::ps(invocation, root, workspace),

@@ -1,14 +1,14 @@
-//! `state`, `list` and `ps`: what there is, as JSON or as a table.
+//! `state`, `list`, `ps` and `events`: what there is, as JSON or as a table.
 
 use core::ffi::CStr;
 use core::fmt::{Display, Write};
 
-use super::Invocation;
 use super::columns::Columns;
 use super::commands::Flag;
 use super::output::{Output, print};
 use super::process_row::{self, ProcessRow};
 use super::report::Log;
+use super::{Invocation, words};
 use crate::error::Result;
 use crate::fail;
 use crate::lifecycle::{self, StateRoot, Workspace};
@@ -99,4 +99,13 @@ pub fn ps(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Re
         Ok(())
     })?;
     out.finish().map(|()| 0)
+}
+
+/// `events`: lines of JSON, each in one write.
+pub fn events(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+    const USUAL: u64 = 5000;
+    let interval = invocation.value(Flag::Interval).and_then(|text| words::duration(text.to_bytes()));
+    let interval = if invocation.has(Flag::Stats) { None } else { interval.or(Some(USUAL)) };
+    let root = StateRoot::open(root, false)?;
+    lifecycle::events(root.as_ref(), invocation.id(), interval, workspace, &mut print).map(|()| 0)
 }

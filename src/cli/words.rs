@@ -35,6 +35,70 @@ fn decimal(text: &[u8]) -> Option<u32> {
     bytes::decimal(text).and_then(|number| u32::try_from(number).ok())
 }
 
+/// A decimal number that may be below zero, of 64 bits: the sign, and the rest.
+pub fn integer(text: &[u8]) -> Option<(bool, u64)> {
+    let digits = bytes::after(text, "-");
+    let magnitude = bytes::decimal(digits.unwrap_or(text))?;
+    (digits.is_none() || magnitude <= i64::MIN.unsigned_abs()).then_some((digits.is_some(), magnitude))
+}
+
+/// A number of bytes: `64M`, `1.5g`, `1 KiB`, in powers of 1024 whatever the unit
+/// is called; -1 as it is.
+pub fn size(text: &[u8]) -> Option<i64> {
+    if text == b"-1" {
+        return Some(-1);
+    }
+    let (whole, thousandths, unit) = scaled(text)?;
+    let mut letters = unit.trim_ascii_start().iter().map(u8::to_ascii_lowercase);
+    let power = match letters.next() {
+        None | Some(b'b') => 0,
+        Some(letter) => 1 + b"kmgtp".iter().position(|known| *known == letter)? as u32,
+    };
+    if power == 0 && unit.len() > 1
+        || !matches!(
+            (letters.next(), letters.next(), letters.next()),
+            (None, ..) | (Some(b'b'), None, _) | (Some(b'i'), Some(b'b'), None)
+        )
+    {
+        return None;
+    }
+    let unit = 1u64 << (10 * power);
+    let size = whole.checked_mul(unit)?.checked_add(unit * thousandths / 1000)?;
+    i64::try_from(size).ok()
+}
+
+/// A time in milliseconds, above zero, as Go writes it: `5s`, `1m30s`, `0.5h`.
+pub fn duration(text: &[u8]) -> Option<u64> {
+    let (mut rest, mut total) = (text, 0u64);
+    while !rest.is_empty() {
+        let (whole, thousandths, behind) = scaled(rest)?;
+        let end = behind.iter().position(|byte| matches!(byte, b'0'..=b'9' | b'.')).unwrap_or(behind.len());
+        let (unit, next) = behind.split_at_checked(end)?;
+        let milliseconds = match unit {
+            b"ms" => 1,
+            b"s" => 1000,
+            b"m" => 60_000,
+            b"h" => 3_600_000,
+            _ => return None,
+        };
+        let part = thousandths * milliseconds / 1000;
+        total = whole.checked_mul(milliseconds)?.checked_add(part)?.checked_add(total)?;
+        rest = next;
+    }
+    (total > 0).then_some(total)
+}
+
+/// A number with or without decimals, of which three count: the whole ones, the
+/// thousandths, and what stands behind.
+fn scaled(text: &[u8]) -> Option<(u64, u64, &[u8])> {
+    let digits = |text: &[u8]| text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (whole, rest) = text.split_at_checked(digits(text))?;
+    let Some(fraction) = bytes::after(rest, ".") else { return Some((bytes::decimal(whole)?, 0, rest)) };
+    let (fraction, rest) = fraction.split_at_checked(digits(fraction))?;
+    let thousandths = (0..3).fold(0, |sum, index| sum * 10 + u64::from(fraction.get(index).unwrap_or(&b'0') - b'0'));
+    Some((bytes::decimal(whole)?, thousandths, rest))
+}
+
 /// A switch's value, in the spellings that Go's flag package takes.
 pub fn boolean(text: &[u8]) -> Option<bool> {
     const TRUE: usize = 6;
@@ -189,6 +253,81 @@ mod tests {
         }
         assert!(check_id(&[b'a'; limits::ID]).is_ok());
         assert!(check_id(&[b'a'; limits::ID + 1]).is_err());
+    }
+
+    #[test]
+    fn integers() {
+        for (text, number) in [
+            ("0", Some((false, 0))),
+            ("-1", Some((true, 1))),
+            ("18446744073709551615", Some((false, u64::MAX))),
+            ("-9223372036854775808", Some((true, 1 << 63))),
+            ("-9223372036854775809", None),
+            ("18446744073709551616", None),
+            ("", None),
+            ("-", None),
+            ("+1", None),
+            ("1.0", None),
+        ] {
+            assert_eq!(integer(text.as_bytes()), number, "{text}");
+        }
+    }
+
+    // As docker/go-units reads them, which runc does; of its decimals three here.
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("-1", Some(-1)),
+            ("1048576", Some(1_048_576)),
+            ("32b", Some(32)),
+            ("32k", Some(32 << 10)),
+            ("32KB", Some(32 << 10)),
+            ("32KiB", Some(32 << 10)),
+            ("64M", Some(64 << 20)),
+            ("1.5m", Some(1_572_864)),
+            ("0.5 g", Some(1 << 29)),
+            ("1 TB", Some(1 << 40)),
+            ("2p", Some(2 << 50)),
+            ("8192p", None),
+            ("9223372036854775808", None),
+            ("abc", None),
+            ("-2", None),
+            ("-5m", None),
+            ("", None),
+            ("m", None),
+            ("1x", None),
+            ("1kx", None),
+            ("1kbb", None),
+            ("1bb", None),
+            (".5m", None),
+            ("1m ", None),
+        ] {
+            assert_eq!(size(text.as_bytes()), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, milliseconds) in [
+            ("5s", Some(5000)),
+            ("1m30s", Some(90_000)),
+            ("0.5h", Some(1_800_000)),
+            ("1.25s", Some(1250)),
+            ("100ms", Some(100)),
+            ("0s", None),
+            ("0", None),
+            ("5", None),
+            ("-1s", None),
+            ("s", None),
+            ("", None),
+            ("1s2", None),
+            ("1d", None),
+            ("99999999999999999999h", None),
+            ("9999999999999999h", None),
+        ] {
+            assert_eq!(duration(text.as_bytes()), milliseconds, "{text}");
+        }
     }
 
     #[test]

@@ -252,7 +252,17 @@ pub fn clone_process(flags: CloneFlags, cgroup: Option<&Cgroup>) -> Result<Optio
     match sys::clone3(&CloneRequest { flags, cgroup: cgroup.map(|cgroup| cgroup.fd()) }) {
         Ok(Child::Myself) => Ok(None),
         Ok(Child::Created { pid, pidfd }) => Ok(Some(Process { pid, pidfd })),
-        Err(errno) => Err(fail!(errno => "cannot create the container's process in its namespaces")),
+        Err(errno) => {
+            let hint = match errno {
+                Errno::AGAIN => {
+                    " (a limit of processes is reached: pids.max of the cgroup or one above, or RLIMIT_NPROC)"
+                }
+                Errno::BUSY => " (the cgroup hands controllers down, so no process can be in it)",
+                Errno::OPNOTSUPP => " (the cgroup is in a threaded domain, so no process can be in it)",
+                _ => "",
+            };
+            Err(fail!(errno => "cannot create the container's process in its namespaces{hint}"))
+        }
     }
 }
 

@@ -118,6 +118,8 @@ pub enum Status {
     Creating,
     Created,
     Running,
+    /// runc's own: frozen by `pause`.
+    Paused,
     Stopped,
 }
 
@@ -128,6 +130,7 @@ impl Status {
             Status::Creating => "creating",
             Status::Created => "created",
             Status::Running => "running",
+            Status::Paused => "paused",
             Status::Stopped => "stopped",
         }
     }
@@ -153,6 +156,18 @@ pub fn status(record: &StateRecord<'_>) -> Result<(Status, Option<Process>)> {
     })
 }
 
+/// As [`status`], and whether it is frozen, which costs a look into its cgroup.
+pub fn status_and_paused(record: &StateRecord<'_>) -> Result<(Status, Option<Process>)> {
+    let (status, process) = status(record)?;
+    if matches!(status, Status::Created | Status::Running)
+        && let Some(cgroup) = cgroup(record)?
+        && cgroup.frozen()?
+    {
+        return Ok((Status::Paused, process));
+    }
+    Ok((status, process))
+}
+
 /// Whether a process that waited at the start gate has gone on to the user's
 /// program. For a `start` that was killed before it could write so down.
 fn has_executed(process: &Process) -> bool {
@@ -172,6 +187,14 @@ pub fn cgroup(record: &StateRecord<'_>) -> Result<Option<Cgroup>> {
     }
     let found = Hierarchy::open()?.lookup(&CgroupPath::from_bytes(record.cgroup.as_bytes())?)?;
     Ok(found.filter(|cgroup| cgroup.inode() == record.cgroup_inode))
+}
+
+/// As [`cgroup`], for what cannot be done without.
+///
+/// # Errors
+/// There is none.
+pub fn own_cgroup(record: &StateRecord<'_>) -> Result<Cgroup> {
+    cgroup(record)?.ok_or_else(|| fail!("container {} has no cgroup", record.id))
 }
 
 /// The container's record.

@@ -104,8 +104,12 @@ pub fn create(
         workspace.uid_map.read(linux.uid_mappings())?;
         workspace.gid_map.read(linux.gid_mappings())?;
     }
-    let rules = config.linux().and_then(|linux| linux.resources()).map(|resources| resources.devices());
-    workspace.device_program.assemble(rules.unwrap_or(List::empty()))?;
+    let resources = config.linux().and_then(|linux| linux.resources());
+    if let Some(resources) = &resources {
+        cgroup::lines(resources, &mut |_| Ok(()))?;
+        cgroup::warn_of_ignored(resources, warn);
+    }
+    workspace.device_program.assemble(resources.map_or(List::empty(), |resources| resources.devices()))?;
     let root_path = bundle.root(&config, &mut arena)?;
     let facts = Facts::new(request, &bundle, &root_path, &mut arena)?;
     let buffers = Buffers {
@@ -254,6 +258,7 @@ impl Facts {
             cgroup_existing: 0,
             cgroup_inode: 0,
             device_program: 0,
+            device_program_next: 0,
             own_pid_namespace: setup.namespaces.makes(flags::PID),
             started: false,
             terminal: setup.process.terminal,
@@ -273,9 +278,14 @@ fn owner(arena: &mut Arena<'static>) -> Result<&'static CStr> {
 /// Whether the configuration asks for a cgroup: for a certain one, or for limits.
 fn needs_cgroup(config: &Config<'_>) -> bool {
     let Some(linux) = config.linux() else { return false };
-    let has_limits = linux.resources().is_some_and(|resources| {
-        resources.value().members().any(|(name, value)| !name.is("devices") && !value.is_null())
-    });
+    let mut has_limits = false;
+    if let Some(resources) = linux.resources() {
+        // What is wrong with them was found before.
+        let _ = cgroup::lines(&resources, &mut |_| {
+            has_limits = true;
+            Ok(())
+        });
+    }
     has_limits || linux.cgroups_path().is_some_and(|path| !path.is_empty())
 }
 
@@ -330,7 +340,11 @@ impl Making<'_> {
     /// The write-ahead record, the cgroup, and which one it was.
     #[inline(never)]
     fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
+        let resources = setup.config.linux().and_then(|linux| linux.resources());
         let Some(text) = setup.cgroup else {
+            if let Some(resources) = resources {
+                cgroup::warn_without_cgroup(&resources, warn)?;
+            }
             return self.folder.write_record(&self.record, self.scratch).map(|()| None);
         };
         let hierarchy = match Hierarchy::open() {
@@ -355,13 +369,16 @@ impl Making<'_> {
         if created.made {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
         }
+        if let Some(resources) = resources {
+            created.cgroup.apply(&resources, &hierarchy, path, None, warn)?;
+        }
         match cgroup::attach_device_program(&created.cgroup, self.device_program, !created.made) {
             Ok(id) => self.record.device_program = id,
             // In a user namespace no program can be loaded, nor any device be
             // opened that its owner could not open outside of it.
             Err(error) if error.is(Errno::PERM) && !has_device_rules(&setup.config) => {}
             Err(error) if error.is(Errno::PERM) => {
-                warn("device rules are not enforced: this user may not load a device program");
+                warn(cgroup::DEVICES_NOT_ENFORCED);
             }
             Err(error) => return Err(error),
         }

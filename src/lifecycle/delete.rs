@@ -81,7 +81,10 @@ pub fn delete_created(request: &Request<'_>, record: &StateRecord<'_>) -> Result
 fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
     match container::status(record)?.0 {
         Status::Stopped | Status::Created => Ok(()),
-        other => Err(fail!("cannot delete container {} that is not stopped: {other}", Lossy(id.to_bytes()))),
+        _ => {
+            let status = container::status_and_paused(record)?.0;
+            Err(fail!("cannot delete container {} that is not stopped: {status}", Lossy(id.to_bytes())))
+        }
     }
 }
 
@@ -163,8 +166,12 @@ fn clear_unwritten_cgroup(record: &StateRecord<'_>) -> Result<()> {
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
     match hierarchy.lookup(&path)? {
         Some(cgroup) if !record.cgroup_made => {
-            let ours = cgroup.inode() == record.cgroup_inode;
-            return if ours { cgroup::detach_device_program(&cgroup, record.device_program) } else { Ok(()) };
+            for program in [record.device_program, record.device_program_next] {
+                if program != 0 && cgroup.inode() == record.cgroup_inode {
+                    cgroup::detach_device_program(&cgroup, program)?;
+                }
+            }
+            return Ok(());
         }
         Some(cgroup) if cgroup.populated()? => return Ok(()),
         Some(cgroup) => cgroup.remove(&hierarchy, &path)?,

@@ -1,4 +1,4 @@
-//! The life of a container: made, started, entered, signalled, deleted.
+//! The life of a container: made, started, entered, signalled, limited, deleted.
 //!
 //! Here the facilities of the floor below are put in order. What the two sides
 //! of a clone3 say to each other is in `handshake`; what the container's first
@@ -13,6 +13,7 @@ mod container_init;
 mod create;
 mod delete;
 mod environment;
+mod events;
 mod exec;
 mod folders;
 mod gate;
@@ -20,6 +21,7 @@ mod handshake;
 mod hardening;
 mod kill;
 mod outside;
+mod pause;
 mod pid_file;
 mod proc;
 mod process;
@@ -31,17 +33,21 @@ mod sealed;
 mod start;
 mod state_file;
 mod supervise;
+mod update;
 mod workspace;
 
 pub use caller::Wishes;
 pub use create::{Created, Request, create};
 pub use delete::{delete, delete_created};
+pub use events::events;
 pub use exec::{ExecRequest, Overrides, exec};
 pub use hardening::{Hardened, harden};
 pub use kill::kill;
+pub use pause::pause;
 pub use proc::{ProcPath, in_user_namespace, stat_field};
 pub use query::{list, processes, state};
 pub use run::{Waiting, become_subreaper};
 pub use start::start;
 pub use state_file::StateRoot;
+pub use update::{Source, update};
 pub use workspace::Workspace;

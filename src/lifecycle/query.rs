@@ -102,7 +102,7 @@ fn nth_name<'b>(workspace: &Workspace, index: usize, buffer: &'b mut [u8]) -> Op
 fn look_at(folder: &Folder<'_>, workspace: &mut Workspace, each: &mut Each<'_>) -> Result<bool> {
     let Workspace { document, second, strings, output, .. } = workspace;
     let Some(record) = folder.read_record(second, &mut Arena::new(strings))? else { return Ok(false) };
-    let (status, init) = container::status(&record)?;
+    let (status, init) = container::status_and_paused(&record)?;
     // Not there yet while the container is being made.
     let text = folder.read(c"config.json", document)?.unwrap_or(b"{}");
     let document = Document::parse("config.json", text)?;

@@ -224,6 +224,7 @@ impl Folder<'_> {
             cgroup_existing: view.cgroup_existing().unwrap_or(0),
             cgroup_inode: view.cgroup_inode().unwrap_or(0),
             device_program: view.device_program().unwrap_or(0),
+            device_program_next: view.device_program_next().unwrap_or(0),
             own_pid_namespace: view.own_pid_namespace().unwrap_or(false),
             started: view.started().unwrap_or(false),
             terminal: view.terminal().unwrap_or(false),

@@ -5,7 +5,7 @@
 //! takes no memory. One command uses one set of buffers once.
 
 use super::process_plan::Strings;
-use crate::cgroup::DeviceProgram;
+use crate::cgroup::{DeviceProgram, Journal};
 use crate::identity::Groups;
 use crate::limits;
 use crate::namespace::IdMap;
@@ -36,6 +36,7 @@ pub struct Workspace {
     pub uid_map: IdMap,
     pub gid_map: IdMap,
     pub device_program: DeviceProgram,
+    pub journal: Journal,
 }
 
 impl Workspace {
@@ -54,6 +55,7 @@ impl Workspace {
             uid_map: IdMap::new(),
             gid_map: IdMap::new(),
             device_program: DeviceProgram::new(),
+            journal: Journal::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use heapless::Vec;
 
 use crate::error::{Error, Lossy, Result};
-use crate::json::{PathBuffer, Text};
+use crate::json::PathBuffer;
 use crate::limits;
 use crate::spec::config::Mount;
 use crate::spec::record::List;

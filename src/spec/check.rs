@@ -77,7 +77,7 @@ fn check_pattern(text: Text<'_>, test: &Test) -> Result<()> {
 
 /// The error of an integer that is not from `least` to `most`.
 #[cold]
-pub(super) fn not_between(value: Value<'_>, least: i64, most: u64) -> Error {
+pub fn not_between(value: Value<'_>, least: i64, most: u64) -> Error {
     value.error(format_args!("expected an integer from {least} to {most}"))
 }
 
@@ -158,7 +158,7 @@ fn check_object(object: Value<'_>, table: &Table, strictness: Strictness) -> Res
 
 /// Whether a value says no more than its absence would: engines write out
 /// zeros, empty strings and empty objects for what they leave alone.
-fn asks_for_nothing(value: Value<'_>) -> bool {
+pub fn asks_for_nothing(value: Value<'_>) -> bool {
     match value.kind() {
         Kind::Null => true,
         Kind::Bool => value.as_bool() == Some(false),

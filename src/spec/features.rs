@@ -40,7 +40,7 @@ impl Supported<'_> {
             ("v2", Json::Bool(true)),
             ("systemd", Json::Bool(false)),
             ("systemdUser", Json::Bool(false)),
-            ("rdma", Json::Bool(false)),
+            ("rdma", Json::Bool(true)),
         ]);
         let linux = [
             ("namespaces", Json::Words(self.namespaces)),

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::json::Document;
 use config::{Config, Process};
 use record::{Shape, Strictness};
+use resources::Resources;
 
 mod check;
 pub mod config;
@@ -52,4 +53,13 @@ pub fn load_process<'a>(document: &'a Document<'a>) -> Result<Process<'a>> {
     let process = Process::view(document.root());
     semantics::process(&process)?;
     Ok(process)
+}
+
+/// The resources that `document` is: the file of `update --resources`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_resources<'a>(document: &'a Document<'a>) -> Result<Resources<'a>> {
+    record::check(document.root(), &<Resources<'static> as Shape>::FORM, Strictness::Supported)?;
+    Ok(Resources::view(document.root()))
 }

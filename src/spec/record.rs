@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 
 use crate::json::{Items, Members, Text, Value};
 
-pub use super::check::{Strictness, check};
+pub use super::check::{Strictness, asks_for_nothing, check, not_between};
 pub use super::scalars::{Anything, Cells, Id, OomScore, Pid, Positive, RuleNumber, Umask};
 
 /// The fields of an object. Three short rows instead of one of structures: there

@@ -12,15 +12,15 @@ record! {
     /// `linux.resources`.
     Resources {
         devices "devices": List<'static, DeviceRule<'static>>;
-        memory "memory": Memory<'static>, Later;
-        cpu "cpu": Cpu<'static>, Later;
-        pids "pids": Pids<'static>, Later;
-        block_io "blockIO": BlockIo<'static>, Later;
-        hugepage_limits "hugepageLimits": List<'static, HugepageLimit<'static>>, Later;
-        network "network": Network<'static>, Later;
-        rdma "rdma": Map<'static, Rdma<'static>>, Later;
+        memory "memory": Memory<'static>;
+        cpu "cpu": Cpu<'static>;
+        pids "pids": Pids<'static>;
+        block_io "blockIO": BlockIo<'static>;
+        hugepage_limits "hugepageLimits": List<'static, HugepageLimit<'static>>;
+        network "network": Network<'static>;
+        rdma "rdma": Map<'static, Rdma<'static>>;
         /// Files of cgroup v2 and what to write into them.
-        unified "unified": Map<'static, Text>, Later;
+        unified "unified": Map<'static, Text>;
     }
 }
 

@@ -109,6 +109,8 @@ pub struct StateRecord<'a> {
     /// The number of the device program on a cgroup that is not ours, which is to
     /// be taken off again; 0: none.
     pub device_program: u32,
+    /// That of the one which `update` is putting in its place; 0: none.
+    pub device_program_next: u32,
     /// Whether its first process is PID 1 of a pid namespace that was made for it.
     pub own_pid_namespace: bool,
     /// Whether `start` opened the gate.
@@ -142,6 +144,7 @@ impl StateRecord<'_> {
             ("cgroupExisting", Json::Number(self.cgroup_existing.into())),
             ("cgroupInode", Json::Number(self.cgroup_inode)),
             ("deviceProgram", Json::Number(self.device_program.into())),
+            ("deviceProgramNext", Json::Number(self.device_program_next.into())),
             ("ownPidNamespace", Json::Bool(self.own_pid_namespace)),
             ("started", Json::Bool(self.started)),
             ("terminal", Json::Bool(self.terminal)),
@@ -176,6 +179,7 @@ record! {
         cgroup_existing "cgroupExisting": u32, Required;
         cgroup_inode "cgroupInode": u64, Required;
         device_program "deviceProgram": u32, Required;
+        device_program_next "deviceProgramNext": u32, Required;
         own_pid_namespace "ownPidNamespace": bool, Required;
         started "started": bool, Required;
         terminal "terminal": bool, Required;

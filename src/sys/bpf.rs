@@ -29,17 +29,20 @@ struct AttachAttributes {
     attach_bpf_fd: u32,
     attach_type: u32,
     attach_flags: u32,
+    replace_bpf_fd: u32,
 }
+
+const BPF_CGROUP_DEVICE: u32 = 6;
 
 impl AttachAttributes {
     fn of(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> AttachAttributes {
-        const BPF_CGROUP_DEVICE: u32 = 6;
         const BPF_F_ALLOW_MULTI: u32 = 2;
         AttachAttributes {
             target_fd: cgroup.as_raw_fd() as u32,
             attach_bpf_fd: program.as_raw_fd() as u32,
             attach_type: BPF_CGROUP_DEVICE,
             attach_flags: BPF_F_ALLOW_MULTI,
+            replace_bpf_fd: 0,
         }
     }
 }
@@ -68,14 +71,60 @@ pub fn bpf_cgroup_device_load(program: &[u64]) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// `bpf(BPF_PROG_ATTACH)` of a device program to a cgroup's folder, beside others
-/// that it may have. bpf(2)
-pub fn bpf_cgroup_device_attach(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+/// `bpf(BPF_PROG_ATTACH)` of a device program to a cgroup's folder: in the place of
+/// `old`, at once, or beside others that it may have. bpf(2)
+pub fn bpf_cgroup_device_attach(
+    cgroup: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    old: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
     const BPF_PROG_ATTACH: usize = 8;
-    let attributes = AttachAttributes::of(cgroup, program);
+    const BPF_F_REPLACE: u32 = 4;
+    let mut attributes = AttachAttributes::of(cgroup, program);
+    if let Some(old) = old {
+        attributes.attach_flags |= BPF_F_REPLACE;
+        attributes.replace_bpf_fd = old.as_raw_fd() as u32;
+    }
     // SAFETY: the attributes are of the size given and hold only integers.
     unsafe { syscall!(__NR_bpf, BPF_PROG_ATTACH, &raw const attributes, size_of::<AttachAttributes>()) }?;
     Ok(())
+}
+
+/// `bpf(BPF_PROG_QUERY)`: the number of the device program that was attached to a
+/// cgroup's folder first. bpf(2)
+///
+/// # Errors
+/// ENOENT: there is none.
+pub fn bpf_cgroup_device_first(cgroup: BorrowedFd<'_>) -> Result<u32, Errno> {
+    const BPF_PROG_QUERY: usize = 16;
+    /// The start of `union bpf_attr`, as this command reads it.
+    #[repr(C)]
+    struct Attributes {
+        target_fd: u32,
+        attach_type: u32,
+        query_flags: u32,
+        attach_flags: u32,
+        prog_ids: u64,
+        prog_cnt: u32,
+        unused: u32,
+    }
+    // Those above count in only where asked for; more than the kernel's most per
+    // cgroup (BPF_CGROUP_MAX_PROGS) there cannot be.
+    let mut ids = [0u32; 64];
+    let mut attributes = Attributes {
+        target_fd: cgroup.as_raw_fd() as u32,
+        attach_type: BPF_CGROUP_DEVICE,
+        query_flags: 0,
+        attach_flags: 0,
+        prog_ids: ids.as_mut_ptr() as u64,
+        prog_cnt: ids.len() as u32,
+        unused: 0,
+    };
+    // SAFETY: the attributes are of the size given; the kernel writes no more than
+    // `prog_cnt` numbers to `prog_ids`, which outlives the call.
+    unsafe { syscall!(__NR_bpf, BPF_PROG_QUERY, &raw mut attributes, size_of::<Attributes>()) }?;
+    let [first, ..] = ids;
+    if attributes.prog_cnt == 0 { Err(Errno::NOENT) } else { Ok(first) }
 }
 
 /// `bpf(BPF_PROG_DETACH)` of what [`bpf_cgroup_device_attach`] attached. bpf(2)

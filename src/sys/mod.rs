@@ -29,7 +29,8 @@ mod terminal;
 mod uevent;
 
 pub use bpf::{
-    bpf_cgroup_device_attach, bpf_cgroup_device_detach, bpf_cgroup_device_load, bpf_program_by_id, bpf_program_id,
+    bpf_cgroup_device_attach, bpf_cgroup_device_detach, bpf_cgroup_device_first, bpf_cgroup_device_load,
+    bpf_program_by_id, bpf_program_id,
 };
 pub use clock::{Deadline, monotonic, realtime};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};

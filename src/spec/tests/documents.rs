@@ -34,6 +34,7 @@ fn record(text: &str) -> StateRecord<'_> {
         cgroup: text,
         cgroup_inode: 77,
         device_program: 78,
+        device_program_next: 79,
         cgroup_made: true,
         cgroup_existing: 2,
         own_pid_namespace: true,
@@ -59,6 +60,7 @@ fn records_come_back_as_they_were() {
         );
         assert_eq!((view.creator_pid(), view.creator_start_time()), (Some(0), Some(0)));
         assert_eq!((view.cgroup_inode(), view.device_program()), (Some(77), Some(78)));
+        assert_eq!(view.device_program_next(), Some(79));
         assert_eq!((view.started(), view.terminal()), (Some(true), Some(false)));
         let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
         assert_eq!(theirs["bundle"], text);
@@ -170,7 +172,7 @@ fn features_are_valid_and_others_read_them() {
         "linux": {
             "namespaces": ["mount", "network", "user"],
             "capabilities": ["CAP_CHOWN", "CAP_SYS_ADMIN"],
-            "cgroup": {"v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": false},
+            "cgroup": {"v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": true},
             "seccomp": no, "apparmor": no, "selinux": no, "intelRdt": no,
             "mountExtensions": {"idmap": {"enabled": true}}, "netDevices": no,
         },

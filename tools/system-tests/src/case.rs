@@ -53,9 +53,13 @@ impl Need {
     }
 }
 
-/// A group's table: `cases!("group": one, two [Need::…], three);`
+/// A group's table: `cases!("group": one, two [Need::…], three proves ["process.umask"]);`
+///
+/// `proves` names the fields of config.json whose effect the case reads back; a
+/// name that ends in `*` stands for all that begin so. `cargo xtask check` holds
+/// docs/fields.md, and the specification's fields, against them.
 macro_rules! cases {
-    ($group:literal: $($function:ident $([$($need:expr),+])?),+ $(,)?) => {
+    ($group:literal: $($function:ident $([$($need:expr),+])? $(proves [$($field:literal),+ $(,)?])?),+ $(,)?) => {
         pub const CASES: &[$crate::case::Case] = &[$(
             $crate::case::Case {
                 name: concat!($group, "/", stringify!($function)),

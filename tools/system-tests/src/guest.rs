@@ -38,6 +38,10 @@ const CHOSEN: &[&str] = &[
     "mounts/",
     "mount_options/",
     "devices/",
+    "resources/",
+    "limits/",
+    "updating/",
+    "pausing/",
     "process/",
     "descriptors/",
     "identity/",
@@ -170,9 +174,11 @@ fn make_initramfs(work: &Path, program: &Path, boot: &Boot, chosen: &[&str]) -> 
             add(&tree, &path, &format!("bin/{name}"))?;
         }
     }
-    let overlay = boot.modules.join("kernel/fs/overlayfs/overlay.ko");
-    if overlay.exists() {
-        fs::copy(overlay, tree.join("modules/overlay.ko"))?;
+    for module in ["fs/overlayfs/overlay.ko", "drivers/block/loop.ko"] {
+        let path = boot.modules.join("kernel").join(module);
+        if let Some(name) = path.file_name().filter(|_| path.exists()) {
+            fs::copy(&path, tree.join("modules").join(name))?;
+        }
     }
     fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     fs::write(tree.join("etc/group"), "root:x:0:\n")?;
@@ -224,7 +230,7 @@ for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
 done
 chmod 1777 /tmp
 ip link set lo up
-[ -e /modules/overlay.ko ] && insmod /modules/overlay.ko
+for module in /modules/*.ko; do insmod $module; done
 echo "guest: Linux $(uname -r)"
 # One half of the cases for each processor.
 export SYSTEM_TESTS_GUEST=1

@@ -22,6 +22,8 @@ enum Command {
     Dist,
     /// Verify what can be seen without running a container: floors, style, size, the ELF file, stack depth
     Check,
+    /// Write docs/fields.md: each field of the specification and the tests that prove it
+    Fields,
     /// Run a container that shows itself (needs root)
     Demo,
     /// All checks and all tests (needs root)
@@ -44,6 +46,7 @@ fn main() {
     let result = match arguments.command {
         Command::Dist => dist::dist().map(|_| ()),
         Command::Check => check::check(),
+        Command::Fields => check::fields::write(),
         Command::Demo => demo::demo(),
         Command::Test { filter } => test::test(filter.as_deref()),
         Command::Bench(arguments) => bench::bench(&arguments),

@@ -20,13 +20,17 @@ mod hybrid;
 mod identity;
 mod joining;
 mod lifecycle;
+mod limits;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod pausing;
 mod process;
 mod races;
+mod resources;
 mod telling;
 mod terminals;
+mod updating;
 mod walkthrough;
 
 /// All cases, in the order in which they run.
@@ -39,6 +43,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         mounts::CASES,
         mount_options::CASES,
         devices::CASES,
+        resources::CASES,
+        limits::CASES,
+        updating::CASES,
+        pausing::CASES,
         process::CASES,
         descriptors::CASES,
         identity::CASES,

@@ -109,7 +109,8 @@ fn one_start_of_many_wins(c: &Context) -> Result<()> {
         let id = c.create(&Config::plain().script("echo x >> /count; exec sleep 1000"))?;
         let outputs = together(&caller, 6, &["start", &id])?;
         same!(outputs.iter().filter(|output| output.status == 0).count(), 1, "winners");
-        c.until("the process's trace", || Ok(c.rootfs().join("count").exists()))?;
+        // There as soon as the shell has opened it, and empty until `echo` writes.
+        c.until("the process's trace", || Ok(fs::metadata(c.rootfs().join("count")).is_ok_and(|file| file.len() > 0)))?;
         same!(fs::read_to_string(c.rootfs().join("count"))?, "x\n", "how often the process started");
         fs::remove_file(c.rootfs().join("count"))?;
         c.delete(&id)?;

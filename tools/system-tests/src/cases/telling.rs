@@ -297,7 +297,10 @@ fn version_is_three_lines(c: &Context) -> Result<()> {
 
 fn help_of_every_command(c: &Context) -> Result<()> {
     let all = c.call(&["--help"])?.ok()?.stdout;
-    for name in ["spec", "run", "create", "start", "state", "exec", "kill", "delete", "list", "ps", "features"] {
+    for name in [
+        "spec", "run", "create", "start", "state", "exec", "kill", "delete", "list", "ps", "features", "pause",
+        "resume", "update", "events",
+    ] {
         holds!(all, name, "--help");
         for flag in ["--help", "-h"] {
             let output = c.call(&[name, flag])?.ok()?;

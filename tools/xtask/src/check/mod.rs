@@ -3,6 +3,7 @@
 
 mod call_graph;
 mod elf;
+pub mod fields;
 mod floors;
 mod heap;
 mod machine_code;
@@ -31,7 +32,7 @@ fn passed(found: impl Into<String>) -> Outcome {
 }
 
 /// What the checks look at.
-struct Subject {
+pub struct Subject {
     /// Optimised, with symbols.
     built: PathBuf,
     /// As shipped.

@@ -1,0 +1,142 @@
+//! Writing resource limits into a cgroup's files.
+
+use core::ffi::CStr;
+
+use super::controllers::{self, Names};
+use super::convert::{How, Line, controller, lines};
+use super::journal::Journal;
+use super::path::CgroupPath;
+use super::tree::{Cgroup, Hierarchy, cannot};
+use crate::bytes::{self, Printed};
+use crate::error::{Error, Lossy, Result};
+use crate::limits;
+use crate::spec::resources::Resources;
+use crate::sys::Errno;
+
+impl Cgroup {
+    /// Gives the cgroup, which is at `path`, the limits of `resources`; makes its
+    /// controllers available first where it has not those that are needed. What
+    /// is overwritten is noted in `journal`, where there is one; what has no effect
+    /// is told to `warn`.
+    ///
+    /// # Errors
+    /// With the place: a value that the kernel refuses, or a controller that is
+    /// not to be had.
+    pub fn apply(
+        &self,
+        resources: &Resources<'_>,
+        hierarchy: &Hierarchy,
+        path: &CgroupPath<'_>,
+        mut journal: Option<&mut Journal>,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let mut is_empty = true;
+        lines(resources, &mut |_| {
+            is_empty = false;
+            Ok(())
+        })?;
+        if is_empty {
+            return Ok(());
+        }
+        self.provide(resources, hierarchy, path)?;
+        let (mut was_absent, mut ignored) = (false, None);
+        let done = lines(resources, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut(), &mut ignored));
+        if let Some(error) = ignored {
+            warn(error.text(&mut [0; limits::MESSAGE]));
+        }
+        done
+    }
+
+    /// Whether what is used allows for new limits of memory, where
+    /// `checkBeforeUpdate` asks for that.
+    ///
+    /// # Errors
+    /// With the place: more is used.
+    pub fn check_memory(&self, resources: &Resources<'_>) -> Result<()> {
+        let Some(memory) = resources.memory().filter(|memory| memory.check_before_update() == Some(true)) else {
+            return Ok(());
+        };
+        let mut buffer = [0; 32];
+        let used = match self.read(c"memory.current", &mut buffer) {
+            Ok(used) => used,
+            Err(Errno::NOENT) => return Ok(()), // not counted yet: it starts from nothing
+            Err(errno) => return Err(cannot(errno, "read memory.current")),
+        };
+        let used = bytes::decimal(used.trim_ascii()).and_then(|used| i64::try_from(used).ok()).unwrap_or(0);
+        for limit in [memory.limit(), memory.swap()].into_iter().flatten() {
+            if limit > 0 && limit <= used {
+                return Err(memory.value().error(format_args!("{used} bytes are used, {limit} are to be the limit")));
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)] // its buffers are gone from the stack before anything deeper
+    fn provide(&self, resources: &Resources<'_>, hierarchy: &Hierarchy, path: &CgroupPath<'_>) -> Result<()> {
+        let mut names: Names = [0; _];
+        let mut known = self.controllers(&mut names)?;
+        let mut is_complete = true;
+        lines(resources, &mut |line| {
+            is_complete &= controllers::has(known, controller(line.file));
+            Ok(())
+        })?;
+        if is_complete {
+            return Ok(());
+        }
+        let refusal = hierarchy.hand_down(path)?;
+        known = self.controllers(&mut names)?;
+        lines(resources, &mut |line| match controller(line.file) {
+            name if controllers::has(known, name) => Ok(()),
+            name => Err(controllers::missing(line, name, path, refusal.as_ref())),
+        })
+    }
+
+    #[inline(never)] // as above
+    fn put(
+        &self,
+        line: &Line<'_>,
+        was_absent: &mut bool,
+        journal: Option<&mut Journal>,
+        ignored: &mut Option<Error>,
+    ) -> Result<()> {
+        if line.how == How::Otherwise && !*was_absent {
+            return Ok(());
+        }
+        let text = match line.how {
+            How::Second => self.behind_first(line)?,
+            _ => Printed::new(),
+        };
+        let text = if line.how == How::Second { text.as_str() } else { line.text };
+        if let Some(journal) = journal {
+            journal.note(self, line.file, text)?;
+        }
+        let written = self.write(line.file, text.as_bytes());
+        *was_absent = written == Err(Errno::NOENT);
+        match (written, line.how) {
+            (Ok(()), _) | (Err(Errno::NOENT), How::IfThere | How::Either) | (Err(Errno::INVAL), How::Try) => Ok(()),
+            (Err(Errno::NOENT), _) => {
+                Err(line.place.error(format_args!("this kernel has no {} in a cgroup", shown(line.file))))
+            }
+            (Err(Errno::OPNOTSUPP), How::Otherwise) => {
+                // One is told of: a warning for each would be as many errors alive.
+                *ignored = Some(line.place.error(format_args!("ignored: no scheduler with weights is on the device")));
+                Ok(())
+            }
+            (Err(errno), _) => {
+                Err(line.place.os_error(errno, format_args!("cannot write \"{text}\" to {}", shown(line.file))))
+            }
+        }
+    }
+
+    fn behind_first(&self, line: &Line<'_>) -> Result<Printed<64>> {
+        let mut buffer = [0; 64];
+        let failed = |errno| line.place.os_error(errno, format_args!("cannot read {}", shown(line.file)));
+        let text = self.read(line.file, &mut buffer).map_err(failed)?;
+        let first = bytes::cut(text, b' ').0;
+        Ok(Printed::of(format_args!("{} {}", Lossy(first), line.text)))
+    }
+}
+
+fn shown(file: &CStr) -> &str {
+    file.to_str().unwrap_or("?")
+}

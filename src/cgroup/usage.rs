@@ -1,0 +1,68 @@
+//! Watching a cgroup: what it uses, and when it runs out of memory.
+
+use core::fmt::Write;
+
+use super::stats;
+use super::tree::{Cgroup, cannot};
+use crate::bytes::Printed;
+use crate::error::Result;
+use crate::fail;
+use crate::sys::fs::OFlags;
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
+
+impl Cgroup {
+    /// Writes what it has used so far, as JSON.
+    pub fn stats(&self, out: &mut dyn Write) -> Result<()> {
+        let written = stats::write(&mut |name, buffer| self.text(name, buffer), out);
+        written.map_err(|_| fail!("what the cgroup has used takes more room than there is"))
+    }
+
+    #[inline(never)]
+    fn text<'b>(&self, name: &str, buffer: &'b mut [u8]) -> &'b [u8] {
+        let name = Printed::<64>::of(format_args!("{name}"));
+        self.read(name.as_c_str(), buffer).unwrap_or(&[])
+    }
+}
+
+/// The kernel's count of processes of a cgroup that were killed for want of
+/// memory.
+pub struct OutOfMemory {
+    events: OwnedFd,
+    seen: u64,
+}
+
+impl OutOfMemory {
+    /// Begins to watch `cgroup`; nothing where it has no memory controller.
+    pub fn of(cgroup: &Cgroup) -> Result<Option<OutOfMemory>> {
+        match cgroup.open(c"memory.events", OFlags::RDONLY) {
+            Ok(events) => {
+                let seen = killed(events.as_fd())?;
+                Ok(Some(OutOfMemory { events, seen }))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(cannot(errno, "open memory.events")),
+        }
+    }
+
+    /// To poll for POLLPRI: something has changed since the last look.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    /// Whether a process has been killed since the last look.
+    pub fn has_killed(&mut self) -> Result<bool> {
+        let now = killed(self.events.as_fd())?;
+        let has = now > self.seen;
+        self.seen = now;
+        Ok(has)
+    }
+}
+
+fn killed(events: BorrowedFd<'_>) -> Result<u64> {
+    let mut buffer = [0; 256];
+    match io::pread(events, &mut buffer[..], 0) {
+        Ok(length) => Ok(stats::value(buffer.get(..length).unwrap_or(&[]), "oom_kill")),
+        Err(Errno::NODEV) => Ok(0), // the cgroup was removed
+        Err(errno) => Err(cannot(errno, "read memory.events")),
+    }
+}

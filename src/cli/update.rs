@@ -1,0 +1,90 @@
+//! `update`: flags that are written as the JSON which `lifecycle` reads.
+
+use core::ffi::CStr;
+
+use super::Invocation;
+use super::commands::{Flag, Takes};
+use super::report::Log;
+use super::words;
+use crate::bytes::{self, Printed};
+use crate::error::Result;
+use crate::fail;
+use crate::lifecycle::{self, Source, StateRoot, Workspace};
+
+/// Bytes of the JSON that flags can come to.
+const ROOM: usize = 4096;
+
+/// The flags whose values are members of `linux.resources`, in [`MEMBERS`]' order.
+const FLAGS: [Flag; 14] = [
+    Flag::BlkioWeight,
+    Flag::CpuPeriod,
+    Flag::CpuQuota,
+    Flag::CpuBurst,
+    Flag::CpuShare,
+    Flag::CpuRtPeriod,
+    Flag::CpuRtRuntime,
+    Flag::CpusetCpus,
+    Flag::CpusetMems,
+    Flag::CpuIdle,
+    Flag::Memory,
+    Flag::MemoryReservation,
+    Flag::MemorySwap,
+    Flag::PidsLimit,
+];
+
+/// An object's name where one begins, and a member's.
+const MEMBERS: &str = "blockIO weight|cpu period| quota| burst| shares| realtimePeriod| realtimeRuntime| cpus| mems| \
+                       idle|memory limit| reservation| swap|pids limit";
+
+/// Gives a container new limits.
+pub fn update(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &mut Workspace) -> Result<i32> {
+    let mut text = Printed::new();
+    let source = match invocation.path(Flag::Resources) {
+        Some(path) if path.to_bytes() == b"-" => Source::StandardInput,
+        Some(path) => Source::File(path),
+        None => {
+            write_flags(invocation, &mut text)?;
+            Source::Text(text.as_bytes())
+        }
+    };
+    let root = StateRoot::open(root, false)?;
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    lifecycle::update(root.as_ref(), invocation.id(), source, workspace, &mut warn).map(|()| 0)
+}
+
+/// The JSON object that the flags stand for.
+fn write_flags(invocation: &Invocation, text: &mut Printed<ROOM>) -> Result<()> {
+    let mut fits = text.push("{");
+    // What stands before the next member; and the object that it is in.
+    let (mut before, mut object, mut end) = ("", "", "}");
+    for (index, flag) in FLAGS.into_iter().enumerate() {
+        let member = bytes::part(MEMBERS, b'|', index).unwrap_or("");
+        let (begun, name) = (bytes::word(member, 0).unwrap_or(""), bytes::word(member, 1).unwrap_or(""));
+        if !begun.is_empty() {
+            object = begun;
+        }
+        // As under runc an empty value is none.
+        let Some(value) = invocation.path(flag) else { continue };
+        if !object.is_empty() {
+            fits &= text.add(format_args!("{before}\"{object}\":{{"));
+            (before, object, end) = ("},", "", "}}");
+        } else {
+            fits &= text.push(",");
+        }
+        fits &= match flag.row().takes() {
+            Takes::Size => text.add(format_args!("\"{name}\":{}", words::size(value.to_bytes()).unwrap_or(0))),
+            Takes::Integer => {
+                let (negative, magnitude) = words::integer(value.to_bytes()).unwrap_or((false, 0));
+                text.add(format_args!("\"{name}\":{}{magnitude}", if negative { "-" } else { "" }))
+            }
+            _ => match value.to_str() {
+                Ok(list) if !list.contains(['"', '\\']) => text.add(format_args!("\"{name}\":\"{list}\"")),
+                _ => return Err(fail!("--{}: not a list of numbers", flag.row().long)),
+            },
+        };
+    }
+    match fits && text.push(end) {
+        true => Ok(()),
+        false => Err(fail!("the flags take more than the limit of {ROOM} bytes")),
+    }
+}

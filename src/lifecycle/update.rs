@@ -1,0 +1,103 @@
+//! `update`: new limits for a container that runs.
+
+use core::ffi::CStr;
+
+use super::arena::Arena;
+use super::bundle::read_document;
+use super::container::{self, Status};
+use super::state_file::{Folder, StateRoot};
+use super::workspace::Workspace;
+use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
+use crate::error::{Lossy, Result};
+use crate::json::Document;
+use crate::spec::state::StateRecord;
+use crate::sys::fs::CWD;
+use crate::sys::{self, AsFd, Errno, OwnedFd, read_all};
+use crate::{fail, limits, spec};
+
+/// Where the new limits are: the JSON of `linux.resources`, of which what is not
+/// there stays as it is.
+pub enum Source<'s> {
+    File(&'s CStr),
+    StandardInput,
+    /// What the command line's flags say.
+    Text(&'s [u8]),
+}
+
+/// Gives the container new limits, and new device rules where there are any.
+///
+/// # Errors
+/// A value is bad, before anything is changed; or the kernel refuses one, and
+/// what was changed before it is taken back.
+pub fn update(
+    root: Option<&StateRoot>,
+    id: &CStr,
+    source: Source<'_>,
+    workspace: &mut Workspace,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let Workspace { document, second, strings, device_program, journal, .. } = workspace;
+    let text = match source {
+        Source::File(path) => read_document(CWD, path, document)?,
+        Source::StandardInput => read_input(document)?,
+        Source::Text(text) => text,
+    };
+    let document = Document::parse("resources", text)?;
+    let resources = spec::load_resources(&document)?;
+    cgroup::lines(&resources, &mut |_| Ok(()))?;
+    cgroup::warn_of_ignored(&resources, warn);
+    let folder = container::open(root, id)?;
+    let mut record = container::record(&folder, id, second, &mut Arena::new(strings))?;
+    let (Status::Created | Status::Running, _) = container::status(&record)? else {
+        return Err(fail!("container not running: {}", Lossy(id.to_bytes())));
+    };
+    let group = container::own_cgroup(&record)?;
+    let mut program = None;
+    if !resources.devices().is_empty() {
+        device_program.assemble(resources.devices())?;
+        match cgroup::load_device_program(device_program) {
+            Ok(loaded) => program = Some(loaded),
+            Err(error) if error.is(Errno::PERM) => warn(cgroup::DEVICES_NOT_ENFORCED),
+            Err(error) => return Err(error),
+        }
+    }
+    group.check_memory(&resources)?;
+    let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
+    let limited = group.apply(&resources, &Hierarchy::open()?, &path, Some(&mut *journal), warn);
+    let replaced = limited.and_then(|()| match &program {
+        Some(program) => replace_program(program, &group, &folder, &mut record, second),
+        None => Ok(()),
+    });
+    replaced.map_err(|error| journal.give_back(&group, error))
+}
+
+/// As a record that is wrong would have a program stay on a cgroup that is not
+/// ours, both numbers are in it meanwhile.
+fn replace_program(
+    program: &OwnedFd,
+    group: &Cgroup,
+    folder: &Folder<'_>,
+    record: &mut StateRecord<'_>,
+    scratch: &mut [u8],
+) -> Result<()> {
+    if record.cgroup_made {
+        return cgroup::replace_device_program(group, program, 0);
+    }
+    record.device_program_next = cgroup::device_program_id(program)?;
+    folder.write_record(record, scratch)?;
+    let replaced = cgroup::replace_device_program(group, program, record.device_program);
+    if replaced.is_ok() {
+        record.device_program = record.device_program_next;
+    }
+    record.device_program_next = 0;
+    replaced.and_then(|()| folder.write_record(record, scratch))
+}
+
+fn read_input(buffer: &mut [u8]) -> Result<&[u8]> {
+    let text = read_all(sys::stdin().as_fd(), buffer)
+        .map_err(|errno: Errno| fail!(errno => "cannot read the resources from standard input"))?;
+    match text.len() {
+        ..=limits::DOCUMENT => Ok(text),
+        _ => Err(fail!("standard input has more than the limit of {} bytes", limits::DOCUMENT)),
+    }
+}

@@ -1,0 +1,323 @@
+//! `linux.resources`: every field's effect, read from the cgroup's own files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::bundle::Config;
+use crate::case::Need;
+use crate::context::Context;
+use crate::kernel;
+
+cases!("resources":
+    every_field_is_in_its_file [ALL],
+    unified_files [ALL],
+    block_devices [ALL, Need::Path("/sys/block/loop0")],
+    limits_hold [ALL],
+    born_limited [ALL],
+    controllers_are_handed_down [ALL],
+    a_parent_with_processes [ALL],
+    a_threaded_parent [ALL],
+    what_is_not_available_is_named,
+    what_version_2_lacks_is_told,
+    bad_values_come_first,
+    without_a_cgroup_it_is_told,
+);
+
+/// As only a tree of version 2 alone has them.
+pub const ALL: Need = Need::Controller("memory");
+
+/// The folder of the cgroup that a container is in.
+pub fn folder(c: &Context, id: &str) -> Result<PathBuf> {
+    folder_of(c.pid(id)?)
+}
+
+fn folder_of(pid: u32) -> Result<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/")).context("no cgroup2 line")?;
+    Ok(kernel::cgroup_root().join(path))
+}
+
+pub fn file(folder: &Path, name: &str) -> Result<String> {
+    let text = fs::read_to_string(folder.join(name)).with_context(|| format!("no {name} in {}", folder.display()))?;
+    Ok(text.trim_end().into())
+}
+
+pub fn sleeper(resources: Value) -> Config {
+    Config::plain().set("/linux/resources", resources).args(&["sleep", "1000"])
+}
+
+/// A container with these resources, and what its files say then.
+fn expect(c: &Context, resources: Value, files: &[(&str, &str)]) -> Result<()> {
+    let id = c.detached(&sleeper(resources.clone())).with_context(|| resources.to_string())?;
+    let folder = folder(c, &id)?;
+    for (name, text) in files {
+        same!(file(&folder, name)?, *text, "{name} with {resources}");
+    }
+    c.delete(&id)
+}
+
+fn every_field_is_in_its_file(c: &Context) -> Result<()> {
+    for (resources, files) in [
+        (
+            json!({"memory": {"limit": 67_108_864, "reservation": 33_554_432, "swap": 100_663_296}}),
+            &[("memory.max", "67108864"), ("memory.low", "33554432"), ("memory.swap.max", "33554432")][..],
+        ),
+        (json!({"memory": {"limit": 67_108_864, "swap": 67_108_864}}), &[("memory.swap.max", "0")]),
+        (json!({"memory": {"limit": 67_108_864, "swap": -1}}), &[("memory.swap.max", "max")]),
+        (json!({"memory": {"limit": -1, "reservation": -1}}), &[("memory.max", "max"), ("memory.low", "max")]),
+        (
+            json!({"memory": {"limit": 67_108_864, "useHierarchy": true, "checkBeforeUpdate": true}}),
+            &[("memory.max", "67108864")],
+        ),
+        (
+            json!({"cpu": {"shares": 2000, "quota": 20_000, "period": 50_000, "burst": 10_000}}),
+            &[("cpu.weight", "170"), ("cpu.max", "20000 50000"), ("cpu.max.burst", "10000")],
+        ),
+        (json!({"cpu": {"shares": 1024, "quota": 50_000}}), &[("cpu.weight", "100"), ("cpu.max", "50000 100000")]),
+        (json!({"cpu": {"period": 50_000}}), &[("cpu.max", "max 50000")]),
+        (json!({"cpu": {"quota": -1, "period": 50_000}}), &[("cpu.max", "max 50000")]),
+        (json!({"cpu": {"idle": 1, "shares": 1024}}), &[("cpu.idle", "1")]),
+        (json!({"cpu": {"idle": 0, "shares": 2}}), &[("cpu.idle", "0"), ("cpu.weight", "1")]),
+        (json!({"cpu": {"cpus": "0", "mems": "0"}}), &[("cpuset.cpus", "0"), ("cpuset.mems", "0")]),
+        (json!({"pids": {"limit": 17}}), &[("pids.max", "17")]),
+        (json!({"pids": {"limit": -1}}), &[("pids.max", "max")]),
+        (json!({"pids": {"limit": 0}}), &[("pids.max", "1")]),
+        (
+            json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}]}),
+            &[("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")],
+        ),
+    ] {
+        expect(c, resources, files)?;
+    }
+    // A weight is for whichever scheduler there is.
+    let id = c.detached(&sleeper(json!({"blockIO": {"weight": 500}})))?;
+    let folder = folder(c, &id)?;
+    match folder.join("io.bfq.weight").exists() {
+        true => same!(file(&folder, "io.bfq.weight")?, "default 500", "io.bfq.weight"),
+        false => same!(file(&folder, "io.weight")?, "default 4950", "io.weight"),
+    }
+    c.delete(&id)?;
+    // Without an adapter the kernel says so, of the line that was written.
+    let rdma = json!({"rdma": {"mlx5_0": {"hcaHandles": 3, "hcaObjects": 4}}});
+    if kernel::controllers().iter().any(|name| name == "rdma") {
+        let parts =
+            ["linux.resources.rdma.mlx5_0", "\"mlx5_0 hca_handle=3 hca_object=4\" to rdma.max", "no such device"];
+        c.run(&sleeper(rdma))?.error(1, &parts)?;
+    }
+    Ok(())
+}
+
+fn unified_files(c: &Context) -> Result<()> {
+    let files = json!({"memory.high": "33554432", "pids.max": "77", "cgroup.max.depth": "3", "memory.oom.group": "1"});
+    expect(
+        c,
+        json!({"unified": files, "pids": {"limit": 5}}),
+        &[("memory.high", "33554432"), ("pids.max", "77"), ("cgroup.max.depth", "3"), ("memory.oom.group", "1")],
+    )?;
+    for (name, part) in [
+        ("memory.nope", "this kernel has no memory.nope in a cgroup"),
+        ("nope.max", "controller nope is not available here"),
+    ] {
+        let config = sleeper(json!({"unified": {name: "1"}}));
+        c.run(&config)?.error(1, &[&format!("linux.resources.unified.{name}: "), part])?;
+    }
+    Ok(())
+}
+
+fn block_devices(c: &Context) -> Result<()> {
+    let numbers = fs::read_to_string("/sys/block/loop0/dev")?;
+    let (major, minor) = numbers.trim().split_once(':').context("the numbers of loop0")?;
+    let (major, minor): (u32, u32) = (major.parse()?, minor.parse()?);
+    let device = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
+    let resources = json!({"blockIO": {
+        "throttleReadBpsDevice": device(1_048_576),
+        "throttleWriteBpsDevice": device(2_097_152),
+        "throttleReadIOPSDevice": device(100),
+        "throttleWriteIOPSDevice": device(0),
+    }});
+    let line = format!("{major}:{minor} rbps=1048576 wbps=2097152 riops=100 wiops=max");
+    expect(c, resources, &[("io.max", &line)])?;
+    // A device's own weight: kept, or told not to be.
+    let resources = json!({"blockIO": {"weightDevice": [{"major": major, "minor": minor, "weight": 400}]}});
+    c.write(&sleeper(resources))?;
+    let id = c.id();
+    let output = c.call(&["run", "--detach", &id])?.ok()?;
+    let folder = folder(c, &id)?;
+    let weights = ["io.bfq.weight", "io.weight"].map(|name| file(&folder, name).unwrap_or_default()).join("\n");
+    let is_told = output.stderr.contains("weightDevice[0].weight: ignored: no scheduler with weights");
+    let own = format!("{major}:{minor} ");
+    ensure!(is_told != weights.contains(&own), "{weights:?} {:?}", output.stderr);
+    c.delete(&id)
+}
+
+fn limits_hold(c: &Context) -> Result<()> {
+    let plain = Config::plain();
+    let with = |resources: Value, script: &str| plain.clone().set("/linux/resources", resources).script(script);
+    // One process more than there may be: the shell cannot fork.
+    let output = c.run(&with(json!({"pids": {"limit": 1}}), "true | true; echo not reached"))?;
+    holds!(output.stderr, "can't fork", "a second process");
+    // More memory than there may be.
+    let memory = json!({"memory": {"limit": 16_777_216, "swap": 16_777_216}});
+    c.run(&with(memory, "x=a; while :; do x=$x$x; done"))?.status(137)?;
+    // More of the processor than there may be.
+    let id = c.detached(&with(json!({"cpu": {"quota": 5000, "period": 100_000}}), "while :; do :; done"))?;
+    let folder = folder(c, &id)?;
+    c.until("it to be throttled", || Ok(!file(&folder, "cpu.stat")?.contains("nr_throttled 0")))?;
+    c.delete(&id)?;
+    let id = c.detached(&with(json!({"cpu": {"cpus": "0"}}), "sleep 1000"))?;
+    let allowed = kernel::status_field(&c.pid(&id)?.to_string(), "Cpus_allowed_list");
+    same!(allowed.as_deref(), Some("0"), "the CPUs of the process");
+    c.delete(&id)
+}
+
+fn born_limited(c: &Context) -> Result<()> {
+    // Its first instruction can read its limits; had they come later, the start
+    // of the program would have been outside of them.
+    let config = sleeper(json!({"memory": {"limit": 67_108_864}, "pids": {"limit": 9}}));
+    let config = config.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro"]);
+    let output = c.run(&config.script("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max"))?.ok()?;
+    same!(output.stdout, "67108864\n9\n", "limits, seen from inside");
+    // So small that not even the runtime's own child fits.
+    let output = c.run(&sleeper(json!({"memory": {"limit": 4096, "swap": 4096}})))?;
+    ensure!(output.status != 0, "{output:?}");
+    holds!(output.stderr, "memory", "what is said");
+    Ok(())
+}
+
+fn controllers_are_handed_down(c: &Context) -> Result<()> {
+    let path = format!("/{}-top/middle/leaf", c.tag);
+    let id = c.detached(&sleeper(json!({"pids": {"limit": 9}})).set("/linux/cgroupsPath", json!(path)))?;
+    let root = kernel::cgroup_root();
+    let available = file(&root, "cgroup.controllers")?;
+    for above in ["-top", "-top/middle"] {
+        let folder = root.join(format!("{}{above}", c.tag));
+        same!(file(&folder, "cgroup.subtree_control")?, available, "what {above} hands down");
+    }
+    same!(file(&folder(c, &id)?, "pids.max")?, "9", "pids.max");
+    c.delete(&id)?;
+    ensure!(!root.join(format!("{}-top", c.tag)).exists(), "the cgroups above are left");
+    Ok(())
+}
+
+/// A cgroup with a process in it, while `each` runs.
+fn with_parent(c: &Context, name: &str, each: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = kernel::cgroup_root().join(format!("{}-{name}", c.tag));
+    fs::create_dir(&folder)?;
+    let mut child = Command::new("sleep").arg("1000").env("SYSTEM_TESTS_TAG", &c.tag).spawn()?;
+    let done =
+        fs::write(folder.join("cgroup.procs"), child.id().to_string()).map_err(Into::into).and_then(|()| each(&folder));
+    child.kill()?;
+    child.wait()?;
+    c.until("the parent to be empty", || Ok(fs::remove_dir(&folder).is_ok()))?;
+    done
+}
+
+fn a_parent_with_processes(c: &Context) -> Result<()> {
+    with_parent(c, "busy", |folder| {
+        let path = format!("/{}-busy/x", c.tag);
+        let config = sleeper(json!({"memory": {"limit": 67_108_864}})).set("/linux/cgroupsPath", json!(path));
+        let busy = format!("cgroup /{}-busy has processes of its own", c.tag);
+        c.run(&config)?.error(1, &["linux.resources.memory.limit: controller memory cannot be enabled", &busy])?;
+        ensure!(!folder.join("x").exists(), "the cgroup is left");
+        same!(file(folder, "cgroup.type")?, "domain", "the parent's type");
+        same!(file(folder, "cgroup.subtree_control")?, "", "what the parent hands down");
+        // Without limits there is nothing to be handed down.
+        c.run(&config.remove("/linux/resources").args(&["true"]))?.ok()?;
+        Ok(())
+    })
+}
+
+fn a_threaded_parent(c: &Context) -> Result<()> {
+    let folder = kernel::cgroup_root().join(format!("{}-threaded", c.tag));
+    fs::create_dir_all(folder.join("a"))?;
+    let config = Config::plain().set("/linux/cgroupsPath", json!(format!("/{}-threaded/x", c.tag)));
+    let tried = (|| -> Result<()> {
+        fs::write(folder.join("a/cgroup.type"), "threaded")?;
+        c.run(&config)?.error(1, &["the cgroup is in a threaded domain"])?;
+        let limited = config.set("/linux/resources", json!({"memory": {"limit": 67_108_864}}));
+        c.run(&limited)?.error(1, &["linux.resources.memory.limit: ", "-threaded is in a threaded domain"])?;
+        Ok(())
+    })();
+    fs::remove_dir(folder.join("a"))?;
+    fs::remove_dir(&folder)?;
+    tried
+}
+
+fn what_is_not_available_is_named(c: &Context) -> Result<()> {
+    let table = fs::read_to_string("/proc/cgroups").unwrap_or_default();
+    let is_old =
+        |name: &str| table.lines().any(|line| line.starts_with(&format!("{name}\t")) && !line.contains("\t0\t"));
+    let available = kernel::controllers();
+    let mut seen = 0;
+    for (resources, place, name) in [
+        (json!({"memory": {"limit": 67_108_864}}), "memory.limit", "memory"),
+        (json!({"pids": {"limit": 9}}), "pids.limit", "pids"),
+        (json!({"cpu": {"shares": 9}}), "cpu.shares", "cpu"),
+        (json!({"unified": {"nope.max": "9"}}), "unified.nope.max", "nope"),
+    ] {
+        if available.iter().any(|known| known == name) {
+            continue;
+        }
+        seen += 1;
+        let why = if is_old(name) { "is mounted as cgroup version 1 here" } else { "is not available here" };
+        let parts = [&format!("linux.resources.{place}: controller {name} {why}")[..], "config.json:"];
+        c.run(&sleeper(resources))?.error(1, &parts)?;
+    }
+    ensure!(seen > 0, "nothing was tried");
+    Ok(())
+}
+
+fn what_version_2_lacks_is_told(c: &Context) -> Result<()> {
+    let resources = json!({
+        "memory": {"kernel": 1, "kernelTCP": 2, "swappiness": 60, "disableOOMKiller": true},
+        "cpu": {"realtimeRuntime": 1, "realtimePeriod": 2},
+        "network": {"classID": 5, "priorities": [{"name": "lo", "priority": 1}]},
+        "blockIO": {"leafWeight": 10},
+    });
+    let output = c.run(&Config::plain().set("/linux/resources", resources))?.ok()?;
+    for name in [
+        "memory.kernel",
+        "memory.kernelTCP",
+        "memory.swappiness",
+        "memory.disableOOMKiller",
+        "cpu.realtimeRuntime",
+        "cpu.realtimePeriod",
+        "network.classID",
+        "network.priorities",
+        "blockIO.leafWeight",
+    ] {
+        holds!(output.stderr, format!("linux.resources.{name}: ignored: "), "warnings");
+    }
+    same!(output.stderr.lines().count(), 9, "warnings");
+    Ok(())
+}
+
+fn bad_values_come_first(c: &Context) -> Result<()> {
+    for (resources, place) in [
+        (json!({"memory": {"limit": -2}}), "memory.limit"),
+        (json!({"memory": {"swap": 5}}), "memory.swap"),
+        (json!({"memory": {"limit": 9, "swap": 5}}), "memory.swap"),
+        (json!({"cpu": {"quota": 1}}), "cpu.quota"),
+        (json!({"cpu": {"cpus": "0-"}}), "cpu.cpus"),
+        (json!({"pids": {"limit": -2}}), "pids.limit"),
+        (json!({"blockIO": {"weight": 9}}), "blockIO.weight"),
+        (json!({"unified": {"../cgroup.procs": "1"}}), "unified.../cgroup.procs"),
+        (json!({"unified": {"a/memory.max": "1"}}), "unified.a/memory.max"),
+        (json!({"unified": {"cgroup.procs": "1"}}), "unified.cgroup.procs"),
+    ] {
+        c.run(&sleeper(resources))?.error(1, &[&format!("linux.resources.{place}: "), "config.json:"])?;
+        ensure!(kernel::cgroups_with(&c.tag).is_empty() && !c.state_dir().exists(), "{place}: something was made");
+    }
+    Ok(())
+}
+
+fn without_a_cgroup_it_is_told(c: &Context) -> Result<()> {
+    c.write(&sleeper(json!({"pids": {"limit": 9}})).args(&["true"]))?;
+    let output = c.call(&["--cgroup-manager", "disabled", "run", &c.id()])?.ok()?;
+    holds!(output.stderr, "linux.resources.pids.limit: not limited: the container has no cgroup", "the warning");
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! `update`: what changes of a container that runs, read from its cgroup's own
+//! files and seen by its process.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use serde_json::{Value, json};
+
+use super::resources::{ALL, file, folder, sleeper};
+use crate::bundle::Config;
+use crate::command::{Output, input};
+use crate::context::Context;
+use crate::kernel;
+
+cases!("updating":
+    changes_what_it_names [ALL],
+    from_a_file_and_from_input [ALL],
+    takes_back [ALL],
+    checks_the_memory_in_use [ALL],
+    refuses_bad_values,
+    replaces_the_device_rules,
+    of_a_cgroup_that_was_there,
+    of_what_does_not_run,
+);
+
+fn changes_what_it_names(c: &Context) -> Result<()> {
+    let id = c.detached(&sleeper(json!({
+        "memory": {"limit": 67_108_864, "swap": 100_663_296},
+        "cpu": {"quota": 20_000, "period": 50_000},
+        "pids": {"limit": 100},
+    })))?;
+    let folder = folder(c, &id)?;
+    for (flags, files) in [
+        (&["--cpu-period", "100000"][..], &[("cpu.max", "20000 100000")][..]),
+        (&["--cpu-quota", "30000"], &[("cpu.max", "30000 100000")]),
+        (&["--cpu-burst", "1000"], &[("cpu.max.burst", "1000"), ("cpu.max", "30000 100000")]),
+        (&["--cpu-quota", "2000", "--cpu-burst", "500"], &[("cpu.max", "2000 100000"), ("cpu.max.burst", "500")]),
+        (&["--cpu-burst", "0", "--cpu-quota=-1"], &[("cpu.max", "max 100000"), ("cpu.max.burst", "0")]),
+        (&["--memory", "128m"], &[("memory.max", "134217728"), ("memory.swap.max", "33554432")]),
+        (
+            &["--memory", "64M", "--memory-swap", "0.25g"],
+            &[("memory.max", "67108864"), ("memory.swap.max", "201326592")],
+        ),
+        (&["--memory-reservation", "1MiB"], &[("memory.low", "1048576"), ("memory.max", "67108864")]),
+        (&["--memory", "-1"], &[("memory.max", "max"), ("memory.swap.max", "max")]),
+        (&["--pids-limit", "0"], &[("pids.max", "1")]),
+        (&["--pids-limit", "-1"], &[("pids.max", "max")]),
+        (
+            &["--cpu-share", "2000", "--cpuset-cpus", "0", "--cpuset-mems", "0"],
+            &[("cpu.weight", "170"), ("cpuset.cpus", "0")],
+        ),
+        (&["--cpu-idle", "1"], &[("cpu.idle", "1"), ("cpuset.mems", "0")]),
+        (&["--cpu-idle", "0", "--cpu-share", "1024"], &[("cpu.idle", "0"), ("cpu.weight", "100")]),
+        (&["--kernel-memory", "5m", "--kernel-memory-tcp", "x"], &[("memory.max", "max")]),
+        (&[], &[("memory.max", "max"), ("pids.max", "max"), ("cpuset.cpus", "0")]),
+    ] {
+        let output = c.call(&[&["update"], flags, &[&id]].concat())?.ok()?;
+        same!(output.stderr, "", "what `update {flags:?}` says");
+        for (name, text) in files {
+            same!(file(&folder, name)?, *text, "{name} after `update {flags:?}`");
+        }
+    }
+    c.delete(&id)?;
+    // A container that had no limits, whose cgroup has no controllers yet.
+    let path = json!(format!("/{}-deep/x", c.tag));
+    let id = c.detached(&Config::plain().set("/linux/cgroupsPath", path).args(&["sleep", "1000"]))?;
+    let folder = super::resources::folder(c, &id)?;
+    ensure!(!folder.join("pids.max").exists(), "it has the controller already");
+    c.call(&["update", "--pids-limit", "50", &id])?.ok()?;
+    same!(file(&folder, "pids.max")?, "50", "pids.max");
+    c.delete(&id)
+}
+
+fn update_with_input(c: &Context, id: &str, resources: &Value) -> Result<Output> {
+    let mut command = c.command(&["update", "--resources", "-", id]);
+    command.stdin(input(&c.dir, resources.to_string().as_bytes())?);
+    c.finish(command)
+}
+
+fn from_a_file_and_from_input(c: &Context) -> Result<()> {
+    let id = c.detached(&sleeper(json!({"pids": {"limit": 100}})))?;
+    let folder = folder(c, &id)?;
+    let path = c.dir.join("resources.json");
+    fs::write(&path, json!({"pids": {"limit": 90}, "unified": {"memory.high": "1073741824"}}).to_string())?;
+    c.call(&["update", "-r", &path.to_string_lossy(), "--pids-limit", "1", &id])?.ok()?;
+    same!(file(&folder, "pids.max")?, "90", "pids.max");
+    same!(file(&folder, "memory.high")?, "1073741824", "memory.high");
+    update_with_input(c, &id, &json!({"pids": {"limit": 80}}))?.ok()?;
+    same!(file(&folder, "pids.max")?, "80", "pids.max");
+    c.call(&["update", "-r", "/nowhere", &id])?.error(1, &["/nowhere", "no such file or directory"])?;
+    c.delete(&id)
+}
+
+fn takes_back(c: &Context) -> Result<()> {
+    let resources = json!({"pids": {"limit": 100}, "memory": {"limit": 67_108_864}, "cpu": {"cpus": "0-1"}});
+    let id = c.detached(&sleeper(resources))?;
+    let folder = folder(c, &id)?;
+    let look = || -> Result<Vec<String>> {
+        let names = ["pids.max", "memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "cpuset.cpus", "io.max"];
+        names.iter().map(|name| file(&folder, name)).collect()
+    };
+    let before = look()?;
+    let mut resources = json!({
+        "pids": {"limit": 20},
+        "memory": {"limit": 33_554_432, "swap": 50_331_648},
+        "cpu": {"quota": 50_000, "shares": 2, "cpus": "0", "mems": "9999"},
+    });
+    if let Ok(numbers) = fs::read_to_string("/sys/block/loop0/dev") {
+        let (major, minor) = numbers.trim().split_once(':').context("the numbers of loop0")?;
+        let (major, minor): (u32, u32) = (major.parse()?, minor.parse()?);
+        resources["blockIO"] = json!({"throttleReadBpsDevice": [{"major": major, "minor": minor, "rate": 5000}]});
+    }
+    // The last line is one that the kernel refuses: there is no such node.
+    let parts =
+        ["resources:", "cpu.mems: cannot write \"9999\" to cpuset.mems", "what was written before is taken back"];
+    update_with_input(c, &id, &resources)?.error(1, &parts)?;
+    same!(look()?, before, "the limits afterwards");
+    c.delete(&id)
+}
+
+fn checks_the_memory_in_use(c: &Context) -> Result<()> {
+    let id = c.detached(&sleeper(json!({"memory": {"limit": 67_108_864}})))?;
+    let small = json!({"memory": {"limit": 4096, "checkBeforeUpdate": true}, "pids": {"limit": 5}});
+    update_with_input(c, &id, &small)?.error(1, &["memory: ", "bytes are used, 4096 are to be the limit"])?;
+    let folder = folder(c, &id)?;
+    same!(file(&folder, "memory.max")?, "67108864", "memory.max");
+    same!(file(&folder, "pids.max")?, "max", "pids.max");
+    same!(c.state(&id)?["status"], "running", "status");
+    c.delete(&id)
+}
+
+fn refuses_bad_values(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    for (flags, part) in [
+        (&["--memory", "abc"][..], "invalid value \"abc\" for --memory"),
+        (&["--cpu-quota", "abc"], "invalid value \"abc\" for --cpu-quota"),
+        (&["--pids-limit", "1.5"], "invalid value \"1.5\" for --pids-limit"),
+        (&["--cpuset-cpus", "9-3"], "cpu.cpus: expected a list"),
+        (&["--cpuset-cpus", "0\",\"x\":\"1"], "--cpuset-cpus: not a list"),
+        (&["--memory-swap", "100M"], "memory.swap: includes the memory"),
+        (&["--blkio-weight", "5"], "blockIO.weight: expected an integer from 10 to 1000"),
+        (&["--l3-cache-schema", "L3:0=f"], "--l3-cache-schema is not supported by this version"),
+    ] {
+        c.call(&[&["update"], flags, &[&id]].concat())?.error(1, &[part])?;
+    }
+    for bad in [json!({"pids": {"limit": "5"}}), json!([]), json!({"devices": [{"allow": 1}]})] {
+        update_with_input(c, &id, &bad)?.error(1, &["resources:1:"])?;
+    }
+    c.delete(&id)
+}
+
+/// A container that tries to open one of the host's devices again and again, and
+/// says so in a file whenever that changes.
+fn opener(c: &Context, config: Config) -> Result<(String, PathBuf)> {
+    let node = c.rootfs().join("srv/kmsg");
+    if !node.exists() {
+        mknodat(CWD, &node, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(1, 11))?;
+    }
+    let seen = c.rootfs().join("srv/seen");
+    let script = "while :; do if true < /srv/kmsg; then echo yes; else echo no; fi > /srv/new 2>/dev/null; \
+                  mv /srv/new /srv/seen; usleep 5000; done";
+    let id = c.detached(&config.capabilities(&["CAP_SYSLOG", "CAP_DAC_OVERRIDE"]).script(script))?;
+    Ok((id, seen))
+}
+
+fn opens(c: &Context, seen: &Path, expected: &str) -> Result<()> {
+    c.until(&format!("opening the device to be answered by {expected}"), || {
+        Ok(fs::read_to_string(seen).unwrap_or_default().trim() == expected)
+    })
+}
+
+fn rules(allow: bool) -> Value {
+    let rule = json!({"allow": allow, "type": "c", "major": 1, "minor": 11, "access": "rw"});
+    json!({"devices": [{"allow": false, "access": "rwm"}, rule]})
+}
+
+fn replaces_the_device_rules(c: &Context) -> Result<()> {
+    let (id, seen) = opener(c, Config::plain())?;
+    opens(c, &seen, "no")?;
+    for (allow, expected) in [(true, "yes"), (false, "no"), (true, "yes")] {
+        update_with_input(c, &id, &rules(allow))?.ok()?;
+        opens(c, &seen, expected)?;
+    }
+    // Without rules those there are stay.
+    update_with_input(c, &id, &json!({"devices": []}))?.ok()?;
+    fs::remove_file(&seen)?;
+    opens(c, &seen, "yes")?;
+    c.delete(&id)
+}
+
+fn of_a_cgroup_that_was_there(c: &Context) -> Result<()> {
+    let folder = kernel::cgroup_root().join(format!("{}-there", c.tag));
+    fs::create_dir(&folder)?;
+    let tried = (|| -> Result<()> {
+        let config = Config::plain().set("/linux/cgroupsPath", json!(format!("/{}-there", c.tag)));
+        let (id, seen) = opener(c, config)?;
+        opens(c, &seen, "no")?;
+        update_with_input(c, &id, &rules(true))?.ok()?;
+        opens(c, &seen, "yes")?;
+        update_with_input(c, &id, &rules(false))?.ok()?;
+        opens(c, &seen, "no")?;
+        c.delete(&id)?;
+        // No rule is left on it.
+        let script = format!("echo $$ > {}/cgroup.procs && true < /dev/kmsg", folder.display());
+        let output = Command::new("sh").args(["-c", &script]).output()?;
+        ensure!(output.status.success(), "a program is left on the cgroup: {output:?}");
+        Ok(())
+    })();
+    c.until("the cgroup to be empty", || Ok(fs::remove_dir(&folder).is_ok()))?;
+    tried
+}
+
+fn of_what_does_not_run(c: &Context) -> Result<()> {
+    c.call(&["update", "--pids-limit", "5", "nobody"])?.error(1, &["container does not exist"])?;
+    let id = c.detached(&Config::plain().args(&["true"]))?;
+    c.await_status(&id, "stopped")?;
+    c.call(&["update", "--pids-limit", "5", &id])?.error(1, &["container not running"])?;
+    c.delete(&id)?;
+    c.write(&Config::plain())?;
+    let id = c.id();
+    c.call(&["--cgroup-manager", "disabled", "create", &id])?.ok()?;
+    c.call(&["update", "--pids-limit", "5", &id])?.error(1, &[&format!("container {id} has no cgroup")])?;
+    if c.state(&id)?["status"] != "created" {
+        bail!("a container without a cgroup is not created");
+    }
+    c.delete(&id)
+}
