@@ -422,7 +422,10 @@ impl Making<'_> {
     ) -> Result<Option<OwnedFd>> {
         let pid = process.pid.as_raw_nonzero().get();
         if setup.namespaces.makes(flags::USER) {
-            namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
+            let (uids, gids) = (&*self.maps.0, &*self.maps.1);
+            let mapped =
+                open_procfs().and_then(|procfs| namespace::write_maps(&procfs, pid.unsigned_abs(), uids, gids));
+            mapped.map_err(|error| ready::last_word(channel, process).unwrap_or(error))?;
             channel.send(Message::IdsMapped)?;
         }
         let mut outside = Outside {

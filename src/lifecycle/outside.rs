@@ -23,7 +23,7 @@ use crate::json::{PathBuffer, Text};
 use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::{Config, Mount};
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::process::{WaitId, WaitIdOptions, chdir, waitid};
+use crate::sys::process::{WaitId, WaitIdOptions, chdir, geteuid, waitid};
 use crate::sys::{self, AsFd, BorrowedFd, CloneFlags, Errno, OwnedFd};
 use crate::{fail, limits, rootfs};
 
@@ -70,6 +70,9 @@ impl Outside<'_, '_> {
                 }
             }
             (Message::MapIds, Some(mount), Some(tree)) => {
+                if !geteuid().is_root() {
+                    return Err(mount.value().error(format_args!("an ordinary user may not map the ids of a mount")));
+                }
                 let namespace = self.namespace(process, &mount)?;
                 rootfs::map_ids(&mount, tree.as_fd(), namespace.as_fd())?;
                 channel.send(Message::Done)

@@ -3,6 +3,7 @@
 
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
+use super::delete;
 use super::handshake::{Buffer, Channel, Message, Received};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
@@ -50,6 +51,15 @@ pub struct Terminal {
     pub master: OwnedFd,
     /// In the container: `/dev/pts/0`.
     pub path: heapless::Vec<u8, 64>,
+}
+
+/// Ends the child, with which something cannot be done. What it has said itself, if
+/// it failed before.
+pub fn last_word(channel: &Channel, child: &Process) -> Option<Error> {
+    delete::end_child(child);
+    let mut buffer: Buffer = [0; _];
+    let received = channel.receive(&mut buffer).ok()?.filter(|received| received.message == Message::Failed)?;
+    Some(Error::received(received.text))
 }
 
 /// The child has closed its end without a word: how it ended.

@@ -45,6 +45,8 @@ const CHOSEN: &[&str] = &[
     "process/",
     "descriptors/",
     "identity/",
+    "idmapped/",
+    "rootless/",
     "terminals/",
     "exec/",
     "joining/",
@@ -67,7 +69,7 @@ const TOO_SLOW: &[&str] = &["joining/a_hundred_in_a_row", "mounts/five_hundred_m
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// Programs of the host's that cases use, and other runtimes to compare with.
-const PROGRAMS: &[&str] = &["bash", "setpriv", "unshare", "ldd", "runc", "crun", "env"];
+const PROGRAMS: &[&str] = &["bash", "setpriv", "unshare", "ldd", "runc", "crun", "env", "newuidmap", "newgidmap"];
 
 /// Boots the guest, runs the cases chosen there and relays what it says.
 pub fn run(filter: &[String], program: &Path, count: &mut Count) -> Result<()> {
@@ -182,6 +184,13 @@ fn make_initramfs(work: &Path, program: &Path, boot: &Boot, chosen: &[&str]) -> 
     }
     fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     fs::write(tree.join("etc/group"), "root:x:0:\n")?;
+    for (file, mapper) in [("subuid", "newuidmap"), ("subgid", "newgidmap")] {
+        fs::write(tree.join("etc").join(file), "")?;
+        let mapper = tree.join("bin").join(mapper);
+        if mapper.exists() {
+            fs::set_permissions(mapper, fs::Permissions::from_mode(0o4755))?;
+        }
+    }
     fs::write(tree.join("init"), INIT)?;
     fs::set_permissions(tree.join("init"), fs::Permissions::from_mode(0o755))?;
     fs::write(tree.join("cases"), chosen.join("\n") + "\n")?;

@@ -18,6 +18,7 @@ mod escapes_by_path;
 mod exec;
 mod hybrid;
 mod identity;
+mod idmapped;
 mod joining;
 mod lifecycle;
 mod limits;
@@ -28,6 +29,7 @@ mod pausing;
 mod process;
 mod races;
 mod resources;
+mod rootless;
 mod telling;
 mod terminals;
 mod updating;
@@ -42,6 +44,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         namespaces::CASES,
         mounts::CASES,
         mount_options::CASES,
+        idmapped::CASES,
         devices::CASES,
         resources::CASES,
         limits::CASES,
@@ -50,6 +53,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         process::CASES,
         descriptors::CASES,
         identity::CASES,
+        rootless::CASES,
         terminals::CASES,
         exec::CASES,
         joining::CASES,
