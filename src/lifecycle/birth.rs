@@ -18,12 +18,20 @@
 //! namespace that gives the right to. Its child can be traced until its id maps are
 //! written: /proc/PID/uid_map of a process that cannot belongs to root.
 //!
+//! Where the root that lies under a container's own must stay out of its reach,
+//! as on an initramfs, which cannot be pivoted away from, the container gets a
+//! mount namespace that belongs to a user namespace of nobody's: the kernel locks
+//! all mounts in it that were copied from ours (mount_namespaces(7)). The process
+//! itself stays in our user namespace, and enters the mount namespace once it is
+//! born.
+//!
 //! A cgroup namespace shows the cgroup that its maker was in when it was made:
 //! clone3 would take the parent's, so the process makes it itself.
 
 use super::container::Process;
 use super::delete;
 use super::handshake::{Buffer, Channel, Message, Received};
+use super::holder;
 use super::process::{self, MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
 use crate::bytes::{self, Printed};
@@ -34,7 +42,7 @@ use crate::namespace::{self, Opened, Plan, flags};
 use crate::spec::config::Config;
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::process::{Pid, WaitId, WaitIdOptions, waitid};
-use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, Procfs};
+use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, Procfs};
 use crate::{fail, limits};
 
 /// The namespaces that the configuration asks for, those by path opened.
@@ -42,6 +50,8 @@ pub struct Namespaces {
     /// Flags of those to make.
     new: u64,
     by_path: heapless::Vec<Opened, 8>,
+    /// The mount namespace, where it is one with locked mounts.
+    locked: Option<OwnedFd>,
     /// What /proc/PID/timens_offsets is to hold of a new time namespace.
     time_offsets: Printed<{ limits::TIME_OFFSETS + 1 }>,
 }
@@ -51,8 +61,9 @@ impl Namespaces {
     /// With the place: a path that is none of its type; or one that is the host's,
     /// of which something is to be changed (security rule R15).
     #[inline(never)]
-    pub fn open(config: &Config<'_>) -> Result<Namespaces> {
-        let mut namespaces = Namespaces { new: 0, by_path: heapless::Vec::new(), time_offsets: Printed::new() };
+    pub fn open(config: &Config<'_>, lock_mounts: bool) -> Result<Namespaces> {
+        let mut namespaces =
+            Namespaces { new: 0, by_path: heapless::Vec::new(), locked: None, time_offsets: Printed::new() };
         let Some(linux) = config.linux() else { return Ok(namespaces) };
         let plan = Plan::read(linux.namespaces());
         namespaces.new = plan.new;
@@ -79,6 +90,12 @@ impl Namespaces {
             }
             namespaces.time_offsets = namespace::time_offsets(&offsets);
         }
+        // Those that a user namespace of the container's own owns are locked by that.
+        if lock_mounts && namespaces.makes(flags::MOUNT) && !namespaces.has(flags::USER) {
+            // In their user namespace nobody is anybody.
+            let both = CloneFlags::NEWUSER | CloneFlags::NEWNS;
+            namespaces.locked = Some(holder::make(both, "ns/mnt", &mut |_| Ok(()))?);
+        }
         Ok(namespaces)
     }
 
@@ -95,6 +112,9 @@ impl Namespaces {
 
     /// What is left for the process itself, once it is born.
     pub fn finish(&self) -> Result<()> {
+        if let Some(mounts) = &self.locked {
+            namespace::enter_of(mounts.as_fd(), flags::MOUNT)?;
+        }
         if !self.makes(flags::CGROUP) {
             return Ok(());
         }
@@ -124,6 +144,7 @@ pub struct Cradle<'a> {
 /// Makes a container's first process. Returns twice.
 pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
     let mut flags = CloneFlags::from_bits_truncate(namespaces.new & !flags::CGROUP);
+    flags.set(CloneFlags::NEWNS, namespaces.makes(flags::MOUNT) && namespaces.locked.is_none());
     let has_offsets = !namespaces.time_offsets.as_bytes().is_empty();
     if namespaces.by_path.is_empty() && !has_offsets {
         return Ok(match clone_first(flags, cradle.cgroup, plan)? {
@@ -140,7 +161,11 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
     by_helper(flags, cradle, plan, &|needed| {
         process::begin_ordinary(plan, namespaces.makes(flags::USER))?;
         let mut all = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
-        all.extend(needed.iter().copied().chain(namespaces.by_path.iter().map(|opened| opened.fd.as_fd()))); // they fit
+        all.extend(
+            needed.iter().copied().chain(
+                namespaces.by_path.iter().map(|opened| &opened.fd).chain(&namespaces.locked).map(|fd| fd.as_fd()),
+            ),
+        ); // they fit
         keep_only(plan, &all)?;
         if has_offsets {
             // They can be set as long as no process lives in the namespace, which

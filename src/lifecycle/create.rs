@@ -12,30 +12,31 @@ use super::arena::Arena;
 use super::birth::{self, Born, Cradle, Namespaces, open_procfs};
 use super::bundle::{Bundle, RootPath};
 use super::caller::{Caller, Wishes};
+use super::changes::Changes;
 use super::container::{self, Process};
 use super::container_init::{self, Start};
 use super::gate::Gate;
 use super::handshake::{Channel, Message, Received};
 use super::hardening::Hardened;
 use super::outside::Outside;
+use super::own_cgroup;
 use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use super::{delete, proc, process, ready};
 use crate::bytes::Printed;
-use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
-use crate::error::{Error, Lossy, Result};
+use crate::cgroup::{self, DeviceProgram};
+use crate::error::{Lossy, Result};
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::Config;
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::spec::time::rfc3339;
-use crate::sys::fs::CWD;
-use crate::sys::{self, AsFd, Errno, OwnedFd};
+use crate::sys::{self, AsFd, OwnedFd};
 use crate::terminal::console_socket;
-use crate::{fail, limits, rootfs, spec};
+use crate::{fail, rootfs, spec};
 
 /// What `create` and `run` are asked for.
 pub struct Request<'r> {
@@ -47,6 +48,10 @@ pub struct Request<'r> {
     pub config: Option<&'static CStr>,
     pub wishes: Wishes,
     pub no_pivot: bool,
+    /// The container must not uncover what lies under its root, see [`birth`].
+    pub lock_mounts: bool,
+    /// Of the configuration's process.
+    pub changes: Changes,
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
@@ -169,9 +174,9 @@ fn decide<'a>(
     };
     let cgroup = match request.no_cgroup {
         true => None,
-        false => Some(choose_cgroup(&config, request.id, &mut buffers.arena)?),
+        false => Some(own_cgroup::choose(&config, request.id, &mut buffers.arena)?),
     };
-    let namespaces = Namespaces::open(&config)?;
+    let namespaces = Namespaces::open(&config, request.lock_mounts)?;
     if !namespaces.has(flags::USER) && !sys::process::geteuid().is_root() {
         return Err(config.value().error(format_args!(
             "the container of an ordinary user needs a user namespace in \"linux.namespaces\" (see spec --rootless)"
@@ -179,29 +184,11 @@ fn decide<'a>(
     }
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, buffers, hardened)?;
+    process.change(&request.changes)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
     process.settle_environment();
     Ok(Setup { config, bundle: bundle.path, root, namespaces, process, keyring, no_pivot: request.no_pivot, cgroup })
-}
-
-/// Where the cgroup is to be. Our own is only looked up where that matters.
-#[inline(never)] // its buffers are not to be part of the caller's frame
-fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> Result<&'static str> {
-    let asked = config.linux().and_then(|linux| linux.cgroups_path());
-    let mut buffer = [0; limits::PATH];
-    let own = match asked.is_some_and(|path| path.starts_with("/")) {
-        true => b"/".as_slice(),
-        false => {
-            let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
-            let text = sys::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
-            cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?
-        }
-    };
-    let mut room = [0; limits::PATH];
-    let path = CgroupPath::choose(asked, id.to_str().unwrap_or(""), own, &mut room)?;
-    let text = arena.join(&[path.as_bytes()])?.to_str();
-    text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))
 }
 
 /// What the record says from the start.
@@ -275,36 +262,18 @@ fn owner(arena: &mut Arena<'static>) -> Result<&'static CStr> {
     }
 }
 
-/// Whether the configuration asks for a cgroup: for a certain one, or for limits.
-fn needs_cgroup(config: &Config<'_>) -> bool {
-    let Some(linux) = config.linux() else { return false };
-    let mut has_limits = false;
-    if let Some(resources) = linux.resources() {
-        // What is wrong with them was found before.
-        let _ = cgroup::lines(&resources, &mut |_| {
-            has_limits = true;
-            Ok(())
-        });
-    }
-    has_limits || linux.cgroups_path().is_some_and(|path| !path.is_empty())
-}
-
-fn has_device_rules(config: &Config<'_>) -> bool {
-    config.linux().and_then(|linux| linux.resources()).is_some_and(|resources| !resources.devices().is_empty())
-}
-
 /// The work that leaves something behind, and the record that keeps up with it.
-struct Making<'a> {
-    record: StateRecord<'static>,
-    folder: &'a Folder<'a>,
-    scratch: &'a mut [u8],
+pub(super) struct Making<'a> {
+    pub(super) record: StateRecord<'static>,
+    pub(super) folder: &'a Folder<'a>,
+    pub(super) scratch: &'a mut [u8],
     /// The text of config.json.
     config: &'a [u8],
     /// Of user and of group ids.
     maps: (&'a mut IdMap, &'a mut IdMap),
-    device_program: &'a DeviceProgram,
+    pub(super) device_program: &'a DeviceProgram,
     caller: &'a Caller,
-    rootless: Option<bool>,
+    pub(super) rootless: Option<bool>,
     run: bool,
 }
 
@@ -335,79 +304,6 @@ impl Making<'_> {
             }
         };
         Ok(Waiting { process, channel, terminal })
-    }
-
-    /// The write-ahead record, the cgroup, and which one it was.
-    #[inline(never)]
-    fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
-        let resources = setup.config.linux().and_then(|linux| linux.resources());
-        let Some(text) = setup.cgroup else {
-            if let Some(resources) = resources {
-                cgroup::warn_without_cgroup(&resources, warn)?;
-            }
-            return self.folder.write_record(&self.record, self.scratch).map(|()| None);
-        };
-        let hierarchy = match Hierarchy::open() {
-            Err(error) => return self.go_without_cgroup(setup, error, warn),
-            hierarchy => hierarchy?,
-        };
-        let path = &CgroupPath::from_bytes(text.as_bytes())?;
-        let existing = hierarchy.existing(path)?;
-        self.record.cgroup = text;
-        self.record.cgroup_existing = existing as u32;
-        self.record.cgroup_made = existing < path.depth();
-        self.folder.write_record(&self.record, self.scratch)?;
-        let created = match hierarchy.create(path) {
-            Err(error) if [Errno::ACCESS, Errno::PERM, Errno::ROFS].iter().any(|errno| error.is(*errno)) => {
-                return self.go_without_cgroup(setup, error, warn);
-            }
-            created => created?,
-        };
-        // One that has come to be in between is not ours, whatever was absent.
-        self.record.cgroup_made = created.made;
-        self.record.cgroup_inode = created.cgroup.inode();
-        if created.made {
-            self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
-        }
-        if let Some(resources) = resources {
-            created.cgroup.apply(&resources, &hierarchy, path, None, warn)?;
-        }
-        match cgroup::attach_device_program(&created.cgroup, self.device_program, !created.made) {
-            Ok(id) => self.record.device_program = id,
-            // In a user namespace no program can be loaded, nor any device be
-            // opened that its owner could not open outside of it.
-            Err(error) if error.is(Errno::PERM) && !has_device_rules(&setup.config) => {}
-            Err(error) if error.is(Errno::PERM) => {
-                warn(cgroup::DEVICES_NOT_ENFORCED);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(Some(created.cgroup))
-    }
-
-    /// An ordinary user may have no cgroup to make others in. Where the configuration
-    /// does not need one, the container has none.
-    #[cold]
-    fn go_without_cgroup(
-        &mut self,
-        setup: &Setup<'_>,
-        error: Error,
-        warn: &mut dyn FnMut(&str),
-    ) -> Result<Option<Cgroup>> {
-        let rootless = self.rootless.unwrap_or_else(|| setup.process.ordinary_user || proc::in_user_namespace());
-        if !rootless || needs_cgroup(&setup.config) {
-            return Err(error);
-        }
-        let mut text = Printed::<{ limits::MESSAGE }>::new();
-        let all = if setup.namespaces.makes(flags::PID) {
-            ""
-        } else {
-            ", nor a pid namespace: nothing will find all of its processes"
-        };
-        text.add(format_args!("the container has no cgroup{all}: {error}"));
-        warn(text.as_str());
-        (self.record.cgroup, self.record.cgroup_made, self.record.cgroup_existing) = ("", false, 0);
-        self.folder.write_record(&self.record, self.scratch).map(|()| None)
     }
 
     /// From the birth of the process to the hand-over. Gives the terminal that

@@ -12,9 +12,8 @@ use core::ffi::CStr;
 
 use super::birth::{clone_process, open_procfs};
 use super::container::Process;
-use super::delete::end_child;
 use super::handshake::{Buffer, Channel, Message, Received};
-use super::proc::ProcPath;
+use super::holder;
 use super::process::die_with_parent;
 use super::ready::nothing_else;
 use crate::bytes::{self, Printed};
@@ -24,7 +23,7 @@ use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::{Config, Mount};
 use crate::sys::fs::{Mode, OFlags, open};
 use crate::sys::process::{WaitId, WaitIdOptions, chdir, geteuid, waitid};
-use crate::sys::{self, AsFd, BorrowedFd, CloneFlags, Errno, OwnedFd};
+use crate::sys::{self, AsFd, BorrowedFd, CloneFlags, OwnedFd};
 use crate::{fail, limits, rootfs};
 
 /// The process's end.
@@ -109,31 +108,12 @@ impl Outside<'_, '_> {
     /// mappings, or else the container's.
     fn namespace(&mut self, process: &Process, mount: &Mount<'_>) -> Result<OwnedFd> {
         if !mount.maps_ids() {
-            return open_user_namespace(process);
+            return holder::open_of(process, "ns/user");
         }
         self.maps.0.read(mount.uid_mappings())?;
         self.maps.1.read(mount.gid_mappings())?;
-        let (channel, end) = Channel::pair()?;
-        let Some(holder) = clone_process(CloneFlags::NEWUSER, None)? else {
-            // It lives until it is ended, or whoever made it ends.
-            drop(channel);
-            let _ = die_with_parent(&end);
-            let _ = end.await_parent(Message::Known);
-            sys::exit(0)
-        };
-        drop(end);
-        let pid = holder.pid.as_raw_nonzero().get().unsigned_abs();
-        // What is opened outlives its process.
-        let namespace = open_procfs()
-            .and_then(|procfs| namespace::write_maps(&procfs, pid, self.maps.0, self.maps.1))
-            .and_then(|()| open_user_namespace(&holder));
-        end_child(&holder);
-        namespace
+        holder::make(CloneFlags::NEWUSER, "ns/user", &mut |pid| {
+            namespace::write_maps(&open_procfs()?, pid, self.maps.0, self.maps.1)
+        })
     }
-}
-
-fn open_user_namespace(process: &Process) -> Result<OwnedFd> {
-    let path = ProcPath::new(process.pid.as_raw_nonzero().get(), "ns/user");
-    open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno: Errno| fail!(errno => "cannot open the user namespace that maps the ids of a mount"))
 }

@@ -34,7 +34,7 @@ pub struct Ordinary<'a> {
 const SCRIPT: &str = r#"
 for file in passwd group subuid subgid; do mount --bind "$HOME/$file" "/etc/$file" || exit 98; done
 [ -z "$CGROUP" ] || echo 0 >"$CGROUP/cgroup.procs" || exit 97
-exec setpriv --reuid 1000 --regid 1000 --clear-groups "$@"
+exec "$SETPRIV" --reuid 1000 --regid 1000 --clear-groups "$@"
 "#;
 
 impl<'a> Ordinary<'a> {
@@ -95,6 +95,8 @@ impl<'a> Ordinary<'a> {
         command.args(["-m", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]).arg(program).args(arguments);
         self.context.surroundings(&mut command);
         command.env("HOME", &self.home).env("XDG_RUNTIME_DIR", self.home.join("run")).env("USER", "ordinary");
+        // A path: a busybox shell would take its own applet.
+        command.env("SETPRIV", kernel::find_program("setpriv").unwrap_or_default());
         command.env("CGROUP", self.cgroup.as_deref().unwrap_or(Path::new("")));
         command
     }
