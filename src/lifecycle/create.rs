@@ -126,6 +126,7 @@ pub fn create(
     };
     let mut setup = decide(request, config, &bundle, root_path, buffers, hardened)?;
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
+    setup.process.set_seccomp(&setup.config, &mut workspace.seccomp_filter)?;
     setup.process.warn_of_unknown(warn);
 
     let root = StateRoot::open(request.state_root, true)?;
@@ -144,6 +145,11 @@ pub fn create(
     };
     let result = making.make(&mut setup, warn);
     let record = making.record;
+    let result = result.and_then(|waiting| {
+        // After `create` it is `start` that says `Go`.
+        let state = record.document(record.status, record.pid, setup.config.annotations());
+        waiting.asking(&setup.process, &setup.config, &state, &mut workspace.output)
+    });
     match result {
         Ok(waiting) => {
             folder.unlock();
@@ -303,7 +309,7 @@ impl Making<'_> {
                 return Err(error);
             }
         };
-        Ok(Waiting { process, channel, terminal })
+        Ok(Waiting { process, channel, terminal, agent: None })
     }
 
     /// From the birth of the process to the hand-over. Gives the terminal that
@@ -316,7 +322,7 @@ impl Making<'_> {
         channel: &Channel,
         warn: &mut dyn FnMut(&str),
     ) -> Result<Option<OwnedFd>> {
-        let pid = process.pid.as_raw_nonzero().get();
+        let pid = process.number();
         if setup.namespaces.makes(flags::USER) {
             let (uids, gids) = (&*self.maps.0, &*self.maps.1);
             let mapped =

@@ -16,6 +16,9 @@
 //!                     ←  Created           `create`: the word to go comes through the gate (`gate`)
 //!   Disarmed          →                    the child no longer dies with the parent
 //!                     ←  Go                `run` and `exec`: the child is disarmed and executes
+//!   Listener          →                    a seccomp filter that asks: somebody is to be asked
+//!                     ←  Known             and listens
+//!   Listener + fd     →                    for whoever listens
 //!   (execve closes the child's end: success)
 //!   Warning(text)     →                    at any point
 //!   Failed(text)      →                    at any point: the last word
@@ -38,7 +41,7 @@ pub enum Message {
     /// The text is the pid, in the helper's pid namespace, of the process that
     /// it made in its place.
     Pid = 1,
-    /// The parent has heard of that process.
+    /// The parent has heard of that.
     Known,
     IdsMapped,
     /// The text is a place in the document: of a mount, or of the root.
@@ -56,9 +59,11 @@ pub enum Message {
     Warning,
     /// The text is the error.
     Failed,
+    /// With the descriptor of seccomp_unotify(2) the second time.
+    Listener,
 }
 
-const ALL: [Message; 13] = [
+const ALL: [Message; 14] = [
     Message::Pid,
     Message::Known,
     Message::IdsMapped,
@@ -72,6 +77,7 @@ const ALL: [Message; 13] = [
     Message::Go,
     Message::Warning,
     Message::Failed,
+    Message::Listener,
 ];
 
 /// One end.

@@ -22,6 +22,7 @@ mod handshake;
 mod hardening;
 mod holder;
 mod kill;
+mod listener;
 mod outside;
 mod own_cgroup;
 mod pause;

@@ -19,7 +19,9 @@ const MAPPERS: Need = Need::Program("newuidmap");
 
 cases!("rootless":
     a_map_of_its_own_id [SETPRIV],
-    maps_of_subordinate_ids [SETPRIV, MAPPERS],
+    maps_of_subordinate_ids [SETPRIV, MAPPERS]
+        proves ["linux.uidMappings[].containerID", "linux.uidMappings[].hostID", "linux.uidMappings[].size",
+            "linux.gidMappings[].containerID", "linux.gidMappings[].hostID", "linux.gidMappings[].size"],
     ids_of_others_are_refused [SETPRIV, MAPPERS],
     podman_2022_2989_groups_are_the_configurations [SETPRIV, MAPPERS],
     every_command_with_a_cgroup [SETPRIV, MAPPERS],
