@@ -94,7 +94,7 @@ impl Namespaces {
         if lock_mounts && namespaces.makes(flags::MOUNT) && !namespaces.has(flags::USER) {
             // In their user namespace nobody is anybody.
             let both = CloneFlags::NEWUSER | CloneFlags::NEWNS;
-            namespaces.locked = Some(holder::make(both, "ns/mnt", &mut |_| Ok(()))?);
+            namespaces.locked = Some(holder::make(both, "ns/mnt", None)?);
         }
         Ok(namespaces)
     }

@@ -10,7 +10,7 @@
 
 use core::ffi::CStr;
 
-use super::birth::{clone_process, open_procfs};
+use super::birth::clone_process;
 use super::container::Process;
 use super::handshake::{Buffer, Channel, Message, Received};
 use super::holder;
@@ -112,8 +112,6 @@ impl Outside<'_, '_> {
         }
         self.maps.0.read(mount.uid_mappings())?;
         self.maps.1.read(mount.gid_mappings())?;
-        holder::make(CloneFlags::NEWUSER, "ns/user", &mut |pid| {
-            namespace::write_maps(&open_procfs()?, pid, self.maps.0, self.maps.1)
-        })
+        holder::make(CloneFlags::NEWUSER, "ns/user", Some((&*self.maps.0, &*self.maps.1)))
     }
 }
