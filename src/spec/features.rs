@@ -37,7 +37,6 @@ impl Supported<'_> {
     /// # Errors
     /// Longer than the buffer.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
-        const NO: Json = Json::Object(&[("enabled", Json::Bool(false))]);
         const YES: Json = Json::Object(&[("enabled", Json::Bool(true))]);
         const CGROUP: Json = Json::Object(&[
             ("v1", Json::Bool(false)),
@@ -59,17 +58,16 @@ impl Supported<'_> {
             ("capabilities", Json::Words(self.capabilities)),
             ("cgroup", CGROUP),
             ("seccomp", Json::Object(&seccomp)),
-            ("apparmor", NO),
-            ("selinux", NO),
-            ("intelRdt", NO),
+            ("apparmor", YES),
+            ("selinux", YES),
+            ("intelRdt", YES),
             ("mountExtensions", Json::Object(&[("idmap", YES)])),
-            ("netDevices", NO),
+            ("netDevices", YES),
         ];
         Json::Object(&[
             ("ociVersionMin", Json::Text(version::LEAST)),
             ("ociVersionMax", Json::Text(version::MOST)),
-            // None is run yet.
-            ("hooks", Json::NoWords),
+            ("hooks", Json::Words("prestart createRuntime createContainer startContainer poststart poststop")),
             ("mountOptions", Json::Words(self.mount_options)),
             ("linux", Json::Object(&linux)),
             ("annotations", Json::Object(self.annotations)),
