@@ -13,6 +13,7 @@ use super::gate::{Gate, WaitError};
 use super::handshake::{Channel, Message};
 use super::hooks::{self, Moment, Stage};
 use super::notify;
+use super::outside;
 use super::process::{self, die_with_parent};
 use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Result};
@@ -83,6 +84,7 @@ fn become_ready<'b>(
     path: &'b mut PathBuffer,
 ) -> Result<&'b CStr> {
     die_with_parent(channel)?;
+    process::begin_ordinary(&setup.process, setup.namespaces.makes(flags::USER))?;
     setup.namespaces.finish()?;
     // In its own mount namespace: one that was joined may have the bundle elsewhere.
     chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
@@ -94,7 +96,7 @@ fn become_ready<'b>(
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring, &setup.process)?;
     set_names(setup)?;
-    let (deferred, known) = set_root(setup, record, channel, notify)?;
+    let (deferred, known) = set_root(setup, record, channel, start, notify)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
     // Nothing is made in the root file system from here on.
     if let Some(deferred) = deferred {
@@ -150,7 +152,7 @@ fn write_to_procfs(setup: &Setup<'_>, known: &Known) -> Result<()> {
     if let Some(sysctls) = sysctls {
         identity::set_sysctls(&procfs, sysctls)?;
     }
-    score.map_or(Ok(()), |score| identity::set_oom_score_adj(&procfs, None, score))
+    score.map_or(Ok(()), |score| identity::set_own_oom_score_adj(&procfs, score))
 }
 
 /// Builds the root file system and enters it. Gives what is to become read-only,
@@ -160,6 +162,7 @@ fn set_root(
     setup: &mut Setup<'_>,
     record: &StateRecord<'_>,
     channel: &Channel,
+    start: &Start,
     notify: Option<OwnedFd>,
 ) -> Result<(Option<Deferred>, Known)> {
     let linux = setup.config.linux();
@@ -174,13 +177,21 @@ fn set_root(
         rootfs::enter_by_chroot(setup.root.relative)?;
         return rootfs::make_devices(devices, host, &known).map(|()| (None, known));
     }
-    let root = rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()))?;
+    let ask: &rootfs::Ask<'_> = &|place, tree| match start {
+        // Nobody listens, and has more rights (`is_let_go` sees to that).
+        Start::Already => Ok(None),
+        _ => outside::ask(channel, place, tree),
+    };
+    let place = setup.config.root().map_or(0, |root| root.value().offset());
+    let root =
+        rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()), &|| ask(place, None))?;
     let cgroup = own_cgroup(setup)?;
     let context = MountContext {
         bundle: CWD,
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
         label: linux.and_then(|linux| linux.mount_label()),
         user_namespace: setup.namespaces.has(flags::USER),
+        ask,
     };
     let (deferred, mut known) = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
     write_to_procfs(setup, &known)?;

@@ -17,6 +17,7 @@ use crate::spec::config::{Config, Process};
 use crate::spec::linux::Linux;
 use crate::spec::record::List;
 use crate::sys::PointerTable;
+use crate::sys::process::geteuid;
 use crate::sys::termios::Winsize;
 
 /// argv or envp.
@@ -57,6 +58,8 @@ pub struct ProcessPlan<'a> {
     pub preserve_fds: u32,
     /// Where its rights end at the namespace's border.
     pub in_user_namespace: bool,
+    /// Its maker is not root.
+    pub ordinary_user: bool,
     /// What we are ourselves.
     pub hardened: Hardened,
     pub buffers: Buffers,
@@ -93,6 +96,7 @@ impl<'a> ProcessPlan<'a> {
             console_size: console_size(&view),
             preserve_fds: 0,
             in_user_namespace: false,
+            ordinary_user: !geteuid().is_root(),
             hardened,
             buffers,
         };

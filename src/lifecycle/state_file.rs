@@ -41,8 +41,6 @@ use crate::sys::{self, AsFd, BorrowedFd, Errno, OwnedFd, fs, process, read_all, 
 /// Where the state of all containers is: `--root`.
 pub struct StateRoot {
     fd: BorrowedFd<'static>,
-    /// Ours.
-    uid: u32,
 }
 
 impl Drop for StateRoot {
@@ -52,11 +50,6 @@ impl Drop for StateRoot {
 }
 
 impl StateRoot {
-    /// Whether it belongs to root, who we are then.
-    pub fn belongs_to_root(&self) -> bool {
-        self.uid == 0
-    }
-
     /// Opens it; with `create` it is made first where it is missing.
     ///
     /// # Errors
@@ -85,7 +78,7 @@ impl StateRoot {
                 "the state directory {shown} belongs to another user or others may write to it: refused"
             ));
         }
-        Ok(Some(StateRoot { fd: sys::keep(fd), uid: status.st_uid }))
+        Ok(Some(StateRoot { fd: sys::keep(fd) }))
     }
 
     /// Makes a container's folder, locked.

@@ -25,4 +25,5 @@ pub mod harness;
 pub mod helper;
 pub mod kernel;
 pub mod leaks;
+pub mod ordinary;
 pub mod terminal;

@@ -22,6 +22,7 @@ mod hooks;
 mod hooks_failing;
 mod hybrid;
 mod identity;
+mod idmapped;
 mod joining;
 mod labels;
 mod lifecycle;
@@ -35,6 +36,7 @@ mod process;
 mod races;
 mod resctrl;
 mod resources;
+mod rootless;
 mod schedule;
 mod seccomp;
 mod seccomp_compiler;
@@ -53,6 +55,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         namespaces::CASES,
         mounts::CASES,
         mount_options::CASES,
+        idmapped::CASES,
         devices::CASES,
         resources::CASES,
         limits::CASES,
@@ -61,6 +64,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         process::CASES,
         descriptors::CASES,
         identity::CASES,
+        rootless::CASES,
         terminals::CASES,
         exec::CASES,
         joining::CASES,
