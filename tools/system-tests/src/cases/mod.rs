@@ -28,6 +28,7 @@ mod pausing;
 mod process;
 mod races;
 mod resources;
+mod resources_of_devices;
 mod telling;
 mod terminals;
 mod updating;
@@ -44,6 +45,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         mount_options::CASES,
         devices::CASES,
         resources::CASES,
+        resources_of_devices::CASES,
         limits::CASES,
         updating::CASES,
         pausing::CASES,
