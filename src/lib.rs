@@ -21,12 +21,12 @@
 //! verifies it.
 //!
 //! ```text
-//! 6   cli          init                        what a person, an engine or the kernel starts
+//! 6   cli          init                        what a person or an engine starts | the kernel
 //! 5   lifecycle                                create, start, exec, kill, delete, supervise
 //! 4   namespace rootfs cgroup identity
 //!     terminal network                         one facility each
 //! 3   spec         worker                      the OCI documents as typed views | a process of our own
-//! 2   json         sys                         text | kernel
+//! 2   json  words  sys                         text | kernel
 //! 1   error                                    what went wrong, as a sentence
 //! 0   limits       bytes                       sizes | cutting up byte strings
 //! ```
@@ -53,4 +53,5 @@ pub mod rootfs;
 pub mod spec;
 pub mod sys;
 pub mod terminal;
+pub mod words;
 pub mod worker;

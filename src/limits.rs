@@ -97,6 +97,36 @@ pub const COPY_UP_DEPTH: usize = 32;
 /// Device nodes of the host's that a container in a user namespace is given:
 /// each is a descriptor. A large host has about 200 in all.
 pub const HOST_DEVICES: usize = 256;
+/// Milliseconds before a service is first started again, and at most: twice as
+/// long each time.
+pub const BACK_OFF_FIRST: u64 = 100;
+pub const BACK_OFF_MOST: u64 = 30_000;
+/// Units of a boot. A LinuxKit image has about ten; what is known of one takes 150
+/// bytes.
+pub const UNITS: usize = 64;
+/// Bytes of the kernel's command line (COMMAND_LINE_SIZE is 2,048 on x86, and 4,096
+/// at most elsewhere).
+pub const KERNEL_LINE: usize = 8192;
+/// Bytes of the files in /ocinit that hold words, names or paths.
+pub const BOOT_FILE: usize = 1 << 16;
+/// Bytes of /ocinit/args, /ocinit/env and /ocinit/artifacts: what the kernel takes for one string
+/// (MAX_ARG_STRLEN).
+pub const BOOT_STRINGS: usize = 1 << 17;
+/// Bytes of the names and paths of units, and of their annotations that are kept.
+pub const UNIT_STRINGS: usize = 1 << 16;
+/// Bytes of a runtime.json.
+pub const RUNTIME_JSON: usize = 1 << 16;
+/// Channels that the outside is told over.
+pub const STATUS_CHANNELS: usize = 4;
+/// Milliseconds that a device to be mounted is awaited, unless it is said.
+pub const MOUNT_PATIENCE: u64 = 10_000;
+/// Nanoseconds that the first lease of DHCP is awaited.
+pub const DHCP_PATIENCE: u64 = 30_000_000_000;
+/// Bytes of /proc/self/mountinfo that the end of the system looks at: some 150
+/// mounts of process 1's own.
+pub const MOUNTINFO: usize = 1 << 14;
+/// Nested folders of an artifact: one descriptor each.
+pub const ARTIFACT_DEPTH: usize = 32;
 /// Bytes of a request to rtnetlink: the longest of ours has about 150.
 pub const NETLINK_REQUEST: usize = 512;
 /// Bytes of a datagram from rtnetlink: what the kernel makes of a page, and of

@@ -10,6 +10,7 @@
 use core::ffi::c_char;
 
 use ocinit::cli::{self, Workspace};
+use ocinit::init;
 use ocinit::sys;
 
 mod entry;
@@ -19,6 +20,9 @@ mod relocate;
 /// All of the program's large buffers. In .bss: a page that is never touched
 /// takes no memory.
 static mut WORKSPACE: Workspace = Workspace::new();
+
+/// What process 1 has besides.
+static mut MEMORY: init::Memory = init::Memory::new();
 
 /// # Safety
 /// Called once, by `_start`, with the stack as the kernel left it.
@@ -39,6 +43,11 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
     let workspace = &raw mut WORKSPACE;
     // SAFETY: `start` runs once and nothing else names WORKSPACE.
     let workspace = unsafe { &mut *workspace };
+    if init::is_init(arguments) {
+        let memory = &raw mut MEMORY;
+        // SAFETY: as for WORKSPACE.
+        init::main(workspace, unsafe { &mut *memory })
+    }
     // SAFETY: as for `init` above.
     if unsafe { is_set_user_id(stack.add(1 + *stack + 1)) } {
         sys::exit(cli::refuse_set_user_id())
@@ -73,5 +82,5 @@ unsafe fn is_set_user_id(environment: *const usize) -> bool {
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    cli::panicked(info)
+    if init::runs() { init::panicked(info) } else { cli::panicked(info) }
 }

@@ -10,10 +10,9 @@
 use core::ffi::CStr;
 
 use super::commands::{self, COMMANDS, Command, Flag, GLOBAL, LATER, MANY, Takes, Task};
-use super::words;
 use crate::bytes;
 use crate::error::{Lossy, Result};
-use crate::fail;
+use crate::{fail, words};
 
 /// A command line: the program's arguments, its own name not among them.
 #[derive(Clone)]

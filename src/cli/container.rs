@@ -5,11 +5,10 @@ use core::ffi::CStr;
 
 use super::commands::{Flag, Task};
 use super::report::Log;
-use super::{Invocation, Vectors, variable, words};
+use super::{Invocation, Vectors, variable};
 use crate::error::{Lossy, Result};
-use crate::fail;
-use crate::lifecycle::{self, Request, StateRoot, Wishes, Workspace};
-use crate::sys;
+use crate::lifecycle::{self, Changes, Request, StateRoot, Wishes, Workspace};
+use crate::{fail, sys, words};
 
 /// What the caller wants to be told and given. `foreground`: somebody stays.
 pub fn wishes(invocation: &Invocation, environment: sys::Vector, foreground: bool) -> Wishes {
@@ -54,6 +53,8 @@ pub fn create(
         config: invocation.path(Flag::Config),
         wishes: wishes(invocation, vectors.environment, foreground),
         no_pivot: invocation.has(Flag::NoPivot),
+        lock_mounts: false,
+        changes: Changes::default(),
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
         no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
         run,

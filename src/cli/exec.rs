@@ -5,10 +5,10 @@ use core::ffi::CStr;
 use super::commands::Flag;
 use super::container::wishes;
 use super::report::Log;
-use super::{Invocation, Vectors, words};
+use super::{Invocation, Vectors};
 use crate::error::Result;
-use crate::fail;
 use crate::lifecycle::{self, ExecRequest, Overrides, Workspace};
+use crate::{fail, words};
 
 /// Runs a further process; gives its status, or 0 when detached.
 pub fn exec(

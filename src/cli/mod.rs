@@ -19,7 +19,6 @@ mod spec;
 mod spec_document;
 mod state_root;
 mod update;
-mod words;
 
 use core::fmt;
 

@@ -3,16 +3,16 @@
 use core::ffi::CStr;
 use core::fmt::{Display, Write};
 
+use super::Invocation;
 use super::columns::Columns;
 use super::commands::Flag;
 use super::output::{Output, print};
 use super::process_row::{self, ProcessRow};
 use super::report::Log;
-use super::{Invocation, words};
 use crate::error::Result;
-use crate::fail;
 use crate::lifecycle::{self, StateRoot, Workspace};
 use crate::spec::state::StateDocument;
+use crate::{fail, words};
 
 fn print_document(state: &StateDocument<'_>, room: &mut [u8]) -> Result<()> {
     let length = state.write(room)?;

@@ -5,11 +5,10 @@ use core::ffi::CStr;
 use super::Invocation;
 use super::commands::{Flag, Takes};
 use super::report::Log;
-use super::words;
 use crate::bytes::{self, Printed};
 use crate::error::Result;
-use crate::fail;
 use crate::lifecycle::{self, Source, StateRoot, Workspace};
+use crate::{fail, words};
 
 /// Bytes of the JSON that flags can come to.
 const ROOM: usize = 4096;

@@ -14,12 +14,20 @@
 //! A time namespace with offsets is made by the helper too: they are set between
 //! its making and the birth of its first process.
 //!
+//! Where the root that lies under a container's own must stay out of its reach,
+//! as on an initramfs, which cannot be pivoted away from, the container gets a
+//! mount namespace that belongs to a user namespace of nobody's: the kernel locks
+//! all mounts in it that were copied from ours (mount_namespaces(7)). The process
+//! itself stays in our user namespace, and enters the mount namespace once it is
+//! born.
+//!
 //! A cgroup namespace shows the cgroup that its maker was in when it was made:
 //! clone3 would take the parent's, so the process makes it itself.
 
 use super::container::Process;
 use super::delete;
 use super::handshake::{Buffer, Channel, Message, Received};
+use super::proc::ProcPath;
 use super::process::{MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
 use crate::bytes::{self, Printed};
@@ -29,8 +37,9 @@ use crate::json::PathBuffer;
 use crate::namespace::{self, Opened, Plan, flags};
 use crate::spec::config::Config;
 use crate::sys::event::{PollFd, PollFlags, poll};
+use crate::sys::fs::{Mode, OFlags, open};
 use crate::sys::process::{Pid, WaitId, WaitIdOptions, waitid};
-use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, Procfs};
+use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, Procfs};
 use crate::{fail, limits};
 
 /// The namespaces that the configuration asks for, those by path opened.
@@ -38,6 +47,8 @@ pub struct Namespaces {
     /// Flags of those to make.
     new: u64,
     by_path: heapless::Vec<Opened, 8>,
+    /// The mount namespace, where it is one with locked mounts.
+    locked: Option<OwnedFd>,
     /// What /proc/PID/timens_offsets is to hold of a new time namespace.
     time_offsets: Printed<{ limits::TIME_OFFSETS + 1 }>,
 }
@@ -47,8 +58,9 @@ impl Namespaces {
     /// With the place: a path that is none of its type; or one that is the host's,
     /// of which something is to be changed (security rule R15).
     #[inline(never)]
-    pub fn open(config: &Config<'_>) -> Result<Namespaces> {
-        let mut namespaces = Namespaces { new: 0, by_path: heapless::Vec::new(), time_offsets: Printed::new() };
+    pub fn open(config: &Config<'_>, lock_mounts: bool) -> Result<Namespaces> {
+        let mut namespaces =
+            Namespaces { new: 0, by_path: heapless::Vec::new(), locked: None, time_offsets: Printed::new() };
         let Some(linux) = config.linux() else { return Ok(namespaces) };
         let plan = Plan::read(linux.namespaces());
         namespaces.new = plan.new;
@@ -75,6 +87,10 @@ impl Namespaces {
             }
             namespaces.time_offsets = namespace::time_offsets(&offsets);
         }
+        // Those that a user namespace of the container's own owns are locked by that.
+        if lock_mounts && namespaces.makes(flags::MOUNT) && !namespaces.has(flags::USER) {
+            namespaces.locked = Some(make_locked_mounts()?);
+        }
         Ok(namespaces)
     }
 
@@ -91,6 +107,9 @@ impl Namespaces {
 
     /// What is left for the process itself, once it is born.
     pub fn finish(&self) -> Result<()> {
+        if let Some(mounts) = &self.locked {
+            namespace::enter_of(mounts.as_fd(), flags::MOUNT)?;
+        }
         if !self.makes(flags::CGROUP) {
             return Ok(());
         }
@@ -120,6 +139,7 @@ pub struct Cradle<'a> {
 /// Makes a container's first process. Returns twice.
 pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
     let mut flags = CloneFlags::from_bits_truncate(namespaces.new & !flags::CGROUP);
+    flags.set(CloneFlags::NEWNS, namespaces.makes(flags::MOUNT) && namespaces.locked.is_none());
     let has_offsets = !namespaces.time_offsets.as_bytes().is_empty();
     if namespaces.by_path.is_empty() && !has_offsets {
         return Ok(match clone_process(flags, cradle.cgroup)? {
@@ -132,7 +152,11 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
     }
     by_helper(flags, cradle, &|needed| {
         let mut all = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
-        all.extend(needed.iter().copied().chain(namespaces.by_path.iter().map(|opened| opened.fd.as_fd()))); // they fit
+        all.extend(
+            needed.iter().copied().chain(
+                namespaces.by_path.iter().map(|opened| &opened.fd).chain(&namespaces.locked).map(|fd| fd.as_fd()),
+            ),
+        ); // they fit
         keep_only(plan, &all)?;
         if has_offsets {
             // They can be set as long as no process lives in the namespace, which
@@ -152,6 +176,31 @@ pub fn birth_beside(init: &Process, which: u64, plan: &ProcessPlan<'_>, cradle: 
         keep_only(plan, &[*channel, *needed, init])?;
         if which == 0 { Ok(()) } else { namespace::enter_of(init, which) }
     })
+}
+
+/// A copy of our mount namespace that belongs to a new user namespace, in which
+/// nobody is anybody.
+///
+/// A helper makes both and is gone again: what is opened of it keeps them.
+fn make_locked_mounts() -> Result<OwnedFd> {
+    let failed = |errno: Errno| fail!(errno => "cannot make a mount namespace whose mounts are locked");
+    let (channel, end) = Channel::pair()?;
+    let flags = CloneFlags::NEWUSER | CloneFlags::NEWNS;
+    let helper = match sys::clone3(&CloneRequest { flags, cgroup: None }).map_err(failed)? {
+        Child::Created { pid, pidfd } => Process { pid, pidfd },
+        Child::Myself => {
+            drop(channel);
+            // Until we let go of our end.
+            let _ = end.await_parent(Message::Known);
+            sys::exit(0)
+        }
+    };
+    drop(end);
+    let path = ProcPath::new(helper.pid.as_raw_nonzero().get(), "ns/mnt");
+    let opened = open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed);
+    drop(channel);
+    let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
+    opened
 }
 
 /// What a helper does before it makes the process; the descriptors are needed.

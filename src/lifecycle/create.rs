@@ -12,6 +12,7 @@ use super::arena::Arena;
 use super::birth::{self, Born, Cradle, Namespaces, open_procfs};
 use super::bundle::{Bundle, RootPath};
 use super::caller::{Caller, Wishes};
+use super::changes::Changes;
 use super::container::{self, Process};
 use super::container_init::{self, Start};
 use super::gate::Gate;
@@ -45,6 +46,10 @@ pub struct Request<'r> {
     pub config: Option<&'static CStr>,
     pub wishes: Wishes,
     pub no_pivot: bool,
+    /// The container must not uncover what lies under its root, see [`birth`].
+    pub lock_mounts: bool,
+    /// Of the configuration's process.
+    pub changes: Changes,
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
@@ -160,9 +165,10 @@ fn decide<'a>(
         true => None,
         false => Some(choose_cgroup(&config, request.id, &mut buffers.arena)?),
     };
-    let namespaces = Namespaces::open(&config)?;
+    let namespaces = Namespaces::open(&config, request.lock_mounts)?;
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, buffers, hardened)?;
+    process.change(&request.changes)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
     process.settle_environment();

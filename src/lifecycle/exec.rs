@@ -159,16 +159,8 @@ fn change(plan: &mut ProcessPlan<'_>, overrides: &mut Overrides<'_>, from_file: 
         let bit = bit.ok_or_else(|| fail!("unknown capability {}", Lossy(name.to_bytes())))?;
         plan.capabilities.add(bit);
     }
-    if let Some(cwd) = overrides.cwd {
-        if !cwd.to_bytes().starts_with(b"/") {
-            return Err(fail!("the working directory {} is not an absolute path", Lossy(cwd.to_bytes())));
-        }
-        plan.cwd = cwd;
-    }
-    if let Some((uid, gid)) = overrides.user {
-        plan.uid = uid;
-        plan.gid = gid.unwrap_or(plan.gid);
-    }
+    plan.set_cwd(overrides.cwd)?;
+    plan.set_user(overrides.user);
     plan.no_new_privileges |= overrides.no_new_privileges;
     Ok(())
 }

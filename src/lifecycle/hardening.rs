@@ -3,9 +3,9 @@
 use crate::bytes;
 use crate::error::Result;
 use crate::fail;
-use crate::sys::fs::CWD;
+use crate::sys::fs::{CWD, Mode, OFlags, open};
 use crate::sys::process::{DumpableBehavior, set_dumpable_behavior};
-use crate::sys::{self, Errno, SIGCHLD, SignalSet, Vector, read_file};
+use crate::sys::{self, AsFd, Errno, SIGCHLD, SignalSet, Vector, read_file};
 
 use super::sealed;
 use crate::identity::FileIdentity;
@@ -38,6 +38,24 @@ pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
     // Ignored, it would keep the ends of our children from us.
     sys::ignored_to_default(ignored_signals.only(SIGCHLD)).map_err(failed)?;
     Ok(Hardened { ignored_signals, own })
+}
+
+/// The same for the first process of the system, which the kernel has started:
+/// it goes on where it is.
+///
+/// It needs no sealed copy. The file that it runs from cannot be opened for
+/// writing (ETXTBSY, execve(2)) as long as it runs, which is to the end; and every
+/// process of ours runs from that same file.
+///
+/// # Errors
+/// The kernel's: /proc is not mounted.
+pub fn harden_init() -> Result<Hardened> {
+    let failed = |errno: Errno| fail!(errno => "cannot harden the runtime's own process");
+    let own = open(c"/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let own = FileIdentity::of(own.as_fd()).map_err(failed)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
+    sys::signal_mask(SignalSet::ALL).map_err(failed)?;
+    Ok(Hardened { ignored_signals: SignalSet::NONE, own })
 }
 
 /// The mask behind `SigIgn:` (proc_pid_status(5)), in hexadecimal. Where a list of

@@ -87,7 +87,7 @@ pub fn prepare_stdio(
     if !plan.terminal {
         return [sys::stdin(), sys::stdout(), sys::stderr()].into_iter().try_for_each(|fd| give_to(fd, plan.uid));
     }
-    let pair = pty::open_pair(plan.console_size())?;
+    let pair = pty::open_pair(plan.console_size)?;
     console(pair.peer.as_fd())?;
     pty::take_as_controlling(pair.peer.as_fd(), plan.uid)?;
     channel.send_with(Message::Console, pair.name().as_bytes(), Some(pair.master.as_fd()))
@@ -124,8 +124,9 @@ pub fn keep_only(plan: &ProcessPlan<'_>, needed: &[BorrowedFd<'_>]) -> Result<()
         .map_err(|errno| fail!(errno => "cannot close what the process does not need"))
 }
 
-/// Descriptors that a child needs: two connections, and one of each namespace.
-pub const MOST_NEEDED: usize = 10;
+/// Descriptors that a child needs: two connections, one of each namespace by path,
+/// and the mount namespace with locked mounts.
+pub const MOST_NEEDED: usize = 11;
 
 /// Becomes the user, in the working directory. Gives the path of the program
 /// in `buffer`. What only the kernel can still refuse is left to [`execute`].

@@ -41,6 +41,8 @@ pub struct ProcessPlan<'a> {
     pub capabilities: Sets,
     pub no_new_privileges: bool,
     pub terminal: bool,
+    /// Rows and columns of it.
+    pub console_size: Option<Winsize>,
     /// Descriptors from 3 on that the process gets.
     pub preserve_fds: u32,
     /// Signals that whoever called us ignores.
@@ -68,6 +70,7 @@ impl<'a> ProcessPlan<'a> {
             capabilities: Sets::of(view.capabilities()),
             no_new_privileges: view.no_new_privileges() == Some(true),
             terminal: view.terminal() == Some(true),
+            console_size: console_size(&view),
             preserve_fds: 0,
             ignored_signals: hardened.ignored_signals,
             in_user_namespace: false,
@@ -85,17 +88,6 @@ impl<'a> ProcessPlan<'a> {
             plan.add_variable_text(variable)?;
         }
         Ok(plan)
-    }
-
-    /// Rows and columns of the terminal.
-    pub fn console_size(&self) -> Option<Winsize> {
-        let size = self.view.console_size()?;
-        Some(Winsize {
-            ws_row: size.height()?.try_into().ok()?,
-            ws_col: size.width()?.try_into().ok()?,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        })
     }
 
     fn add_arguments(&mut self, arguments: List<'_, Text<'static>>) -> Result<()> {
@@ -181,6 +173,16 @@ impl<'a> ProcessPlan<'a> {
             .get(0)
             .ok_or_else(|| self.view.value().error(format_args!("\"args\" is missing or empty")))
     }
+}
+
+fn console_size(view: &Process<'_>) -> Option<Winsize> {
+    let size = view.console_size()?;
+    Some(Winsize {
+        ws_row: size.height()?.try_into().ok()?,
+        ws_col: size.width()?.try_into().ok()?,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    })
 }
 
 /// The environment, for [`environment::find_overridden`].

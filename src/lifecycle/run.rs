@@ -9,7 +9,7 @@ use crate::fail;
 use crate::sys::process::{getpid, set_child_subreaper};
 use crate::sys::{self, AsFd, OwnedFd};
 use crate::terminal::raw_mode::RawMode;
-use crate::terminal::relay::Relay;
+use crate::terminal::relay::{self, Relay};
 
 /// A process that waits to be started, a child of ours.
 pub struct Waiting {
@@ -27,6 +27,10 @@ impl Waiting {
     /// left to somebody else, it would keep the container's pid namespace, and
     /// with it the container's first process, from ending until that is done.
     pub fn go(&self) -> Result<()> {
+        if let Some(master) = &self.terminal {
+            // Before the program can ask for it.
+            relay::give_size(sys::stdin(), sys::stdout(), master.as_fd());
+        }
         ready::go(&self.channel, &self.process).inspect_err(|_| delete::end_child(&self.process))
     }
 

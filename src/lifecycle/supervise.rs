@@ -13,9 +13,6 @@ use crate::terminal::relay::Relay;
 /// Gives the status that a shell would: the process's own, or 128+n.
 pub fn supervise(process: &Process, mut relay: Option<&mut Relay<'_>>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
     let signals = sys::signalfd(SignalSet::ALL).map_err(|errno| fail!(errno => "cannot watch for signals"))?;
-    if let Some(relay) = &relay {
-        relay.resize();
-    }
     // A child that has ended before this has left its SIGCHLD, which is blocked.
     let status = loop {
         wait_for_something(&signals, relay.as_deref_mut())?;

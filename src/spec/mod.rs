@@ -14,6 +14,7 @@ pub mod config;
 pub mod features;
 pub mod hooks;
 pub mod linux;
+pub mod linuxkit;
 pub mod record;
 pub mod resources;
 mod scalars;

@@ -27,6 +27,14 @@ pub fn monotonic() -> Result<(i64, u32), Errno> {
     clock(CLOCK_MONOTONIC)
 }
 
+/// `int clock_gettime(CLOCK_BOOTTIME, …);` clock_gettime(2): microseconds since
+/// the kernel has started.
+pub fn boot_time() -> u64 {
+    const CLOCK_BOOTTIME: usize = 7;
+    let (seconds, nanoseconds) = clock(CLOCK_BOOTTIME).unwrap_or((0, 0)); // this clock does not fail
+    seconds.unsigned_abs().saturating_mul(1_000_000).saturating_add(u64::from(nanoseconds) / 1000)
+}
+
 fn clock(which: usize) -> Result<(i64, u32), Errno> {
     let mut time = [0i64; 2];
     // SAFETY: `struct timespec` is two 64-bit integers on all architectures that

@@ -14,6 +14,7 @@ mod descriptor;
 mod exec;
 mod file;
 mod interface;
+mod io_port;
 mod kept;
 mod message;
 mod misc;
@@ -27,17 +28,19 @@ mod socket;
 mod standard;
 mod terminal;
 mod uevent;
+mod vsock;
 
 pub use bpf::{
     bpf_cgroup_device_attach, bpf_cgroup_device_detach, bpf_cgroup_device_first, bpf_cgroup_device_load,
     bpf_program_by_id, bpf_program_id,
 };
-pub use clock::{Deadline, monotonic, realtime};
+pub use clock::{Deadline, boot_time, monotonic, realtime};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use descriptor::{borrow_raw, duplicate};
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use file::{kernel_log, read_all, read_file, write_all};
 pub use interface::set_interface_up;
+pub use io_port::write_io_port;
 pub use kept::{close_copy, close_kept, keep};
 pub use message::{receive_message, send_message};
 pub use misc::{
@@ -45,14 +48,20 @@ pub use misc::{
 };
 pub use module::finit_module;
 pub use mount::{Attributes, mount_setattr};
-pub use owned::OwnedFd;
+pub use owned::{OwnedFd, pipe};
 pub use procfs::Procfs;
-pub use signal::{SIGCHLD, SIGCONT, SIGKILL, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
-pub use signal::{SignalSet, ignored_to_default, pidfd_send_signal, read_signal, signal_mask, signalfd};
+pub use signal::{
+    SIGCHLD, SIGCONT, SIGINT, SIGKILL, SIGPIPE, SIGPWR, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2,
+    SIGWINCH,
+};
+pub use signal::{
+    SignalSet, ignored_to_default, kill_everybody, pidfd_send_signal, read_signal, signal_mask, signalfd,
+};
 pub use socket::{bind, datagram_socket, random, send_to, set_socket_option, socket_namespace};
 pub use standard::{fill as fill_standard_descriptors, stderr, stdin, stdout};
 pub use terminal::{Modes, pty_number, set_terminal_modes, terminal_modes};
 pub use uevent::Uevents;
+pub use vsock::{VSOCK_DGRAM, VSOCK_SEQPACKET, VSOCK_STREAM, connect_vsock};
 
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 pub use rustix::io::Errno;

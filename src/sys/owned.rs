@@ -147,6 +147,16 @@ pub fn socketpair(family: AddressFamily, kind: SocketType, flags: SocketFlags) -
     Ok((OwnedFd(one), OwnedFd(two)))
 }
 
+/// `int pipe2(int pipefd[2], O_CLOEXEC);` pipe(2): the end to read from, and the
+/// one to write to.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let mut both: [RawFd; 2] = [0; 2];
+    // SAFETY: the kernel writes two descriptors, for which there is room.
+    unsafe { syscall!(__NR_pipe2, both.as_mut_ptr(), OFlags::CLOEXEC.bits()) }?;
+    let [read, write] = both;
+    Ok((OwnedFd(read), OwnedFd(write)))
+}
+
 /// `int accept4(int sockfd, NULL, NULL, int flags);` accept(2)
 pub fn accept(socket: impl AsFd, flags: SocketFlags) -> Result<OwnedFd, Errno> {
     // SAFETY: only integers, and two NULLs: no address is asked for.

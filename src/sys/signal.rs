@@ -10,7 +10,10 @@ use super::raw::syscall;
 
 /// Signals by number (signal(7)): the same on all architectures that we build
 /// for.
+pub const SIGINT: u32 = 2;
 pub const SIGKILL: u32 = 9;
+pub const SIGUSR1: u32 = 10;
+pub const SIGUSR2: u32 = 12;
 pub const SIGPIPE: u32 = 13;
 pub const SIGTERM: u32 = 15;
 pub const SIGCHLD: u32 = 17;
@@ -20,6 +23,7 @@ pub const SIGTTIN: u32 = 21;
 pub const SIGTTOU: u32 = 22;
 pub const SIGURG: u32 = 23;
 pub const SIGWINCH: u32 = 28;
+pub const SIGPWR: u32 = 30;
 
 /// A set of signals: bit n-1 is signal n, as the kernel's `sigset_t`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,6 +95,16 @@ pub fn read_signal(signalfd: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
         Err(Errno::AGAIN | Errno::INTR) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// `int kill(-1, sig);` kill(2): to every process but the caller, and process 1.
+///
+/// # Errors
+/// ESRCH: there is none.
+pub fn kill_everybody(signal: u32) -> Result<(), Errno> {
+    // SAFETY: only integers.
+    unsafe { syscall!(__NR_kill, -1isize, signal) }?;
+    Ok(())
 }
 
 /// `int pidfd_send_signal(int pidfd, int sig, NULL, 0);` pidfd_send_signal(2)

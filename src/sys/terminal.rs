@@ -41,6 +41,12 @@ impl Modes {
         self
     }
 
+    /// The same, but that output goes through as it comes.
+    pub fn verbatim(mut self) -> Modes {
+        self.0.c_oflag &= !OPOST;
+        self
+    }
+
     /// The key that ends the input, where it has that meaning: in canonical mode.
     pub fn end_of_file(&self) -> Option<u8> {
         (self.0.c_lflag & ICANON != 0).then_some(self.0.c_cc[VEOF as usize])

@@ -86,6 +86,14 @@ fn later(errno: Errno) -> bool {
     matches!(errno, Errno::AGAIN | Errno::INTR)
 }
 
+/// Gives the terminal behind `master` the size of ours. Where ours is none, or the
+/// other one is gone, there is nothing to do.
+pub fn give_size(input: BorrowedFd<'_>, output: BorrowedFd<'_>, master: BorrowedFd<'_>) {
+    if let Ok(size) = tcgetwinsize(input).or_else(|_| tcgetwinsize(output)) {
+        let _ = tcsetwinsize(master, size);
+    }
+}
+
 impl<'a> Relay<'a> {
     /// A relay from `input` to `master` and from `master` to `output`. The three
     /// have different numbers. `master` is nobody else's: it is made
@@ -168,12 +176,9 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Gives the terminal the size of ours: at the start, and at each SIGWINCH.
-    /// Where ours is none, or the other one is gone, there is nothing to do.
+    /// Gives the terminal the size of ours, at each SIGWINCH.
     pub fn resize(&self) {
-        if let Ok(size) = tcgetwinsize(self.input).or_else(|_| tcgetwinsize(self.output)) {
-            let _ = tcsetwinsize(self.master, size);
-        }
+        give_size(self.input, self.output, self.master);
     }
 
     /// Once the process has ended: passes on what it has still written.

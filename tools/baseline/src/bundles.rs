@@ -6,7 +6,7 @@ use core::ffi::CStr;
 
 use linux_raw_sys::general::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUTS, MOUNT_ATTR_NODEV,
-    MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME,
+    MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID,
 };
 
 pub struct Bundle {
@@ -237,3 +237,19 @@ const DEVICE_PROGRAM: &[u64] =
     &device_program::<9, 48>([(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (10, 200), (136, -1)]);
 const DOCKER_DEVICE_PROGRAM: &[u64] =
     &device_program::<10, 52>([(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (10, 200), (136, -1)]);
+
+/// What an init mounts first: type, place, `MS_*`, options.
+pub const EARLY: &[(&CStr, &CStr, u32, &CStr)] = &[
+    (c"proc", c"/proc", SAFE, c""),
+    (c"sysfs", c"/sys", SAFE, c""),
+    (c"devtmpfs", c"/dev", MS_NOSUID, c"mode=0755"),
+    (c"devpts", c"/dev/pts", MS_NOSUID | MS_NOEXEC, c"mode=0620,ptmxmode=0666,gid=5"),
+    (c"tmpfs", c"/dev/shm", MS_NOSUID | MS_NODEV, c"mode=1777"),
+    (c"mqueue", c"/dev/mqueue", SAFE, c""),
+    (c"tmpfs", c"/run", MS_NOSUID | MS_NODEV, c"mode=0755"),
+    (c"cgroup2", c"/sys/fs/cgroup", SAFE, c"nsdelegate"),
+    (c"bpf", c"/sys/fs/bpf", SAFE, c"mode=0700"),
+    (c"securityfs", c"/sys/kernel/security", SAFE, c""),
+];
+
+const SAFE: u32 = MS_NOSUID | MS_NODEV | MS_NOEXEC;

@@ -100,13 +100,13 @@ pub fn run(filter: &[String], program: &Path, count: &mut Count) -> Result<()> {
 }
 
 /// A kernel and its modules.
-struct Boot {
-    kernel: PathBuf,
-    modules: PathBuf,
+pub struct Boot {
+    pub kernel: PathBuf,
+    pub modules: PathBuf,
 }
 
 /// The kernel, from the cache or from Debian; or why it cannot be had.
-fn found() -> Result<Boot> {
+pub fn found() -> Result<Boot> {
     ensure!(cfg!(target_arch = "x86_64"), "the guest is for x86_64");
     kernel::find_program("qemu-system-x86_64").context("no qemu-system-x86_64 here (Debian: qemu-system-x86)")?;
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

@@ -17,7 +17,7 @@ use bundle::Bundle;
 use tracer::{End, FileId, Report, Until};
 
 use crate::shell::{cargo, install, need_root, output, run, target, top};
-use crate::{dist, shell};
+use crate::{boot_bench, dist, shell};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Also show which system calls ocinit and the baseline make
     #[arg(long)]
     calls: bool,
+    /// Instead: from the kernel to a container, beside a bare init (two runs are plenty)
+    #[arg(long)]
+    boot: bool,
 }
 
 /// Set in the process that already has its own view of the cgroups.
@@ -40,6 +43,9 @@ const MEMORY: u64 = 200;
 const FASTER: u32 = 3;
 
 pub fn bench(arguments: &Arguments) -> Result<()> {
+    if arguments.boot {
+        return boot_bench::bench(arguments.runs);
+    }
     need_root("bench")?;
     if std::env::var_os(VIEW).is_none() {
         install(&[

@@ -1,6 +1,7 @@
 //! The developers' commands. `cargo xtask` lists them.
 
 mod bench;
+mod boot_bench;
 mod check;
 mod demo;
 mod dist;

@@ -14,6 +14,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cpio", "cpio"),
     ("crun", "crun"),
     ("git", "git"),
+    ("mksquashfs", "squashfs-tools"),
     ("objcopy", "binutils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("runc", "runc"),

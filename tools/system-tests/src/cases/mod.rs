@@ -8,6 +8,7 @@ use crate::case::Case;
 use crate::context::Context;
 
 mod bad_input;
+mod boot;
 mod comparison;
 mod descriptors;
 mod devices;
@@ -63,6 +64,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         hybrid::CASES,
         races::CASES,
         walkthrough::CASES,
+        boot::CASES,
     ];
     groups.into_iter().flatten()
 }

@@ -37,6 +37,12 @@ const RECURSION: &[(&str, u64, &str)] = &[
         "the deepest of our documents has objects in objects in the whole, and strings in them",
     ),
     ("ocinit::rootfs::copy_up::copy_entries", limits::COPY_UP_DEPTH as u64 + 1, "it counts the levels, and ends there"),
+    (
+        "ocinit::init::artifacts::Archive::add",
+        limits::ARTIFACT_DEPTH as u64 + 1,
+        "it counts the levels, and ends there",
+    ),
+    ("ocinit::init::artifacts::Archive::folder", limits::ARTIFACT_DEPTH as u64 + 1, "as for the one above"),
     ("ocinit::worker::start", 1, "what a worker does is not left to another"),
     ("rust_begin_unwind", 1, "what reports a panic does nothing that can panic"),
     ("<ocinit::error::Error as core::fmt::Display>", 1, "an error's sentence was formatted when the error was made"),

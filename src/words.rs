@@ -1,6 +1,7 @@
-//! The forms of single words on a command line: ids, signals, users, numbers.
+//! The forms of single words that a person writes: ids, signals, users, numbers,
+//! durations.
 //!
-//! Knows nothing of which flag or command a word belongs to.
+//! Knows nothing of which flag, option or annotation a word belongs to.
 
 use crate::bytes;
 use crate::error::{Lossy, Result};
@@ -86,6 +87,13 @@ pub fn duration(text: &[u8]) -> Option<u64> {
         rest = next;
     }
     (total > 0).then_some(total)
+}
+
+/// As [`duration`], but a whole number alone counts seconds, and may be 0. Not more
+/// than an i32 of seconds: whatever is added to it still fits.
+pub fn seconds(text: &[u8]) -> Option<u64> {
+    let time = bytes::decimal(text).map_or_else(|| duration(text), |seconds| seconds.checked_mul(1000))?;
+    (time <= 1000 * i32::MAX as u64).then_some(time)
 }
 
 /// A number with or without decimals, of which three count: the whole ones, the
@@ -216,6 +224,29 @@ mod tests {
             ("99999999999999999999", None),
         ] {
             assert_eq!(signal_number(text.as_bytes()), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_alone_or_a_duration() {
+        for (text, milliseconds) in [
+            ("5", Some(5000)),
+            ("0", Some(0)),
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("2147483647", Some(2_147_483_647_000)),
+            ("2147483648", None),
+            ("596524h", None),
+            ("5x", None),
+            ("", None),
+            ("s", None),
+            ("1.5s", Some(1500)),
+            ("-1s", None),
+            ("1 s", None),
+        ] {
+            assert_eq!(seconds(text.as_bytes()), milliseconds, "{text}");
         }
     }
 

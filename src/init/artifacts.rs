@@ -1,0 +1,195 @@
+//! Files of the container, copied out once its process has ended: one cpio archive,
+//! to a virtio-serial port.
+//!
+//! They are read in the container's mount namespace, which is its view of the world
+//! and no more: no link in it leads out.
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use super::command_line::Target;
+use super::cpio::{HEADER, Header, TRAILER, padding};
+use super::log;
+use super::ports::open_target;
+use crate::error::{Lossy, Result};
+use crate::json::PathBuffer;
+use crate::sys::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fcntl_getfl, fcntl_setfl, openat, readlinkat_raw, statat,
+};
+use crate::sys::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io, write_all};
+use crate::{bytes, fail, limits};
+
+/// The archive, on its way.
+struct Archive {
+    to: OwnedFd,
+    /// Files so far.
+    number: u32,
+}
+
+/// Sends the files of `paths`, each ended by a NUL, to the port called `port`.
+/// What is missing is a warning.
+///
+/// # Errors
+/// The port cannot be opened or written to; or the kernel's.
+#[inline(never)]
+pub fn send(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()> {
+    let to = open_target(Target::Virtio(port), false)?;
+    // From here on it takes as long as the reader takes.
+    let failed = |errno: Errno| fail!(errno => "cannot write the artifacts to the port {}", Lossy(port));
+    fcntl_getfl(&to).and_then(|flags| fcntl_setfl(&to, flags.difference(OFlags::NONBLOCK))).map_err(failed)?;
+    move_into_thread_name_spaces(mounts, ThreadNameSpaceType::MOUNT)
+        .map_err(|errno| fail!(errno => "cannot enter the container's mount namespace"))?;
+    let mut archive = Archive { to, number: 0 };
+    let mut name: PathBuffer = [0; _];
+    for path in bytes::split(paths, 0).filter(|path| !path.is_empty()) {
+        let from = match bytes::join(&mut name, &[b"/", path.strip_prefix(b"/").unwrap_or(path)]) {
+            Some(from) => from.count_bytes(),
+            None => {
+                log::warning(&fail!("artifact {}: the path is too long", Lossy(path)));
+                continue;
+            }
+        };
+        archive.add(&mut name, from, limits::ARTIFACT_DEPTH).map_err(failed)?;
+    }
+    archive.end().map_err(failed)
+}
+
+impl Archive {
+    /// Adds the file whose absolute path are the first `length` bytes of `path`, and
+    /// what is in it.
+    ///
+    /// # Errors
+    /// Only those of writing to the port.
+    fn add(&mut self, path: &mut PathBuffer, length: usize, depth: usize) -> Result<(), Errno> {
+        let Ok(name) = CStr::from_bytes_until_nul(path) else { return Ok(()) };
+        let warn = |why: Errno| log::warning(&fail!(why => "artifact {}", Lossy(name.to_bytes())));
+        let status = match statat(CWD, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) => status,
+            Err(errno) => {
+                warn(errno);
+                return Ok(());
+            }
+        };
+        match FileType::from_raw_mode(status.st_mode) {
+            FileType::RegularFile => self.file(name, &status),
+            FileType::Symlink => self.link(name, &status),
+            FileType::Directory if depth == 0 => {
+                warn(Errno::NAMETOOLONG);
+                Ok(())
+            }
+            FileType::Directory => {
+                self.head(name.to_bytes(), &status, 0)?;
+                self.folder(path, length, depth)
+            }
+            // Devices and their like hold nothing that could be copied.
+            _ => Ok(()),
+        }
+    }
+
+    #[inline(never)] // its buffer is not to be on the stack for each folder
+    fn link(&mut self, name: &CStr, status: &Stat) -> Result<(), Errno> {
+        let mut target = [MaybeUninit::uninit(); limits::PATH];
+        let Ok((target, _)) = readlinkat_raw(CWD, name, &mut target) else { return Ok(()) };
+        self.head(name.to_bytes(), status, target.len())?;
+        self.body(target)?;
+        self.pad(target.len())
+    }
+
+    #[inline(never)]
+    fn folder(&mut self, path: &mut PathBuffer, length: usize, depth: usize) -> Result<(), Errno> {
+        let Ok(name) = CStr::from_bytes_until_nul(path) else { return Ok(()) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(folder) = openat(CWD, name, flags, Mode::empty()) else { return Ok(()) };
+        let mut buffer = [MaybeUninit::uninit(); 512];
+        let mut entries = RawDir::new(folder, &mut buffer);
+        while let Some(Ok(entry)) = entries.next() {
+            let entry = entry.file_name().to_bytes();
+            if matches!(entry, b"." | b"..") {
+                continue;
+            }
+            let end = length + 1 + entry.len();
+            // Behind it stand zeros, or what a longer path has left there.
+            let Some(place) = path.get_mut(length..=end) else { continue };
+            for (to, from) in place.iter_mut().zip([&b"/"[..], entry, &[0]].into_iter().flatten()) {
+                *to = *from;
+            }
+            self.add(path, end, depth - 1)?;
+        }
+        if let Some(place) = path.get_mut(length) {
+            *place = 0;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn file(&mut self, name: &CStr, status: &Stat) -> Result<(), Errno> {
+        let warn = |errno: Errno| log::warning(&fail!(errno => "artifact {}", Lossy(name.to_bytes())));
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match openat(CWD, name, flags, Mode::empty()) {
+            Ok(file) if u32::try_from(status.st_size).is_ok() => file,
+            Ok(_) => {
+                warn(Errno::FBIG); // the format has 32 bits for the size
+                return Ok(());
+            }
+            Err(errno) => {
+                warn(errno);
+                return Ok(());
+            }
+        };
+        // So many bytes it is, whatever becomes of the file meanwhile.
+        let size = status.st_size as usize;
+        self.head(name.to_bytes(), status, size)?;
+        let mut left = size;
+        let mut buffer = [0; limits::OUTPUT];
+        while left > 0 {
+            let wanted = left.min(buffer.len());
+            let place = buffer.get_mut(..wanted).unwrap_or(&mut []);
+            let length = match io::read(&file, &mut *place) {
+                Ok(0) | Err(_) => {
+                    place.fill(0);
+                    wanted
+                }
+                Ok(length) => length,
+            };
+            self.body(buffer.get(..length).unwrap_or(&[]))?;
+            left -= length;
+        }
+        self.pad(size)
+    }
+
+    fn head(&mut self, path: &[u8], status: &Stat, size: usize) -> Result<(), Errno> {
+        let name = path.strip_prefix(b"/").unwrap_or(path);
+        self.number += 1;
+        let header = Header {
+            number: self.number,
+            mode: status.st_mode,
+            uid: status.st_uid,
+            gid: status.st_gid,
+            mtime: status.st_mtime as u32,
+            size: size as u32,
+            name: name.len(),
+        };
+        self.entry(&header, name)
+    }
+
+    fn entry(&mut self, header: &Header, name: &[u8]) -> Result<(), Errno> {
+        self.body(header.text().as_bytes())?;
+        self.body(name)?;
+        self.body(&[0])?;
+        self.pad(HEADER + name.len() + 1)
+    }
+
+    fn end(&mut self) -> Result<(), Errno> {
+        let header = Header { number: 0, mode: 0, uid: 0, gid: 0, mtime: 0, size: 0, name: TRAILER.len() };
+        self.entry(&header, TRAILER)
+    }
+
+    fn body(&self, bytes: &[u8]) -> Result<(), Errno> {
+        write_all(self.to.as_fd(), bytes)
+    }
+
+    fn pad(&self, length: usize) -> Result<(), Errno> {
+        self.body(padding(length))
+    }
+}

@@ -1,0 +1,52 @@
+//! The power button, where the kernel offers it as an input device (a module, or
+//! built in: CONFIG_ACPI_BUTTON and CONFIG_INPUT_EVDEV).
+
+use crate::bytes::Printed;
+use crate::sys::event::{PollFd, PollFlags};
+use crate::sys::fs::{Mode, OFlags, open};
+use crate::sys::{OwnedFd, io};
+
+/// Input devices that are looked at: those that the kernel finds first.
+const MOST: usize = 4;
+
+/// The devices. All of them are read: which of them is a button does not matter.
+pub struct PowerButton(heapless::Vec<OwnedFd, MOST>);
+
+impl PowerButton {
+    pub fn open() -> PowerButton {
+        let mut devices = heapless::Vec::new();
+        for number in 0..MOST {
+            let path = Printed::<32>::of(format_args!("/dev/input/event{number}"));
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            if let Ok(device) = open(path.as_c_str(), flags, Mode::empty()) {
+                let _ = devices.push(device); // no more than there is room for
+            }
+        }
+        PowerButton(devices)
+    }
+
+    /// What to wait for.
+    pub fn want<'a, const N: usize>(&'a self, wanted: &mut heapless::Vec<PollFd<'a>, N>) {
+        wanted.extend(self.0.iter().map(|device| PollFd::new(device, PollFlags::IN)).take(MOST));
+    }
+
+    /// Whether it was pressed since the last time.
+    pub fn was_pressed(&self) -> bool {
+        /// `struct input_event` of linux/input.h: two words of time, the type, the
+        /// code, the value.
+        const SIZE: usize = 2 * size_of::<usize>() + 8;
+        const EV_KEY: u8 = 1;
+        const KEY_POWER: u8 = 116;
+        let mut pressed = false;
+        for device in &self.0 {
+            let mut events = [0; 16 * SIZE];
+            while let Ok(length @ 1..) = io::read(device, &mut events) {
+                pressed |= events
+                    .chunks_exact(SIZE)
+                    .take(length / SIZE)
+                    .any(|event| event.ends_with(&[EV_KEY, 0, KEY_POWER, 0, 1, 0, 0, 0]));
+            }
+        }
+        pressed
+    }
+}

@@ -1,0 +1,48 @@
+//! A file that appears under its name when it is whole, and not before.
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tempfile::NamedTempFile;
+
+use super::Written;
+
+pub struct Output {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Output {
+    /// A temporary file beside the one to be, which is gone again unless it is kept.
+    pub fn new(path: &Path) -> Result<Output> {
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            bail!("{} is there already and is not an ordinary file: it is not replaced", path.display());
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new().prefix(".ociboot-").tempfile_in(folder);
+        Ok(Output { file: file.with_context(|| format!("cannot write {}", path.display()))?, path: path.into() })
+    }
+
+    pub fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Gives it its name, in the place of what has it.
+    pub fn keep(self) -> Result<Written> {
+        let shown = || format!("cannot write {}", self.path.display());
+        // Temporary files are their maker's alone; this one is as any other.
+        let umask = rustix::process::umask(rustix::fs::Mode::empty());
+        rustix::process::umask(umask);
+        let mode = 0o666 & !umask.as_raw_mode();
+        std::fs::set_permissions(self.file.path(), Permissions::from_mode(mode)).with_context(shown)?;
+        let size = std::fs::metadata(self.file.path()).with_context(shown)?.len();
+        self.file.persist(&self.path).with_context(|| format!("cannot write {}", self.path.display()))?;
+        Ok(Written { path: self.path, size })
+    }
+}
