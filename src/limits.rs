@@ -70,6 +70,15 @@ pub const CGROUP_JOURNAL: usize = 1 << 16;
 /// limit for programs of the unprivileged (BPF_MAXINSNS); a rule takes at
 /// most seven.
 pub const DEVICE_PROGRAM: usize = 4096;
+/// Instructions of a seccomp filter, eight bytes each: the kernel's
+/// BPF_MAXINSNS. Also bounds the tests that it is made of.
+pub const SECCOMP_PROGRAM: usize = 4096;
+/// Rules of a seccomp profile that depend on arguments, and different lists of
+/// them for one call. Each takes an instruction at least.
+pub const SECCOMP_RULES: usize = 2048;
+/// Different answers of a seccomp filter: actions, with their errnos. An
+/// engine's profile has three.
+pub const SECCOMP_ANSWERS: usize = 256;
 /// Bytes of a time namespace's offsets: two lines of a word and two numbers.
 pub const TIME_OFFSETS: usize = 128;
 /// Bytes of a uid_map or gid_map: the kernel takes one write of less than

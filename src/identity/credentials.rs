@@ -123,16 +123,20 @@ pub fn set_user(uid: u32, gid: u32, groups: &Groups, in_user_namespace: bool) ->
 /// Sets the four sets besides the bounding one, exactly: what `sets` does not
 /// name is gone, ambient and inheritable ones too (CVE-2022-29162).
 ///
+/// `kept`: capabilities that the process has until execve(2), which works out the
+/// new sets from the inheritable, ambient and bounding ones alone.
+///
 /// Returns what the kernel could not grant, for a warning: the specification
 /// wants the process to run without it. [`Sets::consistent`] foretells the part
 /// of it that contradicts the other sets.
 ///
 /// # Errors
 /// The kernel's, for another reason than that.
-pub fn set_capabilities(sets: &Sets) -> Result<Sets> {
+pub fn set_capabilities(sets: &Sets, kept: u64) -> Result<Sets> {
     let mut granted = sets.consistent();
     let failed = |errno: Errno| fail!(errno => "cannot set the capabilities");
-    match capset(&granted) {
+    let more = Sets { permitted: granted.permitted | kept, effective: granted.effective | kept, ..granted };
+    match capset(&more) {
         Ok(()) => {}
         Err(Errno::PERM) => {
             granted = grantable(&granted)?;

@@ -97,7 +97,7 @@ impl Caller {
             console_socket::send(socket.as_fd(), process.pidfd.as_fd(), kind)?;
         }
         match self.wishes.pid_file {
-            Some(path) => pid_file::write(path, process.pid.as_raw_nonzero().get()),
+            Some(path) => pid_file::write(path, process.number()),
             None => Ok(()),
         }
     }

@@ -24,6 +24,13 @@ pub struct Process {
     pub pidfd: OwnedFd,
 }
 
+impl Process {
+    /// The pid as a number.
+    pub fn number(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+}
+
 /// Opens a container's folder.
 ///
 /// # Errors
@@ -171,7 +178,7 @@ pub fn status_and_paused(record: &StateRecord<'_>) -> Result<(Status, Option<Pro
 /// Whether a process that waited at the start gate has gone on to the user's
 /// program. For a `start` that was killed before it could write so down.
 fn has_executed(process: &Process) -> bool {
-    let path = ProcPath::new(process.pid.as_raw_nonzero().get(), "exe");
+    let path = ProcPath::new(process.number(), "exe");
     let mut target = [core::mem::MaybeUninit::uninit(); 32];
     match fs::readlinkat_raw(fs::CWD, path.as_c_str(), &mut target) {
         Ok((target, _)) => !target.starts_with(b"/memfd:ocinit"),

@@ -47,7 +47,7 @@ pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
     let status = match become_ready(setup, &channel, &start, &mut path) {
         Err(error) => tell(&channel, error),
         Ok(program) => match await_start(channel, &start) {
-            Ok(starter) => tell(&starter, process::execute(&setup.process, program)),
+            Ok(starter) => tell(&starter, process::execute(&setup.process, program, &starter)),
             Err(WaitError::Signal(signal)) => 128 + signal as i32,
             Err(WaitError::Failed) => 1, // nobody is left to be told
         },

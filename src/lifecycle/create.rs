@@ -116,6 +116,7 @@ pub fn create(
     };
     let mut setup = decide(request, config, &bundle, root_path, buffers, hardened)?;
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
+    setup.process.set_seccomp(&setup.config, &mut workspace.seccomp_filter)?;
     setup.process.warn_of_unknown(warn);
 
     let root = StateRoot::open(request.state_root, true)?;
@@ -133,6 +134,11 @@ pub fn create(
     };
     let result = making.make(&mut setup, warn);
     let record = making.record;
+    let result = result.and_then(|waiting| {
+        // After `create` it is `start` that says `Go`.
+        let state = record.document(record.status, record.pid, setup.config.annotations());
+        waiting.asking(&setup.process, &setup.config, &state, &mut workspace.output)
+    });
     match result {
         Ok(waiting) => {
             folder.unlock();
@@ -300,7 +306,7 @@ impl Making<'_> {
                 return Err(error);
             }
         };
-        Ok(Waiting { process, channel, terminal })
+        Ok(Waiting { process, channel, terminal, agent: None })
     }
 
     /// The write-ahead record, the cgroup, and which one it was.
@@ -352,7 +358,7 @@ impl Making<'_> {
         channel: &Channel,
         warn: &mut dyn FnMut(&str),
     ) -> Result<Option<OwnedFd>> {
-        let pid = process.pid.as_raw_nonzero().get();
+        let pid = process.number();
         if setup.namespaces.makes(flags::USER) {
             namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
             channel.send(Message::IdsMapped)?;

@@ -90,7 +90,7 @@ pub fn exec(
     let root = StateRoot::open(request.state_root, false)?;
     let folder = container::open(root.as_ref(), request.id)?;
     let record = container::record(&folder, request.id, &mut workspace.second, &mut arena)?;
-    let (Status::Created | Status::Running, Some(init)) = container::status(&record)? else {
+    let (status @ (Status::Created | Status::Running), Some(init)) = container::status(&record)? else {
         return Err(fail!(
             "cannot exec in a stopped container: container not running: {}",
             Lossy(request.id.to_bytes())
@@ -119,6 +119,7 @@ pub fn exec(
     let mut process = ProcessPlan::new(view, buffers, hardened)?;
     change(&mut process, &mut request.overrides, request.process.is_some())?;
     process.pass_descriptors(&request.wishes)?;
+    process.set_seccomp(&config, &mut workspace.seccomp_filter)?;
     process.settle_environment();
     let caller = Caller::new(request.wishes, process.terminal)?;
     process.warn_of_unknown(warn);
@@ -134,7 +135,8 @@ pub fn exec(
     {
         return Err(fail!("cannot exec in a paused container (use --ignore-paused to override)"));
     }
-    make(&mut setup, cgroup.as_ref(), &caller, warn)
+    let state = record.document(status.word(), init.number(), config.annotations());
+    make(&mut setup, cgroup.as_ref(), &caller, warn)?.asking(&setup.process, &config, &state, &mut workspace.output)
 }
 
 /// Applies the command line to the process.
@@ -170,7 +172,7 @@ fn root_of(init: &Process, namespaces: u64) -> Result<Option<OwnedFd>> {
     if namespaces & flags::MOUNT != 0 {
         return Ok(None);
     }
-    let path = ProcPath::new(init.pid.as_raw_nonzero().get(), "root");
+    let path = ProcPath::new(init.number(), "root");
     let root = open(path.as_c_str(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| fail!(errno => "cannot open the container's root"))?;
     // Of the one that lives still, not of whoever has its pid by now.
@@ -205,7 +207,7 @@ fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> 
 
 /// The cgroup that a process is in.
 fn current_cgroup<'b>(process: &Process, buffer: &'b mut [u8]) -> Result<CgroupPath<'b>> {
-    let path = ProcPath::new(process.pid.as_raw_nonzero().get(), "cgroup");
+    let path = ProcPath::new(process.number(), "cgroup");
     let failed = |errno: Errno| fail!(errno => "cannot tell the cgroup of the container's process");
     let text = read_file(CWD, path.as_c_str(), buffer).map_err(failed)?;
     let path = cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
@@ -230,7 +232,7 @@ fn make(
         }
     };
     match bring_up(setup, &process, &channel, caller, warn) {
-        Ok(terminal) => Ok(Waiting { process, channel, terminal }),
+        Ok(terminal) => Ok(Waiting { process, channel, terminal, agent: None }),
         Err(error) => {
             delete::end_child(&process);
             Err(error)
@@ -258,7 +260,7 @@ fn child(setup: &mut Setup<'_>, channel: Channel) -> ! {
     let status = match become_ready(setup, &channel, &mut path) {
         Err(error) => tell(&channel, error),
         Ok(program) => match process::await_go(&channel) {
-            Ok(()) => tell(&channel, process::execute(&setup.process, program)),
+            Ok(()) => tell(&channel, process::execute(&setup.process, program, &channel)),
             Err(_) => 1, // nobody is left to be told
         },
     };

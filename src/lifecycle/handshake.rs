@@ -12,6 +12,9 @@
 //!                     ←  Created           `create`: the word to go comes through the gate (`gate`)
 //!   Disarmed          →                    the child no longer dies with the parent
 //!                     ←  Go                `run` and `exec`: the child is disarmed and executes
+//!   Listener          →                    a seccomp filter that asks: somebody is to be asked
+//!                     ←  Known             and listens
+//!   Listener + fd     →                    for whoever listens
 //!   (execve closes the child's end: success)
 //!   Warning(text)     →                    at any point
 //!   Failed(text)      →                    at any point: the last word
@@ -34,7 +37,7 @@ pub enum Message {
     /// The text is the pid, in the helper's pid namespace, of the process that
     /// it made in its place.
     Pid = 1,
-    /// The parent has heard of that process.
+    /// The parent has heard of that.
     Known,
     IdsMapped,
     /// With the pty's master; the text is its path in the container.
@@ -47,9 +50,11 @@ pub enum Message {
     Warning,
     /// The text is the error.
     Failed,
+    /// With the descriptor of seccomp_unotify(2) the second time.
+    Listener,
 }
 
-const ALL: [Message; 10] = [
+const ALL: [Message; 11] = [
     Message::Pid,
     Message::Known,
     Message::IdsMapped,
@@ -60,6 +65,7 @@ const ALL: [Message; 10] = [
     Message::Go,
     Message::Warning,
     Message::Failed,
+    Message::Listener,
 ];
 
 /// One end.

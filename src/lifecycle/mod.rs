@@ -21,6 +21,7 @@ mod gate;
 mod handshake;
 mod hardening;
 mod kill;
+mod listener;
 mod pause;
 mod pid_file;
 mod proc;

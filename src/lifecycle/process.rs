@@ -14,6 +14,7 @@ use crate::bytes::Printed;
 use crate::error::{Error, Lossy, Result};
 use crate::identity::{self, Sets};
 use crate::json::PathBuffer;
+use crate::seccomp::{self, SeccompFilter};
 use crate::sys::fs::{self, FileType, Mode, fchown, fstat};
 use crate::sys::process::{self, Gid, Uid};
 use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, SignalSet, thread};
@@ -156,7 +157,10 @@ pub fn prepare<'b>(
     identity::set_user(plan.uid, plan.gid, plan.buffers.groups, plan.in_user_namespace)?;
     stay_untraceable()?;
     die_with_parent(channel)?;
-    warn_of(identity::set_capabilities(&plan.capabilities)?, channel)?;
+    // A filter is loaded last of all, so that it has to allow nothing but what the
+    // program does. Without no_new_privs that takes a right (seccomp(2)).
+    let kept = if plan.seccomp.is_some() && !plan.no_new_privileges { CAP_SYS_ADMIN } else { 0 };
+    warn_of(identity::set_capabilities(&plan.capabilities, kept)?, channel)?;
     match entered {
         Ok(()) => {}
         Err(Errno::ACCESS) => enter(plan.cwd).map_err(|errno| cwd_failed(plan, errno))?,
@@ -210,8 +214,26 @@ fn enter(cwd: &CStr) -> Result<(), Errno> {
     if sys::cwd_is_reachable()? { Ok(()) } else { Err(Errno::NOENT) }
 }
 
-/// The last step: descriptors, signals, execve. Returns only on failure.
-pub fn execute(plan: &ProcessPlan<'_>, path: &CStr) -> Error {
+/// Its bit in a set (linux/capability.h).
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// Loads the filter. Whoever said `Go` hands its listener over: what that takes
+/// is got ready before there is a filter.
+#[inline(never)]
+fn load_filter(filter: &SeccompFilter, starter: &Channel) -> Result<()> {
+    if filter.notifies() {
+        starter.send(Message::Listener)?;
+        starter.await_parent(Message::Known)?;
+    }
+    match seccomp::load(filter)? {
+        Some(listener) => starter.send_with(Message::Listener, b"", Some(listener.as_fd())),
+        None => Ok(()),
+    }
+}
+
+/// The last step: descriptors, signals, the filter, execve. `starter` has said
+/// `Go`. Returns only on failure.
+pub fn execute(plan: &ProcessPlan<'_>, path: &CStr, starter: &Channel) -> Error {
     let shown = Lossy(path.to_bytes());
     let failed = |errno: Errno| fail!(errno => "cannot prepare for the execution of {shown}");
     // Ours are all close-on-exec; these are those we have been given unasked.
@@ -220,6 +242,9 @@ pub fn execute(plan: &ProcessPlan<'_>, path: &CStr) -> Error {
     }
     if let Err(errno) = sys::ignored_to_default(plan.ignored_signals).and_then(|()| sys::signal_mask(SignalSet::NONE)) {
         return failed(errno);
+    }
+    if let Some(Err(error)) = plan.seccomp.map(|filter| load_filter(filter, starter)) {
+        return error;
     }
     let errno = sys::execve(path, plan.buffers.arguments, plan.buffers.environment);
     fail!(errno => "exec {shown}")

@@ -12,7 +12,8 @@ use crate::fail;
 use crate::identity::{FileIdentity, Groups, Sets};
 use crate::json::Text;
 use crate::limits;
-use crate::spec::config::Process;
+use crate::seccomp::SeccompFilter;
+use crate::spec::config::{Config, Process};
 use crate::spec::record::List;
 use crate::sys::termios::Winsize;
 use crate::sys::{PointerTable, SignalSet};
@@ -40,6 +41,10 @@ pub struct ProcessPlan<'a> {
     pub cwd: &'static CStr,
     pub capabilities: Sets,
     pub no_new_privileges: bool,
+    /// Loaded last of all.
+    pub seccomp: Option<&'static SeccompFilter>,
+    /// The socket of whoever the filter asks.
+    pub listener_path: Option<&'static CStr>,
     pub terminal: bool,
     /// Rows and columns of it.
     pub console_size: Option<Winsize>,
@@ -69,6 +74,8 @@ impl<'a> ProcessPlan<'a> {
             cwd,
             capabilities: Sets::of(view.capabilities()),
             no_new_privileges: view.no_new_privileges() == Some(true),
+            seccomp: None,
+            listener_path: None,
             terminal: view.terminal() == Some(true),
             console_size: console_size(&view),
             preserve_fds: 0,
@@ -88,6 +95,17 @@ impl<'a> ProcessPlan<'a> {
             plan.add_variable_text(variable)?;
         }
         Ok(plan)
+    }
+
+    /// Compiles the container's filter, if it has one, for the process.
+    pub fn set_seccomp(&mut self, config: &Config<'_>, filter: &'static mut SeccompFilter) -> Result<()> {
+        let Some(seccomp) = config.linux().and_then(|linux| linux.seccomp()) else { return Ok(()) };
+        filter.compile(&seccomp)?;
+        self.seccomp = Some(filter);
+        if let Some(path) = seccomp.listener_path().filter(|_| seccomp.notifies()) {
+            self.listener_path = Some(self.buffers.arena.text(path)?);
+        }
+        Ok(())
     }
 
     fn add_arguments(&mut self, arguments: List<'_, Text<'static>>) -> Result<()> {

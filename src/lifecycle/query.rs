@@ -107,17 +107,7 @@ fn look_at(folder: &Folder<'_>, workspace: &mut Workspace, each: &mut Each<'_>) 
     let text = folder.read(c"config.json", document)?.unwrap_or(b"{}");
     let document = Document::parse("config.json", text)?;
     let annotations = Config::view(document.root()).annotations();
-    let state = StateDocument {
-        oci_version: record.oci_version,
-        id: record.id,
-        pid: init.map_or(0, |init| init.pid.as_raw_nonzero().get()),
-        status: status.word(),
-        bundle: record.bundle,
-        rootfs: record.rootfs,
-        created: record.created,
-        annotations,
-        owner: record.owner,
-    };
+    let state = record.document(status.word(), init.map_or(0, |init| init.number()), annotations);
     each(&state, output).map(|()| true)
 }
 

@@ -4,6 +4,7 @@
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
 use super::handshake::{Buffer, Channel, Message};
+use super::listener::{Agent, HandOver};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
 use crate::fail;
@@ -70,7 +71,7 @@ fn ended(child: &Process) -> Error {
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
-        identity::set_oom_score_adj(&open_procfs()?, child.pid.as_raw_nonzero().get(), score)?;
+        identity::set_oom_score_adj(&open_procfs()?, child.number(), score)?;
     }
     match plan.in_user_namespace {
         true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
@@ -78,18 +79,43 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
     }
 }
 
-/// Lets the process go on to its program.
+/// Lets the process go on to its program. `agent`: whom its filter asks.
 ///
 /// # Errors
-/// execve fails, or the process ends before it.
-pub fn go(channel: &Channel, child: &Process) -> Result<()> {
+/// execve fails, or the hand-over of the filter's listener.
+pub fn go(channel: &Channel, agent: Option<&Agent<'_>>) -> Result<()> {
     channel.send(Message::Go)?;
+    let mut hand_over = HandOver::default();
+    while let Progress::Listener(listener) = await_progress(channel)? {
+        match agent {
+            Some(agent) => hand_over.step(channel, listener, agent)?,
+            None => return Err(fail!("the filter has nobody to ask")),
+        }
+    }
+    Ok(())
+}
+
+/// How far a process has come that was told to go.
+pub enum Progress {
+    /// Its program is executed; or it has ended, which is seen by whoever waits
+    /// for it. Both close its end.
+    Executed,
+    /// A step of its filter's listener, for [`HandOver::step`].
+    Listener(Option<OwnedFd>),
+}
+
+/// Listens to a process that was told to go.
+///
+/// # Errors
+/// execve fails.
+pub fn await_progress(channel: &Channel) -> Result<Progress> {
     let mut buffer: Buffer = [0; _];
     match channel.receive(&mut buffer)? {
-        // execve has closed the other end; or its end has, which is seen by
-        // whoever waits for it.
-        None => Ok(()),
-        Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
-        Some(_) => Err(ended(child)),
+        None => Ok(Progress::Executed),
+        Some(received) => match received.message {
+            Message::Failed => Err(Error::received(received.text)),
+            Message::Listener => Ok(Progress::Listener(received.descriptor)),
+            _ => Err(fail!("the container's process speaks another version of the handshake")),
+        },
     }
 }

@@ -2,10 +2,14 @@
 
 use super::container::Process;
 use super::handshake::Channel;
+use super::listener::Agent;
+use super::process_plan::ProcessPlan;
 use super::supervise::supervise;
 use super::{delete, ready};
 use crate::error::Result;
 use crate::fail;
+use crate::spec::config::Config;
+use crate::spec::state::StateDocument;
 use crate::sys::process::{getpid, set_child_subreaper};
 use crate::sys::{self, AsFd, OwnedFd};
 use crate::terminal::raw_mode::RawMode;
@@ -17,9 +21,27 @@ pub struct Waiting {
     pub channel: Channel,
     /// The terminal that we are to serve.
     pub terminal: Option<OwnedFd>,
+    /// Whom its seccomp filter asks.
+    pub agent: Option<Agent<'static>>,
 }
 
 impl Waiting {
+    /// With whom its filter asks, who is told of the container by `state`; the
+    /// process is ended where that fails.
+    pub fn asking(
+        mut self,
+        plan: &ProcessPlan<'_>,
+        config: &Config<'_>,
+        state: &StateDocument<'_>,
+        buffer: &'static mut [u8],
+    ) -> Result<Waiting> {
+        if let Some(path) = plan.listener_path {
+            let agent = Agent::new(path, config, state, self.process.number(), buffer);
+            self.agent = Some(agent.inspect_err(|_| delete::end_child(&self.process))?);
+        }
+        Ok(self)
+    }
+
     /// Lets it go on to its program.
     ///
     /// # Errors
@@ -31,7 +53,7 @@ impl Waiting {
             // Before the program can ask for it.
             relay::give_size(sys::stdin(), sys::stdout(), master.as_fd());
         }
-        ready::go(&self.channel, &self.process).inspect_err(|_| delete::end_child(&self.process))
+        ready::go(&self.channel, self.agent.as_ref()).inspect_err(|_| delete::end_child(&self.process))
     }
 
     /// Passes signals and the terminal through until it has ended. Gives the
@@ -40,7 +62,7 @@ impl Waiting {
     /// # Errors
     /// The kernel's. The process is ended: nobody would be there for it.
     pub fn attend(self, warn: &mut dyn FnMut(&str)) -> Result<i32> {
-        let Waiting { process, channel, terminal } = self;
+        let Waiting { process, channel, terminal, .. } = self;
         drop(channel);
         stay_with(&process, terminal.as_ref(), warn).inspect_err(|_| delete::end_child(&process))
     }

@@ -3,13 +3,17 @@
 use core::ffi::CStr;
 
 use super::arena::Arena;
-use super::container::{self, Status};
+use super::container::{self, Process, Status};
+use super::delete;
 use super::gate;
-use super::handshake::{Buffer, Message};
-use super::state_file::StateRoot;
+use super::listener::{Agent, HandOver};
+use super::ready::{self, Progress};
+use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
-use crate::error::{Error, Lossy, Result};
-use crate::fail;
+use crate::error::{Lossy, Result};
+use crate::json::Document;
+use crate::spec::state::StateRecord;
+use crate::{fail, spec};
 
 /// Starts the container.
 ///
@@ -19,22 +23,41 @@ pub fn start(root: Option<&StateRoot>, id: &CStr, workspace: &mut Workspace) -> 
     let shown = Lossy(id.to_bytes());
     let folder = container::open(root, id)?;
     folder.lock()?;
-    let mut record = container::record(&folder, id, &mut workspace.second, &mut Arena::new(&mut workspace.strings))?;
-    match container::status(&record)?.0 {
-        Status::Created => {}
-        other => return Err(fail!("cannot start container {shown} in the {other} state")),
-    }
+    let Workspace { document, second, strings, output, .. } = workspace;
+    let mut arena = Arena::new(strings);
+    let mut record = container::record(&folder, id, second, &mut arena)?;
+    let init = match container::status(&record)? {
+        (Status::Created, Some(init)) => init,
+        (other, _) => return Err(fail!("cannot start container {shown} in the {other} state")),
+    };
     let Some(connection) = gate::knock(folder.fd())? else {
         return Err(fail!("cannot start container {shown} in the stopped state"));
     };
-    let mut answer: Buffer = [0; _];
-    match connection.receive(&mut answer)? {
-        // execve has closed the other end.
-        None => {
-            record.started = true;
-            folder.write_record(&record, &mut workspace.second)
-        }
-        Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
-        Some(_) => Err(fail!("the process of {shown} speaks another version of the handshake")),
+    let mut hand_over = HandOver::default();
+    while let Progress::Listener(listener) = ready::await_progress(&connection)? {
+        let agent = agent(&folder, &record, &init, &mut arena, (&mut *document, &mut *output));
+        // Otherwise nobody would answer what the filter asks.
+        agent
+            .and_then(|agent| hand_over.step(&connection, listener, &agent))
+            .inspect_err(|_| delete::end_child(&init))?;
     }
+    record.started = true;
+    folder.write_record(&record, second)
+}
+
+/// Whom the container's filter asks. `rooms`: for config.json, and for the message.
+fn agent<'a: 'w, 'w>(
+    folder: &Folder<'_>,
+    record: &StateRecord<'_>,
+    init: &Process,
+    arena: &mut Arena<'a>,
+    rooms: (&mut [u8], &'w mut [u8]),
+) -> Result<Agent<'w>> {
+    let text = folder.read(c"config.json", rooms.0)?.unwrap_or(b"");
+    let document = Document::parse("config.json", text)?;
+    let config = spec::load(&document)?;
+    let path = config.linux().and_then(|linux| linux.seccomp()).and_then(|seccomp| seccomp.listener_path());
+    let path = arena.text(path.ok_or_else(|| fail!("the filter has nobody to ask"))?)?;
+    let state = record.document(record.status, init.number(), config.annotations());
+    Agent::new(path, &config, &state, init.number(), rooms.1)
 }

@@ -9,6 +9,7 @@ use crate::cgroup::{DeviceProgram, Journal};
 use crate::identity::Groups;
 use crate::limits;
 use crate::namespace::IdMap;
+use crate::seccomp::SeccompFilter;
 use crate::sys::PointerTable;
 
 // A state record is written in a document's room.
@@ -36,6 +37,7 @@ pub struct Workspace {
     pub uid_map: IdMap,
     pub gid_map: IdMap,
     pub device_program: DeviceProgram,
+    pub seccomp_filter: SeccompFilter,
     pub journal: Journal,
 }
 
@@ -55,6 +57,7 @@ impl Workspace {
             uid_map: IdMap::new(),
             gid_map: IdMap::new(),
             device_program: DeviceProgram::new(),
+            seccomp_filter: SeccompFilter::new(),
             journal: Journal::new(),
         }
     }

@@ -3,7 +3,7 @@
 //! What works is said by whoever makes it work: the lists come in from above.
 
 use super::linux::NamespaceTypes;
-use super::record::{List, Map, Matching, OneOf, Pattern};
+use super::record::{List, Map, Matching, OneOf, Pattern, WordSet};
 use super::seccomp::{Actions, Architectures, Flags, Operators};
 use super::version;
 use super::write::Json;
@@ -23,6 +23,10 @@ pub struct Supported<'a> {
     pub namespaces: &'static str,
     /// `CAP_…` names.
     pub capabilities: &'static str,
+    /// The architectures of seccomp filters.
+    pub architectures: &'static str,
+    /// The flags of seccomp filters that this kernel has.
+    pub seccomp_flags: &'static str,
     /// Names and values.
     pub annotations: &'a [(&'a str, Json<'a>)],
 }
@@ -41,11 +45,19 @@ impl Supported<'_> {
             ("systemdUser", Json::Bool(false)),
             ("rdma", Json::Bool(true)),
         ]);
+        let seccomp = [
+            ("enabled", Json::Bool(true)),
+            ("actions", Json::Words(Actions::WORDS)),
+            ("operators", Json::Words(Operators::WORDS)),
+            ("archs", Json::Words(self.architectures)),
+            ("knownFlags", Json::Words(Flags::WORDS)),
+            ("supportedFlags", Json::Words(self.seccomp_flags)),
+        ];
         let linux = [
             ("namespaces", Json::Words(self.namespaces)),
             ("capabilities", Json::Words(self.capabilities)),
             ("cgroup", CGROUP),
-            ("seccomp", NO),
+            ("seccomp", Json::Object(&seccomp)),
             ("apparmor", NO),
             ("selinux", NO),
             ("intelRdt", NO),

@@ -21,7 +21,7 @@ record! {
         /// Absolute: from the cgroup mount's root. Relative: below our own choice.
         cgroups_path "cgroupsPath": Text;
         rootfs_propagation "rootfsPropagation": OneOf<Propagations>;
-        seccomp "seccomp": Seccomp<'static>, Later;
+        seccomp "seccomp": Seccomp<'static>;
         sysctl "sysctl": Map<'static, Text>;
         masked_paths "maskedPaths": Paths<'static>;
         readonly_paths "readonlyPaths": Paths<'static>;

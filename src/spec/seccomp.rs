@@ -39,6 +39,13 @@ record! {
     }
 }
 
+impl Seccomp<'_> {
+    /// Whether somebody is to be asked about calls.
+    pub fn notifies(&self) -> bool {
+        self.syscalls().iter().any(|rule| rule.action().is_some_and(|action| action.is("SCMP_ACT_NOTIFY")))
+    }
+}
+
 /// What becomes of a call (seccomp(2)).
 pub struct Actions;
 
@@ -61,6 +68,11 @@ pub struct Flags;
 impl WordSet for Flags {
     const WORDS: &'static str = "SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_LOG \
                                SECCOMP_FILTER_FLAG_SPEC_ALLOW SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+}
+
+impl Flags {
+    /// Those that every kernel has that we run on; the last one is from 5.19.
+    pub const OLD: &'static str = "SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW";
 }
 
 /// The architectures whose calls a filter may speak of.

@@ -32,13 +32,17 @@ pub struct StateDocument<'a> {
     pub owner: &'a str,
 }
 
-impl StateDocument<'_> {
+impl<'a> StateDocument<'a> {
     /// Writes it into `buffer`; the number of bytes.
     ///
     /// # Errors
     /// Longer than the buffer, for which `limits::STATE` is always enough.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
-        Json::Object(&[
+        Json::Object(&self.members()).write("the state document", buffer)
+    }
+
+    fn members(&self) -> [(&'static str, Json<'a>); 9] {
+        [
             ("ociVersion", Json::Text(self.oci_version)),
             ("id", Json::Text(self.id)),
             ("pid", process_id(self.pid)),
@@ -48,8 +52,23 @@ impl StateDocument<'_> {
             ("created", Json::Text(self.created)),
             ("annotations", Json::Annotations(self.annotations)),
             ("owner", Json::Text(self.owner)),
+        ]
+    }
+
+    /// Writes the container process state (config-linux.md, "The Container Process
+    /// State") that goes with the listener of a seccomp filter on process `pid`.
+    ///
+    /// # Errors
+    /// As [`StateDocument::write`].
+    pub fn write_with_listener(&self, pid: i32, metadata: Option<Str<'_>>, buffer: &mut [u8]) -> Result<usize> {
+        Json::Object(&[
+            ("ociVersion", Json::Text(self.oci_version)),
+            ("fds", Json::Words("seccompFd")),
+            ("pid", process_id(pid)),
+            ("metadata", metadata.map_or(Json::Text(""), |metadata| Json::Token(metadata.value()))),
+            ("state", Json::Object(&self.members())),
         ])
-        .write("the state document", buffer)
+        .write("the container process state", buffer)
     }
 }
 
@@ -118,7 +137,22 @@ pub struct StateRecord<'a> {
     pub terminal: bool,
 }
 
-impl StateRecord<'_> {
+impl<'a> StateRecord<'a> {
+    /// What others get to see of it.
+    pub fn document(&self, status: &'a str, pid: i32, annotations: Map<'a, Text>) -> StateDocument<'a> {
+        StateDocument {
+            oci_version: self.oci_version,
+            id: self.id,
+            pid,
+            status,
+            bundle: self.bundle,
+            rootfs: self.rootfs,
+            created: self.created,
+            annotations,
+            owner: self.owner,
+        }
+    }
+
     /// Writes it into `buffer`; the number of bytes.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod mount;
 mod owned;
 mod procfs;
 mod raw;
+mod seccomp;
 mod signal;
 mod socket;
 mod standard;
@@ -50,6 +51,7 @@ pub use module::finit_module;
 pub use mount::{Attributes, mount_setattr};
 pub use owned::{OwnedFd, pipe};
 pub use procfs::Procfs;
+pub use seccomp::{seccomp_set_mode_filter, seccomp_takes_flags};
 pub use signal::{
     SIGCHLD, SIGCONT, SIGINT, SIGKILL, SIGPIPE, SIGPWR, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2,
     SIGWINCH,

@@ -9,7 +9,8 @@ use crate::json::Document;
 use crate::limits;
 use crate::spec::config::Config;
 use crate::spec::features::{Features, Supported};
-use crate::spec::record::{Shape, Strictness, check};
+use crate::spec::record::{Shape, Strictness, WordSet, check};
+use crate::spec::seccomp::{Actions, Flags, Operators};
 use crate::spec::state::{RecordView, State, StateDocument, StateRecord};
 use crate::spec::write::Json;
 
@@ -156,6 +157,8 @@ fn features_are_valid_and_others_read_them() {
         mount_options: "ro rbind",
         namespaces: "mount network user",
         capabilities: "CAP_CHOWN CAP_SYS_ADMIN",
+        architectures: "SCMP_ARCH_X86_64 SCMP_ARCH_X86",
+        seccomp_flags: "SECCOMP_FILTER_FLAG_LOG",
         annotations: &[("org.example.version", Json::Text("1 \"x\""))],
     };
     let mut buffer = vec![0; 4096];
@@ -173,12 +176,21 @@ fn features_are_valid_and_others_read_them() {
             "namespaces": ["mount", "network", "user"],
             "capabilities": ["CAP_CHOWN", "CAP_SYS_ADMIN"],
             "cgroup": {"v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": true},
-            "seccomp": no, "apparmor": no, "selinux": no, "intelRdt": no,
+            "seccomp": {
+                "enabled": true,
+                "actions": Actions::WORDS.split(' ').collect::<Vec<_>>(),
+                "operators": Operators::WORDS.split(' ').collect::<Vec<_>>(),
+                "archs": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+                "knownFlags": Flags::WORDS.split(' ').collect::<Vec<_>>(),
+                "supportedFlags": ["SECCOMP_FILTER_FLAG_LOG"],
+            },
+            "apparmor": no, "selinux": no, "intelRdt": no,
             "mountExtensions": {"idmap": no}, "netDevices": no,
         },
         "annotations": {"org.example.version": "1 \"x\""},
         "potentiallyUnsafeConfigAnnotations": [],
     });
     assert_eq!(theirs, expected);
+    assert!(Flags::WORDS.starts_with(Flags::OLD));
     assert!(format!("{}", supported.write(&mut buffer[..50]).err().unwrap()).contains("limit of 50 bytes"));
 }

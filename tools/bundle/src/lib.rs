@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of ocinit: the bundles are for every OCI runtime.
 
+pub mod old_kernel;
 pub mod peers;
 
 use std::fs;

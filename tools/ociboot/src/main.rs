@@ -14,12 +14,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Pack(ociboot::pack::cli::Arguments),
+    Pack(Box<ociboot::pack::cli::Arguments>),
+    Run(Box<ociboot::run::cli::Arguments>),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // `run` has the statuses of its command: 2 might be one.
+            let run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
+            let status = if run { 125 } else { 2 };
+            return if error.use_stderr() { ExitCode::from(status) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match cli.command {
         Command::Pack(arguments) => arguments.run(),
+        Command::Run(arguments) => arguments.run(),
     };
     match result {
         Ok(status) => status,

@@ -8,8 +8,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-/// The probe, as the build script compiled it.
-const PROBE: &[u8] = include_bytes!(env!("PROBE"));
+/// The probe and the caller, as the build script compiled them.
+const PROGRAMS: [(&str, &[u8]); 2] =
+    [("probe", include_bytes!(env!("PROBE"))), ("caller", include_bytes!(env!("CALLER")))];
 
 /// The applets that cases use.
 const APPLETS: &[&str] = &[
@@ -19,7 +20,7 @@ const APPLETS: &[&str] = &[
     "uname", "usleep", "wc", "yes", "chroot", "setsid", "hexdump", "nsenter", "unshare", "printf", "[",
 ];
 
-/// Makes a root file system in `root`: busybox, the probe, a passwd file.
+/// Makes a root file system in `root`: busybox, the probe, the caller, a passwd file.
 pub fn make_root(root: &Path) -> Result<()> {
     for folder in ["bin", "dev", "etc", "home", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "var"] {
         fs::create_dir_all(root.join(folder))?;
@@ -30,8 +31,10 @@ pub fn make_root(root: &Path) -> Result<()> {
     for applet in APPLETS {
         symlink("busybox", root.join("bin").join(applet))?;
     }
-    fs::write(root.join("probe"), PROBE)?;
-    fs::set_permissions(root.join("probe"), fs::Permissions::from_mode(0o755))?;
+    for (name, program) in PROGRAMS {
+        fs::write(root.join(name), program)?;
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o755))?;
+    }
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n")?;
     fs::write(root.join("etc/group"), "root:x:0:\nalice:x:1000:\n")?;
     fs::create_dir_all(root.join("home/alice"))?;

@@ -20,6 +20,8 @@ pub struct Case {
 pub enum Need {
     /// A program in PATH.
     Program(&'static str),
+    /// libseccomp, to compare with.
+    Libseccomp,
     /// A kernel at least this new.
     Kernel(u32, u32),
     /// The capability of this number (capabilities(7)) in the effective set.
@@ -39,6 +41,9 @@ impl Need {
     pub fn missing(self) -> Option<String> {
         match self {
             Need::Program(name) => kernel::find_program(name).is_none().then(|| format!("no {name} here")),
+            Need::Libseccomp => {
+                filters::libseccomp::Libseccomp::open().is_none().then(|| "no libseccomp.so.2 here".into())
+            }
             Need::Kernel(major, minor) => {
                 (kernel::version() < (major, minor)).then(|| format!("needs Linux {major}.{minor} or newer"))
             }

@@ -2,18 +2,18 @@
 //! disk, emulated, since hardware help is often missing or broken where tests
 //! run. There root has every capability, and the cgroup tree is v2 alone.
 //!
-//! The kernel comes from Debian's package and is kept in the user's cache
-//! folder. Where it or QEMU cannot be had, the guest's cases are skipped.
+//! Where the kernel or QEMU cannot be had, the guest's cases are skipped.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bundle::old_kernel::OldKernel;
 
 use crate::cases;
 use crate::harness::{Count, Outcome};
@@ -21,9 +21,6 @@ use crate::kernel;
 
 /// In front of the guest's cases' names.
 const PREFIX: &str = "guest-6.1/";
-
-/// Debian's package that depends on the newest 6.1 kernel for virtual machines.
-const PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// Where the cases that are worth the emulation begin; the rest shows nothing
 /// about the kernel, or takes too long.
@@ -47,6 +44,8 @@ const CHOSEN: &[&str] = &[
     "identity/",
     "terminals/",
     "exec/",
+    "seccomp/",
+    "seccomp_listener/",
     "joining/",
     "escapes/cve_2019_16884",
     "escapes/cve_2019_19921",
@@ -99,64 +98,14 @@ pub fn run(filter: &[String], program: &Path, count: &mut Count) -> Result<()> {
     }
 }
 
-/// A kernel and its modules.
-pub struct Boot {
-    pub kernel: PathBuf,
-    pub modules: PathBuf,
-}
-
-/// The kernel, from the cache or from Debian; or why it cannot be had.
-pub fn found() -> Result<Boot> {
-    ensure!(cfg!(target_arch = "x86_64"), "the guest is for x86_64");
+/// The kernel; or why the guest cannot be had.
+pub fn found() -> Result<OldKernel> {
     kernel::find_program("qemu-system-x86_64").context("no qemu-system-x86_64 here (Debian: qemu-system-x86)")?;
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let folder = cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("ocinit-tests/linux-6.1");
-    if !folder.join("boot").is_dir() {
-        download(&folder).context("no 6.1 kernel")?;
-    }
-    let first = |place: &str, start: &str| -> Result<PathBuf> {
-        let entries =
-            fs::read_dir(folder.join(place)).with_context(|| format!("no {place} in the kernel's package"))?;
-        let mut paths = entries.flatten().map(|entry| entry.path());
-        let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
-        paths.find(named).with_context(|| format!("no {start}* in {}", folder.display()))
-    };
-    Ok(Boot { kernel: first("boot", "vmlinuz-")?, modules: first("lib/modules", "6.")? })
-}
-
-/// Fetches the package and unpacks it. The tests' own archive settings are the
-/// machine's.
-fn download(folder: &Path) -> Result<()> {
-    let output =
-        Command::new("apt-cache").args(["depends", "--important", PACKAGE]).output().context("no apt-cache")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let name = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).find(|name| name.contains("6.1."));
-    let name = name.with_context(|| format!("{PACKAGE} is not a 6.1 kernel here"))?;
-    let parent = folder.parent().context("the cache has a parent")?;
-    fs::create_dir_all(parent)?;
-    let work = tempfile::Builder::new().prefix("download-").tempdir_in(parent)?;
-    // apt drops its rights for downloading, and must be able to write here.
-    fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))?;
-    let status = Command::new("apt-get")
-        .args(["-qq", "-o", "APT::Sandbox::User=root", "download", name])
-        .current_dir(work.path())
-        .stdout(Stdio::null())
-        .status()?;
-    ensure!(status.success(), "apt-get download {name} failed");
-    let package =
-        fs::read_dir(work.path())?.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "deb"));
-    let package = package.context("apt-get downloaded nothing")?;
-    let tree = work.path().join("tree");
-    let status = Command::new("dpkg").arg("-x").arg(&package).arg(&tree).status()?;
-    ensure!(status.success(), "dpkg -x {} failed", package.display());
-    let _ = fs::remove_dir_all(folder);
-    fs::rename(&tree, folder)?;
-    Ok(())
+    OldKernel::find()
 }
 
 /// A folder's tree with all that the guest needs, packed for the kernel.
-fn make_initramfs(work: &Path, program: &Path, boot: &Boot, chosen: &[&str]) -> Result<()> {
+fn make_initramfs(work: &Path, program: &Path, boot: &OldKernel, chosen: &[&str]) -> Result<()> {
     let tree = work.join("tree");
     for folder in ["bin", "dev", "etc", "proc", "sys", "tmp", "run", "root", "new", "modules"] {
         fs::create_dir_all(tree.join(folder))?;
@@ -242,12 +191,12 @@ poweroff -f
 "#;
 
 /// Boots and passes on each case's line.
-fn relay(work: &Path, boot: &Boot, expected: usize, count: &mut Count) -> Result<()> {
+fn relay(work: &Path, boot: &OldKernel, expected: usize, count: &mut Count) -> Result<()> {
     let mut child = Command::new("qemu-system-x86_64")
         .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", "2048"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"])
         .arg("-kernel")
-        .arg(&boot.kernel)
+        .arg(&boot.image)
         .arg("-initrd")
         .arg(work.join("initramfs"))
         .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod dist;
 mod shell;
+mod syscalls;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -29,11 +30,13 @@ enum Command {
     Demo,
     /// All checks and all tests (needs root)
     Test {
-        /// Only the system tests whose name contains this
+        /// Only the system tests and guests (`vm/…`) whose name contains this
         filter: Option<String>,
     },
     /// Size, memory, system calls and latency beside crun, runc and a bare baseline (needs root)
     Bench(bench::Arguments),
+    /// Write the tables of system calls anew, from the kernel's headers
+    Syscalls,
     /// Kill a runtime at every one of its system calls and look at what is left (needs root)
     Kill {
         /// Arguments of the killer; `--help` lists them
@@ -51,6 +54,7 @@ fn main() {
         Command::Demo => demo::demo(),
         Command::Test { filter } => test::test(filter.as_deref()),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Syscalls => syscalls::write(),
         Command::Kill { arguments } => test::kill(&arguments),
     };
     if let Err(error) = result {

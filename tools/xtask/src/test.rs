@@ -18,8 +18,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("objcopy", "binutils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("runc", "runc"),
+    ("scmp_sys_resolver", "seccomp"), // brings libseccomp along, which filters are compared with
+    ("skopeo", "skopeo"),
     ("strace", "strace"),
     ("tmux", "tmux"),
+    ("umoci", "umoci"),
     ("unshare", "util-linux"),
 ];
 
@@ -85,10 +88,16 @@ pub fn test(filter: Option<&str>) -> Result<()> {
     }
 
     println!("== system tests");
-    dist::dist()?;
+    let (ocinit, _) = dist::dist()?;
     run(cargo().args(["build", "--quiet", "--profile", "tools", "--package", "system-tests"]))?;
     let mut command = Command::new(target().join("tools/system-tests"));
     command.args(filter);
+    complete &= tally(&mut command, &mut total);
+
+    println!("== guests");
+    run(cargo().args(["build", "--quiet", "--profile", "tools", "--package", "ociboot", "--package", "vm-tests"]))?;
+    let mut command = Command::new(target().join("tools/vm-tests"));
+    command.arg("--ocinit").arg(&ocinit).args(filter);
     complete &= tally(&mut command, &mut total);
 
     println!("total: {} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);

@@ -152,7 +152,6 @@ fn cut_where_the_kernel_would_notice(c: &Context) -> Result<()> {
 
 fn fields_that_are_not_carried_out_are_named(c: &Context) -> Result<()> {
     for (pointer, value) in [
-        ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"})),
         ("/linux/resources/memory", json!({"limit": 67_108_864})),
         ("/linux/resources/pids", json!({"limit": 100})),
         ("/linux/resources/cpu", json!({"shares": 100})),
@@ -231,8 +230,7 @@ fn engines_configurations_name_what_is_left_out(c: &Context) -> Result<()> {
         super::comparison::real_sources(c, &mut config)?;
         let output = c.run(&config)?;
         ensure!(
-            output.status == 0
-                || ["linux.seccomp", "linux.resources", "process.rlimits"].iter().any(|f| output.stderr.contains(f)),
+            output.status == 0 || ["linux.resources", "process.rlimits"].iter().any(|f| output.stderr.contains(f)),
             "{name}: {output:?}"
         );
     }

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bundle::old_kernel::OldKernel;
 use serde_json::{Value, json};
 
 use crate::bundle::{Config, copy_tree};
@@ -35,7 +36,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 struct Image<'c> {
     context: &'c Context,
     tree: PathBuf,
-    kernel: guest::Boot,
+    kernel: OldKernel,
 }
 
 /// What a machine has said.
@@ -77,7 +78,7 @@ impl<'c> Image<'c> {
             .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-m", "256"])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")
-            .arg(&self.kernel.kernel)
+            .arg(&self.kernel.image)
             .arg("-initrd")
             .arg(&archive)
             .args(["-append", &format!("console=ttyS0 quiet panic=-1 mitigations=off {words}")]);

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::Config;
 use crate::case::Need;
+use crate::command::Output;
 use crate::context::Context;
 use crate::kernel;
 
@@ -183,8 +184,18 @@ fn flat(path: &str, value: &Value, all: &mut BTreeMap<String, String>) {
 
 /// What the probe sees under a runtime.
 fn under(c: &Context, runtime: &str, config: &Config) -> Result<BTreeMap<String, String>> {
-    // The same id for all: it shows in paths.
-    let id = format!("{}-same", c.tag);
+    // A first run's traces in the root file system would show in the second.
+    let seen = peer(c, runtime, config)?.ok().with_context(|| runtime.to_string())?.json()?;
+    Ok(normal(&seen, &same_id(c)))
+}
+
+/// The same id for all: it shows in paths.
+fn same_id(c: &Context) -> String {
+    format!("{}-same", c.tag)
+}
+
+/// `run` of a runtime.
+pub fn peer(c: &Context, runtime: &str, config: &Config) -> Result<Output> {
     c.write(config)?;
     let mut command = match runtime {
         "ocinit" => Command::new(&c.program),
@@ -195,12 +206,9 @@ fn under(c: &Context, runtime: &str, config: &Config) -> Result<BTreeMap<String,
             command
         }
     };
-    command.arg("--root").arg(c.dir.join(format!("state-{runtime}"))).args(["run", &id]);
+    command.arg("--root").arg(c.dir.join(format!("state-{runtime}"))).args(["run", &same_id(c)]);
     c.surroundings(&mut command);
-    let output = c.finish(command)?;
-    // A first run's traces in the root file system would show in the second.
-    let seen = output.ok().with_context(|| runtime.to_string())?.json()?;
-    Ok(normal(&seen, &id))
+    c.finish(command)
 }
 
 /// Runs under both and lists the differences that nobody has justified.
@@ -279,10 +287,9 @@ fn crun_spec_with_crun(c: &Context) -> Result<()> {
     none(compare(c, "crun", &probed(specified(c, "crun")?))?)
 }
 
-/// An engine's configuration without what the next version brings, and without
-/// the limits that this machine has no controllers for; the probe as its process.
+/// An engine's configuration without the limits that this machine has no controllers for; the probe as its process.
 pub fn engine(c: &Context, name: &str, text: &str) -> Result<Config> {
-    let mut config = Config(serde_json::from_str(text)?).remove("/linux/seccomp");
+    let mut config = Config(serde_json::from_str(text)?);
     if Need::Controller("memory").missing().is_some() {
         let devices = config.0["linux"]["resources"]["devices"].clone();
         config = config.set("/linux/resources", json!({"devices": devices}));

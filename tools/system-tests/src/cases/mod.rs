@@ -30,6 +30,9 @@ mod process;
 mod races;
 mod resources;
 mod resources_of_devices;
+mod seccomp;
+mod seccomp_compiler;
+mod seccomp_listener;
 mod telling;
 mod terminals;
 mod updating;
@@ -61,6 +64,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         escapes_by_path::CASES,
         bad_input::CASES,
         comparison::CASES,
+        seccomp::CASES,
+        seccomp_listener::CASES,
+        seccomp_compiler::CASES,
         hybrid::CASES,
         races::CASES,
         walkthrough::CASES,

@@ -27,7 +27,7 @@ pub enum Verdict {
 
 pub type Outcome = Result<Verdict>;
 
-fn passed(found: impl Into<String>) -> Outcome {
+pub fn passed(found: impl Into<String>) -> Outcome {
     Ok(Verdict::Passed(found.into()))
 }
 
@@ -60,6 +60,7 @@ pub const TESTED: &[&[&str]] =
 const CHECKS: &[(&str, Check)] = &[
     ("floors", floors::check),
     ("source", source::check),
+    ("system calls", |_| crate::syscalls::check()),
     ("rustfmt", |_| output(cargo().args(["fmt", "--all", "--check", "--", "-l"])).and_then(|_| passed("formatted"))),
     ("clippy", |_| {
         for part in PARTS {

@@ -1,0 +1,275 @@
+//! What a run came to: for people, as JSON, and as JUnit.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event as Xml};
+use serde_json::{Value, json};
+
+use super::artifacts::Artifact;
+use super::machine::{Accel, Machine};
+use super::outcome::{Kind, Outcome};
+use super::tap::{Tap, Verdict};
+use super::watch::Seen;
+use crate::kernel::Kernel;
+
+/// Everything about a run that has ended.
+pub struct Report {
+    pub source: PathBuf,
+    pub machine: Machine,
+    pub accel: Accel,
+    pub kernel: Kernel,
+    /// Of packing.
+    pub warnings: Vec<String>,
+    pub packed: Duration,
+    pub total: Duration,
+    pub artifacts: Vec<Artifact>,
+    pub seen: Seen,
+    /// What standard output held of it.
+    pub tap: Option<Tap>,
+}
+
+impl Report {
+    pub fn outcome(&self) -> &Outcome {
+        &self.seen.outcome
+    }
+
+    /// Sentences on what went less well than the exit status says.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.warnings.clone();
+        match &self.seen.artifacts {
+            Some(Ok(received)) => {
+                remarks.extend(received.warnings.iter().cloned());
+                let missing = self.artifacts.iter().zip(&received.entries).filter(|(_, entries)| **entries == 0);
+                remarks.extend(missing.map(|(artifact, _)| format!("the artifact {} did not come", artifact.guest)));
+            }
+            Some(Err(error)) => remarks.push(format!("{error:#}")),
+            None if !self.artifacts.is_empty() => remarks.push("the artifacts did not come".into()),
+            None => {}
+        }
+        remarks
+    }
+
+    /// Microseconds of the guest's clock at an event.
+    fn time_of(&self, fits: fn(&Kind) -> bool) -> Option<u64> {
+        self.seen.events.iter().find(|event| fits(&event.kind)).map(|event| event.us)
+    }
+
+    pub fn json(&self) -> Value {
+        let units = self.seen.events.iter().filter_map(|event| match &event.kind {
+            Kind::Started { unit } => Some(json!({ "event": "started", "unit": unit, "us": event.us })),
+            Kind::Exited { unit, outcome } => {
+                let mut value = outcome_json(outcome);
+                value["event"] = json!("exited");
+                value["unit"] = json!(unit);
+                value["us"] = json!(event.us);
+                Some(value)
+            }
+            _ => None,
+        });
+        let units = units.collect::<Vec<_>>();
+        let mut value = json!({
+            "source": self.source,
+            "status": self.outcome().status(),
+            "outcome": outcome_json(self.outcome()),
+            "phase": self.seen.phase.name(),
+            "machine": self.machine.name(),
+            "accel": if self.accel == Accel::Kvm { "kvm" } else { "tcg" },
+            "kernel": { "image": self.kernel.image, "release": self.kernel.release },
+            "milliseconds": { "pack": millis(self.packed), "total": millis(self.total) },
+            "guest_microseconds": {
+                "init": self.time_of(|kind| *kind == Kind::Init),
+                "started": self.time_of(|kind| matches!(kind, Kind::Started { .. })),
+                "outcome": self.time_of(|kind| matches!(kind, Kind::Outcome(_))),
+            },
+            "events": units,
+            "remarks": self.remarks(),
+        });
+        if let Some(tap) = &self.tap {
+            let points: Vec<Value> = tap
+                .points
+                .iter()
+                .map(|point| json!({ "name": point.name, "verdict": word(point.verdict), "remark": point.remark }))
+                .collect();
+            value["tap"] = json!({ "tests": points, "faults": tap.faults });
+        }
+        if matches!(self.outcome(), Outcome::Failed(_)) {
+            value["console"] = json!(self.seen.console.tail());
+        }
+        value
+    }
+
+    pub fn write_json(&self, path: &Path) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(&self.json())?;
+        text.push(b'\n');
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// One test for the command, and one for each of its own where it wrote TAP.
+    pub fn write_junit(&self, path: &Path) -> Result<()> {
+        let file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = BufWriter::new(file);
+        self.junit(&mut file)
+            .and_then(|()| Ok(file.flush()?))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn junit(&self, to: &mut impl Write) -> Result<()> {
+        let name = self.source.file_name().unwrap_or(self.source.as_os_str()).to_string_lossy().into_owned();
+        let points = self.tap.as_ref().map_or(&[][..], |tap| &tap.points);
+        let count = |verdict| points.iter().filter(|point| point.verdict == verdict).count();
+        let whole_failed = self.outcome().status() != 0 || self.tap.as_ref().is_some_and(|tap| !tap.faults.is_empty());
+        let time = format!("{:.3}", self.total.as_secs_f64());
+        let mut writer = Writer::new_with_indent(to, b' ', 2);
+        writer.write_event(Xml::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        let suite = writer.create_element("testsuite").with_attributes([
+            ("name", plain(&name).as_str()),
+            ("tests", (points.len() + 1).to_string().as_str()),
+            ("failures", (count(Verdict::Failed) + usize::from(whole_failed)).to_string().as_str()),
+            ("skipped", count(Verdict::Skipped).to_string().as_str()),
+            ("time", time.as_str()),
+        ]);
+        suite.write_inner_content(|writer| {
+            let case = |name: &str| ("name", plain(name));
+            let whole = writer.create_element("testcase").with_attributes([
+                ("classname", "ociboot"),
+                ("name", plain(&name).as_str()),
+                ("time", time.as_str()),
+            ]);
+            if whole_failed {
+                let mut why =
+                    self.outcome().sentence().unwrap_or_else(|| format!("exit status {}", self.outcome().status()));
+                if let Some(tap) = &self.tap {
+                    tap.faults.iter().for_each(|fault| why = format!("{why}; {fault}"));
+                }
+                whole.write_inner_content(|writer| problem(writer, "failure", &why, ""))?;
+            } else {
+                whole.write_empty()?;
+            }
+            for point in points {
+                let (key, name) = case(&point.name);
+                let element =
+                    writer.create_element("testcase").with_attributes([("classname", "tap"), (key, name.as_str())]);
+                match point.verdict {
+                    Verdict::Passed => element.write_empty()?,
+                    Verdict::Failed => {
+                        element.write_inner_content(|writer| problem(writer, "failure", "not ok", &point.remark))?
+                    }
+                    Verdict::Skipped => {
+                        element.write_inner_content(|writer| problem(writer, "skipped", &point.remark, ""))?
+                    }
+                };
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+fn problem<W: Write>(writer: &mut Writer<W>, kind: &str, message: &str, text: &str) -> std::io::Result<()> {
+    let message = plain(message);
+    let element = writer.create_element(kind).with_attribute(("message", message.as_str()));
+    element.write_text_content(BytesText::new(&plain(text)))?;
+    Ok(())
+}
+
+/// Without the characters that XML 1.0 cannot have in any form.
+fn plain(text: &str) -> String {
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    text.chars().map(|c| if allowed(c) { c } else { '\u{fffd}' }).collect()
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Failed => "failed",
+        Verdict::Skipped => "skipped",
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn outcome_json(outcome: &Outcome) -> Value {
+    let mut value = json!({ "result": outcome.word() });
+    match outcome {
+        Outcome::Exit(status) => value["status"] = json!(status),
+        Outcome::Signal(signal) => value["signal"] = json!(signal),
+        Outcome::Oom => value["signal"] = json!(9),
+        Outcome::Timeout => {}
+        Outcome::Error { message, status } => {
+            value["status"] = json!(status);
+            value["message"] = json!(message);
+        }
+        Outcome::Failed(message) => value["message"] = json!(message),
+        Outcome::Interrupted(signal) => value["signal"] = json!(signal),
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::Console;
+    use super::super::tap::Point;
+    use super::super::watch::Phase;
+    use super::*;
+
+    fn report(outcome: Outcome, tap: Option<Tap>) -> Report {
+        Report {
+            source: "a <b>&\"c\"".into(),
+            machine: Machine::Q35,
+            accel: Accel::Tcg,
+            kernel: Kernel { image: "k".into(), release: "6.1".into(), modules: None },
+            warnings: Vec::new(),
+            packed: Duration::from_millis(5),
+            total: Duration::from_millis(1500),
+            artifacts: vec![Artifact { guest: "/x".into(), host: "y".into() }],
+            seen: Seen { outcome, phase: Phase::Run, console: Console::default(), events: Vec::new(), artifacts: None },
+            tap,
+        }
+    }
+
+    fn junit(report: &Report) -> String {
+        let mut text = Vec::new();
+        report.junit(&mut text).expect("written");
+        String::from_utf8(text).expect("UTF-8")
+    }
+
+    #[test]
+    fn as_junit() {
+        let point = |name: &str, verdict, remark: &str| Point { name: name.into(), verdict, remark: remark.into() };
+        let tap = Tap {
+            points: vec![
+                point("a", Verdict::Passed, ""),
+                point("b \u{1}<", Verdict::Failed, "why & where"),
+                point("c", Verdict::Skipped, "SKIP"),
+            ],
+            faults: Vec::new(),
+        };
+        let text = junit(&report(Outcome::Exit(0), Some(tap)));
+        for part in [
+            r#"tests="4" failures="1" skipped="1" time="1.500""#,
+            r#"name="a &lt;b&gt;&amp;&quot;c&quot;""#,
+            "name=\"b \u{fffd}&lt;\"",
+            "why &amp; where",
+            r#"<skipped message="SKIP">"#,
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        let text = junit(&report(Outcome::Timeout, None));
+        assert!(text.contains(r#"tests="1" failures="1""#) && text.contains("ran out of time"), "{text}");
+    }
+
+    #[test]
+    fn as_json() {
+        let value = report(Outcome::Error { message: "m".into(), status: 127 }, None).json();
+        assert_eq!(value["status"], 127);
+        assert_eq!(value["outcome"], json!({ "result": "error", "status": 127, "message": "m" }));
+        assert_eq!(value["remarks"], json!(["the artifacts did not come"]));
+        assert_eq!(value["phase"], "run");
+    }
+}
