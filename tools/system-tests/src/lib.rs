@@ -26,3 +26,4 @@ pub mod helper;
 pub mod kernel;
 pub mod leaks;
 pub mod terminal;
+pub mod traced;

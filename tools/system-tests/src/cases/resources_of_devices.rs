@@ -2,18 +2,18 @@
 //! files, those of RDMA adapters seen at the system call.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use serde_json::json;
-use tracer::{Action, End, Event, Tid, Tracer, Until};
+use tracer::End;
 
 use super::resources::{ALL, expect, file, folder, sleeper};
 use crate::case::Need;
 use crate::context::Context;
 use crate::harness::Skip;
 use crate::kernel;
+use crate::traced::{WRITE, calls, text_of};
 
 cases!("resources":
     block_devices [ALL, Need::Path("/sys/block/loop0")] proves [
@@ -97,39 +97,14 @@ fn rdma_is_asked_of_the_kernel(c: &Context) -> Result<()> {
         let config = sleeper(json!({"rdma": {name: limits[name]}}));
         c.write(&config)?;
         let id = c.id();
-        let (mut pending, mut answers) = (None, Vec::new());
-        let mut traced = Tracer::spawn(c.command(&["create", &id]), Until::AllGone)?;
-        let end = traced.follow(|event| {
-            match *event {
-                Event::Enter { tid, number: WRITE, arguments } => {
-                    let is_it = text_of(tid, arguments[1], arguments[2]).is_ok_and(|text| text == line);
-                    pending = is_it.then_some(tid).or(pending);
-                }
-                Event::Leave { tid, value } if pending == Some(tid) => {
-                    pending = None;
-                    answers.push(value);
-                }
-                _ => {}
-            }
-            Action::Continue
+        let (calls, end) = calls(c.command(&["create", &id]), WRITE, |tid, arguments| {
+            text_of(tid, arguments[1], arguments[2]).is_ok_and(|text| text == line)
         })?;
+        let answers: Vec<i64> = calls.iter().map(|call| call.answer).collect();
         same!(answers, [-i64::from(Errno::NODEV.raw_os_error())], "what the kernel says to {line:?}");
         same!(end, End::Status(1), "how create ended");
         let parts = [&format!("linux.resources.rdma.{name}"), line, "no such device"];
         c.run(&config)?.error(1, &parts)?;
     }
     Ok(())
-}
-
-/// write(2)'s number.
-#[cfg(target_arch = "x86_64")]
-const WRITE: u64 = 1;
-#[cfg(not(target_arch = "x86_64"))]
-const WRITE: u64 = 64;
-
-/// What a stopped task has at an address.
-fn text_of(task: Tid, address: u64, length: u64) -> Result<String> {
-    let mut bytes = vec![0; usize::try_from(length)?.min(4096)];
-    fs::File::open(format!("/proc/{task}/mem"))?.read_exact_at(&mut bytes, address)?;
-    Ok(String::from_utf8(bytes)?)
 }
