@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use tracer::{Action, End, Event, Tid, Tracer, Until};
 
-/// write(2) and seccomp(2).
+/// Numbers of write(2) and seccomp(2).
 #[cfg(target_arch = "x86_64")]
-pub const WRITE: u64 = 1;
+const NUMBERS: [u64; 2] = [1, 317];
 #[cfg(not(target_arch = "x86_64"))]
-pub const WRITE: u64 = 64;
+const NUMBERS: [u64; 2] = [64, 277];
+pub const WRITE: u64 = NUMBERS[0];
+pub const SECCOMP: u64 = NUMBERS[1];
 
 /// A system call that was made.
 pub struct Call {
@@ -24,7 +26,8 @@ pub struct Call {
 
 /// Runs the command to the end of all its processes. Gives its calls of this
 /// `number` that are `wanted`, and how it ended.
-pub fn calls(command: Command, number: u64, wanted: impl Fn(Tid, &[u64; 6]) -> bool) -> Result<(Vec<Call>, End)> {
+pub fn calls(mut command: Command, number: u64, wanted: impl Fn(Tid, &[u64; 6]) -> bool) -> Result<(Vec<Call>, End)> {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let (mut pending, mut calls) = (BTreeMap::new(), Vec::new());
     let end = Tracer::spawn(command, Until::AllGone)?.follow(|event| {
         match *event {
