@@ -24,7 +24,7 @@
 //! 6   cli          init                        what a person or an engine starts | the kernel
 //! 5   lifecycle                                create, start, exec, kill, delete, supervise
 //! 4   namespace rootfs cgroup identity
-//!     seccomp terminal network                 one facility each
+//!     seccomp terminal network resctrl         one facility each
 //! 3   spec         worker                      the OCI documents as typed views | a process of our own
 //! 2   json  words  sys                         text | kernel
 //! 1   error                                    what went wrong, as a sentence
@@ -49,6 +49,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod namespace;
 pub mod network;
+pub mod resctrl;
 pub mod rootfs;
 pub mod seccomp;
 pub mod spec;

@@ -58,6 +58,10 @@ pub const STRING_BYTES: usize = 2 * DOCUMENT + 16 * PATH;
 /// Levels of cgroups nested below a container's, when its processes are
 /// listed: one descriptor each. Removing them has no such limit.
 pub const CGROUP_DEPTH: usize = 32;
+/// Numbers of CPUs in a list: the largest that a kernel is built for (NR_CPUS).
+pub const CPUS: usize = 8192;
+/// Numbers of memory nodes: the kernel's MAX_NUMNODES.
+pub const NODES: usize = 1024;
 /// Bytes of the name of a cgroup's file, its NUL included: the kernel's NAME_MAX.
 pub const CGROUP_FILE: usize = 256;
 /// Bytes of what is written into a cgroup's file, with a NUL: the kernel takes
@@ -100,6 +104,12 @@ pub const RESOLVE_RETRIES: usize = 128;
 /// Read-only tmpfs mounts: each is a descriptor kept open until the end, as
 /// later mounts may have their places in them.
 pub const READ_ONLY_TMPFS: usize = 64;
+/// Bytes of what a hook says that are kept for a message: its end, with room for
+/// the rest of a sentence.
+pub const HOOK_SAID: usize = 512;
+/// Reads from a hook's pipe once it has ended: all that a pipe holds (64 KiB) in
+/// such pieces.
+pub const HOOK_PIPE_READS: usize = 65_536 / HOOK_SAID;
 /// Nested folders that `tmpcopyup` copies: each is two descriptors. What is
 /// copied so are folders like /etc and /run.
 pub const COPY_UP_DEPTH: usize = 32;

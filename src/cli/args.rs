@@ -310,9 +310,7 @@ fn check_value(flag: Flag, value: &CStr) -> Result<()> {
     }
     match flag {
         // An engine may well pass an empty one.
-        Flag::ProcessLabel | Flag::Apparmor | Flag::L3CacheSchema | Flag::MemBwSchema if !value.is_empty() => {
-            Err(unsupported_flag(flag))
-        }
+        Flag::L3CacheSchema | Flag::MemBwSchema if !value.is_empty() => Err(unsupported_flag(flag)),
         Flag::CgroupManager if value == b"systemd" => {
             Err(fail!("--cgroup-manager systemd is not supported by this version: use cgroupfs"))
         }

@@ -290,7 +290,7 @@ flags! {
     PreserveFds = "preserve-fds" "" "N" "pass N descriptors on, from 3 upwards ($LISTEN_FDS are added)";
     // exec
     AdditionalGids = "additional-gids" "g" "GID" "a further group id (may be repeated)";
-    Apparmor = "apparmor" "" "PROFILE" "AppArmor profile: not supported by this version";
+    Apparmor = "apparmor" "" "PROFILE" "AppArmor profile";
     Cap = "cap" "c" "CAPABILITY" "a further capability (may be repeated)";
     Cgroup = "cgroup" "" "PATH" "an existing cgroup below the container's";
     Cwd = "cwd" "" "DIR" "the working directory, in the container";
@@ -298,7 +298,7 @@ flags! {
     IgnorePaused = "ignore-paused" "" "" "also into a paused container";
     NoNewPrivs = "no-new-privs" "" "" "set the process's no_new_privs bit";
     Process = "process" "p" "FILE" "the process, as a JSON file, instead of a COMMAND";
-    ProcessLabel = "process-label" "" "LABEL" "SELinux label: not supported by this version";
+    ProcessLabel = "process-label" "" "LABEL" "SELinux label";
     Tty = "tty" "t" "" "give the process a terminal";
     User = "user" "u" "UID[:GID]" "user id, and group id, in the container";
     // update

@@ -7,7 +7,7 @@ use super::commands::{Flag, Task};
 use super::report::Log;
 use super::{Invocation, Vectors, variable};
 use crate::error::{Lossy, Result};
-use crate::lifecycle::{self, Changes, Request, StateRoot, Wishes, Workspace};
+use crate::lifecycle::{self, Changes, Created, Request, StateRoot, Wishes, Workspace};
 use crate::{fail, sys, words};
 
 /// What the caller wants to be told and given. `foreground`: somebody stays.
@@ -34,6 +34,11 @@ pub fn listen_fds(environment: sys::Vector) -> u32 {
     }
 }
 
+/// Where whoever started us wants to hear that the container is ready (sd_notify(3)).
+fn notify_socket(environment: sys::Vector) -> Option<&'static [u8]> {
+    variable(environment, "NOTIFY_SOCKET=").filter(|target| !target.is_empty())
+}
+
 /// `create` and `run`.
 pub fn create(
     invocation: &Invocation,
@@ -57,34 +62,44 @@ pub fn create(
         changes: Changes::default(),
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
         no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
+        notify: notify_socket(vectors.environment),
         run,
     };
     if foreground && !invocation.has(Flag::NoSubreaper) {
         lifecycle::become_subreaper()?;
     }
     let mut warn = |text: &str| log.warning(format_args!("{text}"));
-    let created = lifecycle::create(&request, hardened, workspace, &mut warn)?;
+    let mut created = lifecycle::create(&request, hardened, workspace, &mut warn)?;
     if !run {
         return Ok(0);
     }
-    let status = match created.waiting.go() {
-        Ok(()) if !foreground => return Ok(0),
+    let status = match created.go(&mut warn) {
+        Ok(()) if !foreground => return created.await_ready().map(|()| 0),
         Ok(()) => created.waiting.attend(&mut warn),
         Err(error) => Err(error),
     };
     if status.is_ok() && invocation.has(Flag::Keep) {
         return status;
     }
-    match (status, lifecycle::delete_created(&request, &created.record)) {
+    let Created { mut record, mut later, .. } = created;
+    match (status, lifecycle::delete_created(&request, &mut record, &mut later, &mut warn)) {
         (Ok(_), Err(error)) => Err(error),
         (status, _) => status,
     }
 }
 
 /// `start`.
-pub fn start(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+pub fn start(
+    invocation: &Invocation,
+    root: &CStr,
+    vectors: Vectors,
+    log: &mut Log,
+    workspace: &'static mut Workspace,
+) -> Result<i32> {
     let root = StateRoot::open(root, false)?;
-    lifecycle::start(root.as_ref(), invocation.id(), workspace).map(|()| 0)
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    let notify = notify_socket(vectors.environment);
+    lifecycle::start(root.as_ref(), invocation.id(), workspace, notify, &mut warn).map(|()| 0)
 }
 
 /// `kill`.
@@ -100,9 +115,10 @@ pub fn kill(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> 
 }
 
 /// `delete`.
-pub fn delete(invocation: &Invocation, root: &CStr, workspace: &mut Workspace) -> Result<i32> {
+pub fn delete(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &'static mut Workspace) -> Result<i32> {
     let root = StateRoot::open(root, false)?;
-    lifecycle::delete(root.as_ref(), invocation.id(), invocation.has(Flag::Force), workspace).map(|()| 0)
+    let mut warn = |text: &str| log.warning(format_args!("{text}"));
+    lifecycle::delete(root.as_ref(), invocation.id(), invocation.has(Flag::Force), workspace, &mut warn).map(|()| 0)
 }
 
 /// `pause`, or `resume`.

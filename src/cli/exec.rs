@@ -25,6 +25,8 @@ pub fn exec(
     let foreground = !invocation.has(Flag::Detach);
     // All were checked when the command line was read.
     let gids = invocation.values(Flag::AdditionalGids).filter_map(|gid| words::user_id(gid.to_bytes()));
+    // An engine may well pass an empty one.
+    let label = |flag| invocation.value(flag).filter(|label| !label.is_empty());
     let overrides = Overrides {
         arguments: &mut invocation.words().skip(1),
         environment: &mut invocation.values(Flag::Env),
@@ -34,6 +36,8 @@ pub fn exec(
         user: invocation.value(Flag::User).and_then(|user| words::user(user.to_bytes())),
         tty: invocation.has(Flag::Tty),
         no_new_privileges: invocation.has(Flag::NoNewPrivs),
+        apparmor: label(Flag::Apparmor),
+        process_label: label(Flag::ProcessLabel),
     };
     let request = ExecRequest {
         id: invocation.id(),
@@ -46,6 +50,6 @@ pub fn exec(
     };
     let mut warn = |text: &str| log.warning(format_args!("{text}"));
     let waiting = lifecycle::exec(request, hardened, workspace, &mut warn)?;
-    waiting.go()?;
+    waiting.go(&mut warn)?;
     if foreground { waiting.attend(&mut warn) } else { Ok(0) }
 }

@@ -118,9 +118,9 @@ fn carry_out(
     let root = state_root(invocation, vectors.environment, &mut path)?;
     match command.task {
         Task::Create | Task::Run => container::create(invocation, command.task, root, vectors, log, workspace),
-        Task::Start => container::start(invocation, root, workspace),
+        Task::Start => container::start(invocation, root, vectors, log, workspace),
         Task::Kill => container::kill(invocation, root, workspace),
-        Task::Delete => container::delete(invocation, root, workspace),
+        Task::Delete => container::delete(invocation, root, log, workspace),
         Task::Exec => exec::exec(invocation, root, vectors, log, workspace),
         Task::Pause => container::pause(invocation, true, root, workspace),
         Task::Resume => container::pause(invocation, false, root, workspace),

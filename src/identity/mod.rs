@@ -9,8 +9,10 @@ mod credentials;
 mod executable;
 mod home;
 mod image;
+mod label;
 mod passwd;
 mod rlimit;
+mod schedule;
 mod sysctl;
 
 pub use attributes::{set_domainname, set_hostname, set_oom_score_adj, set_umask};
@@ -18,5 +20,7 @@ pub use capability::{Sets, bit as capability_bit, name as capability_name, names
 pub use credentials::{Groups, drop_bounding, no_new_privileges, set_capabilities, set_user};
 pub use executable::{FileIdentity, find as find_executable};
 pub use home::home_of;
+pub use label::{Label, set_label};
 pub use rlimit::set as set_rlimits;
+pub use schedule::{set_affinity, set_policies, set_priorities};
 pub use sysctl::set as set_sysctls;

@@ -113,16 +113,18 @@ fn run(
         changes: errand.changes,
         no_new_keyring: false,
         no_cgroup: false,
+        notify: None,
         run: true,
     };
     let mut warn = |text: &str| log::warning(&fail!("{}: {text}", unit.name()));
-    let created = lifecycle::create(&request, errand.hardened, workspace, &mut warn)?;
+    let mut created = lifecycle::create(&request, errand.hardened, workspace, &mut warn)?;
     errand.trace.mark("container made");
-    let ended = start(errand, document, &created)
+    let ended = start(errand, document, &mut created, &mut warn)
         .inspect_err(|_| give_up(&created.waiting.process))
         .and_then(|mounts| stay_with(errand, &created, &mut streams).map(|status| (status, mounts)))
         .map(|(status, mounts)| look_after(errand, &created, &status, mounts));
-    if let Err(error) = lifecycle::delete_created(&request, &created.record) {
+    let Created { mut record, mut later, .. } = created;
+    if let Err(error) = lifecycle::delete_created(&request, &mut record, &mut later, &mut warn) {
         log::warning(&error);
     }
     ended
@@ -131,7 +133,12 @@ fn run(
 /// Lets the container's process go. Gives its mount namespace, where something is
 /// to be copied out of it.
 #[inline(never)]
-fn start(errand: &mut Errand<'_>, document: &Document<'_>, created: &Created) -> Result<Option<OwnedFd>> {
+fn start(
+    errand: &mut Errand<'_>,
+    document: &Document<'_>,
+    created: &mut Created,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Option<OwnedFd>> {
     let pid = created.waiting.process.pid.as_raw_nonzero().get();
     prepare::once_made(document, pid)?;
     let mut mounts = None;
@@ -140,7 +147,7 @@ fn start(errand: &mut Errand<'_>, document: &Document<'_>, created: &Created) ->
         let opened = open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         mounts = Some(opened.map_err(|errno| fail!(errno => "cannot open the container's mount namespace"))?);
     }
-    created.waiting.go()?;
+    created.go(warn)?;
     errand.trace.mark("program executed");
     tell(errand.report, errand.number, What::Started, "");
     let_go().map_err(|errno| fail!(errno => "cannot let go of the container's standard input and output"))?;

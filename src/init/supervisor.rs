@@ -336,7 +336,7 @@ impl Supervisor {
             let id = slot.unit.id;
             if let Some(lent) = &mut self.lent {
                 let cleared = StateRoot::open(STATE, false)
-                    .and_then(|root| lifecycle::delete(root.as_ref(), id, true, lent.workspace));
+                    .and_then(|root| lifecycle::delete_without_hooks(root.as_ref(), id, lent.workspace));
                 if let Err(error) = cleared {
                     log::warning(&error);
                 }

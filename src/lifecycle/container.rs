@@ -100,9 +100,10 @@ pub fn living_init(record: &StateRecord<'_>) -> Result<Option<Process>> {
     living(record.pid, record.start_time, record.pidfd_inode)
 }
 
-/// The runtime that is still making the container, if it lives.
+/// The runtime that is still making the container, or removing it while hooks run,
+/// if it lives.
 pub fn creator(record: &StateRecord<'_>) -> Result<Option<Process>> {
-    if !is_creating(record) || !of_this_boot(record)? {
+    if record.status == "created" || !of_this_boot(record)? {
         return Ok(None);
     }
     living(record.creator_pid, record.creator_start_time, 0)
@@ -153,8 +154,11 @@ impl core::fmt::Display for Status {
 /// process where there is one.
 pub fn status(record: &StateRecord<'_>) -> Result<(Status, Option<Process>)> {
     if is_creating(record) {
-        let alive = creator(record)?.is_some();
-        return Ok((if alive { Status::Creating } else { Status::Stopped }, None));
+        // There is a process to tell of from when hooks run.
+        return Ok(match creator(record)? {
+            Some(_) => (Status::Creating, init(record)?),
+            None => (Status::Stopped, None),
+        });
     }
     Ok(match init(record)? {
         None => (Status::Stopped, None),

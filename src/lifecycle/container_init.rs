@@ -11,6 +11,8 @@ use super::birth::open_procfs;
 use super::create::Setup;
 use super::gate::{Gate, WaitError};
 use super::handshake::{Channel, Message};
+use super::hooks::{self, Moment, Stage};
+use super::notify;
 use super::process::{self, die_with_parent};
 use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Result};
@@ -18,9 +20,10 @@ use crate::json::{PathBuffer, Text};
 use crate::namespace::flags;
 use crate::rootfs::{self, Deferred, HostDevices, MountContext, NullDevice};
 use crate::spec::record::List;
+use crate::spec::state::StateRecord;
 use crate::sys::fs::CWD;
-use crate::sys::process::{chdir, setsid};
-use crate::sys::{self, BorrowedFd};
+use crate::sys::process::{chdir, getpid, setsid};
+use crate::sys::{self, AsFd, BorrowedFd, OwnedFd};
 use crate::{fail, identity, limits, network};
 
 /// Where the word to go comes from.
@@ -42,12 +45,15 @@ impl Start {
 }
 
 /// The child's whole life. Never returns: what follows is the user's program.
-pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
+pub fn main(setup: &mut Setup<'_>, record: &StateRecord<'_>, channel: Channel, start: Start) -> ! {
     let mut path = [0; limits::PATH];
-    let status = match become_ready(setup, &channel, &start, &mut path) {
+    let status = match become_ready(setup, record, &channel, &start, &mut path) {
         Err(error) => tell(&channel, error),
         Ok(program) => match await_start(channel, &start) {
-            Ok(starter) => tell(&starter, process::execute(&setup.process, program, &starter)),
+            Ok(starter) => match run_start_hooks(setup, record, &start, &starter) {
+                Ok(()) => tell(&starter, process::execute(&setup.process, program, &starter)),
+                Err(error) => tell_as(Message::HookFailed, &starter, error),
+            },
             Err(WaitError::Signal(signal)) => 128 + signal as i32,
             Err(WaitError::Failed) => 1, // nobody is left to be told
         },
@@ -57,14 +63,19 @@ pub fn main(setup: &mut Setup<'_>, channel: Channel, start: Start) -> ! {
 
 /// Tells whoever listens why the process ends. Gives the status to end with.
 pub fn tell(channel: &Channel, error: Error) -> i32 {
+    tell_as(Message::Failed, channel, error)
+}
+
+fn tell_as(message: Message, channel: &Channel, error: Error) -> i32 {
     // Where nobody listens, nobody is told.
-    let _ = channel.send_with(Message::Failed, error.text(&mut [0; limits::MESSAGE]).as_bytes(), None);
+    let _ = channel.send_with(message, error.text(&mut [0; limits::MESSAGE]).as_bytes(), None);
     1
 }
 
 /// Everything up to the wait. Gives the program's path.
 fn become_ready<'b>(
     setup: &mut Setup<'_>,
+    record: &StateRecord<'_>,
     channel: &Channel,
     start: &Start,
     path: &'b mut PathBuffer,
@@ -73,13 +84,15 @@ fn become_ready<'b>(
     setup.namespaces.finish()?;
     // In its own mount namespace: one that was joined may have the bundle elsewhere.
     chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
+    // As long as it is root for the host: the state directory is for root alone.
+    let notify = setup.notify.map(notify::open).transpose()?;
     if setup.namespaces.has(flags::USER) {
         become_root(setup, channel)?;
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
-    process::join_session_keyring(setup.keyring)?;
+    process::join_session_keyring(setup.keyring, &setup.process)?;
     set_names(setup)?;
-    let deferred = set_root(setup)?;
+    let deferred = set_root(setup, record, channel, notify)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
     // Nothing is made in the root file system from here on.
     if let Some(deferred) = deferred {
@@ -121,13 +134,19 @@ fn set_names(setup: &Setup<'_>) -> Result<()> {
 
 /// Builds the root file system and enters it. Gives what is to become read-only.
 #[inline(never)]
-fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
+fn set_root(
+    setup: &mut Setup<'_>,
+    record: &StateRecord<'_>,
+    channel: &Channel,
+    notify: Option<OwnedFd>,
+) -> Result<Option<Deferred>> {
     let linux = setup.config.linux();
     let devices = linux.map_or(List::empty(), |linux| linux.devices());
     // Nodes are made with the modes they are to have.
     identity::set_umask(0);
     let host = HostDevices::collect(devices, setup.namespaces.has(flags::USER))?;
     if !setup.namespaces.has(flags::MOUNT) {
+        run_early_hooks(setup, record, channel)?;
         rootfs::enter_by_chroot(setup.root.relative)?;
         return rootfs::make_devices(devices, host).map(|()| None);
     }
@@ -136,14 +155,57 @@ fn set_root(setup: &Setup<'_>) -> Result<Option<Deferred>> {
     let context = MountContext {
         bundle: CWD,
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
+        label: linux.and_then(|linux| linux.mount_label()),
         user_namespace: setup.namespaces.has(flags::USER),
     };
     let deferred = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
+    if let Some(folder) = notify {
+        notify::mount(folder.as_fd(), &root, &context)?;
+    }
+    run_early_hooks(setup, record, channel)?;
     rootfs::enter(root, setup.no_pivot)?;
     if rootfs::sets_up_dev(&setup.config) {
         rootfs::make_devices(devices, host)?;
     }
     Ok(Some(deferred))
+}
+
+/// The hooks that see the mounts made and the old root still there: first the
+/// runtime's, then those in the container.
+#[inline(never)]
+fn run_early_hooks(setup: &mut Setup<'_>, record: &StateRecord<'_>, channel: &Channel) -> Result<()> {
+    if !hooks::any(&setup.config, &hooks::EARLY) {
+        return Ok(());
+    }
+    channel.send(Message::Rooted)?;
+    channel.await_parent(Message::HooksDone)?;
+    run_hooks(setup, record, Moment::CreateContainer, channel)
+}
+
+/// Those between `start` and the program. The gate is closed, and `start` told so:
+/// it holds no lock while hooks run.
+#[inline(never)]
+fn run_start_hooks(setup: &mut Setup<'_>, record: &StateRecord<'_>, start: &Start, starter: &Channel) -> Result<()> {
+    if !hooks::any(&setup.config, &[Moment::StartContainer]) {
+        return Ok(());
+    }
+    if let Start::Gate(gate) = start {
+        sys::close_copy(gate.fd());
+    }
+    starter.send(Message::Hooks)?;
+    run_hooks(setup, record, Moment::StartContainer, starter)
+}
+
+/// In the container, where its process has another pid.
+fn run_hooks(setup: &mut Setup<'_>, record: &StateRecord<'_>, moment: Moment, channel: &Channel) -> Result<()> {
+    let pid = getpid().as_raw_nonzero().get();
+    let own = [setup.process.own];
+    let Setup { process, output, config, .. } = setup;
+    Stage { record, pid, buffers: &mut process.buffers, output, own: &own, held: None }.run(
+        moment,
+        config,
+        &mut |text| drop(channel.send_with(Message::Warning, text.as_bytes(), None)),
+    )
 }
 
 /// For a `cgroup` mount without a cgroup namespace: the container's own part of
@@ -173,7 +235,7 @@ fn restrict_root(setup: &Setup<'_>) -> Result<()> {
         rootfs::make_read_only(linux.readonly_paths())?;
         let masked = linux.masked_paths();
         if !masked.is_empty() {
-            rootfs::mask(masked, &NullDevice::open()?)?;
+            rootfs::mask(masked, &NullDevice::open()?, linux.mount_label())?;
         }
         rootfs::set_propagation(linux.rootfs_propagation())?;
     }

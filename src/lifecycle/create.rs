@@ -15,26 +15,28 @@ use super::caller::{Caller, Wishes};
 use super::changes::Changes;
 use super::container::{self, Process};
 use super::container_init::{self, Start};
+use super::facts::Facts;
 use super::gate::Gate;
 use super::handshake::{Channel, Message};
 use super::hardening::Hardened;
+use super::hooks::{self, Later, Moment, Stage};
+use super::notify::{self, Notify};
 use super::process_plan::{Buffers, ProcessPlan};
-use super::run::Waiting;
+use super::run::{Created, Waiting};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use super::{delete, proc, process, ready};
 use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
-use crate::error::{Lossy, Result};
+use crate::error::Result;
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::Config;
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
-use crate::spec::time::rfc3339;
 use crate::sys::fs::CWD;
 use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
-use crate::{fail, limits, rootfs, spec};
+use crate::{fail, limits, network, resctrl, rootfs, spec};
 
 /// What `create` and `run` are asked for.
 pub struct Request<'r> {
@@ -53,6 +55,8 @@ pub struct Request<'r> {
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
+    /// NOTIFY_SOCKET of our own environment.
+    pub notify: Option<&'static [u8]>,
     /// `run`: the word to go comes from this process, not through the gate.
     pub run: bool,
 }
@@ -68,14 +72,12 @@ pub struct Setup<'a> {
     /// The name of the session keyring to make.
     pub keyring: Option<&'static CStr>,
     pub no_pivot: bool,
+    /// The folder of the notify socket.
+    pub notify: Option<&'static CStr>,
+    /// Room for what hooks are told.
+    pub output: &'static mut [u8],
     /// Where the container's cgroup is below the mount.
     pub cgroup: Option<&'static str>,
-}
-
-/// A container that waits to be started, and what is written down of it.
-pub struct Created {
-    pub waiting: Waiting,
-    pub record: StateRecord<'static>,
 }
 
 /// Makes the container. What is wrong but not fatal goes to `warn`.
@@ -114,7 +116,7 @@ pub fn create(
         groups: &mut workspace.groups,
         arena,
     };
-    let mut setup = decide(request, config, &bundle, root_path, buffers, hardened)?;
+    let mut setup = decide(request, config, &bundle, root_path, buffers, &mut workspace.listing, hardened)?;
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
     setup.process.set_seccomp(&setup.config, &mut workspace.seccomp_filter)?;
     setup.process.warn_of_unknown(warn);
@@ -124,30 +126,34 @@ pub fn create(
     let folder = root.create(request.id)?;
     let mut making = Making {
         record: facts.record(&setup),
+        id: request.id,
         folder: &folder,
         scratch: &mut workspace.second,
         config: text,
         maps: (&workspace.uid_map, &workspace.gid_map),
         device_program: &workspace.device_program,
         caller: &caller,
+        notify: request.notify,
         run: request.run,
     };
     let result = making.make(&mut setup, warn);
-    let record = making.record;
+    let mut record = making.record;
     let result = result.and_then(|waiting| {
         // After `create` it is `start` that says `Go`.
         let state = record.document(record.status, record.pid, setup.config.annotations());
         waiting.asking(&setup.process, &setup.config, &state, &mut workspace.output)
     });
+    let Setup { process: ProcessPlan { buffers, .. }, output, .. } = setup;
+    let mut later = Later { text, buffers, output };
     match result {
         Ok(waiting) => {
             folder.unlock();
-            Ok(Created { waiting, record })
+            Ok(Created { waiting, record, later })
         }
         Err(error) => {
             // This is what is reported; what clearing up cannot clear, the
             // record keeps for `delete --force`.
-            let _ = delete::undo(folder, request.id, &record);
+            let _ = delete::undo(folder, request.id, &mut record, &mut later, warn);
             Err(error)
         }
     }
@@ -161,6 +167,7 @@ fn decide<'a>(
     bundle: &Bundle,
     root: RootPath,
     mut buffers: Buffers,
+    output: &'static mut [u8],
     hardened: Hardened,
 ) -> Result<Setup<'a>> {
     let keyring = match request.no_new_keyring {
@@ -173,12 +180,26 @@ fn decide<'a>(
     };
     let namespaces = Namespaces::open(&config, request.lock_mounts)?;
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
-    let mut process = ProcessPlan::new(process, buffers, hardened)?;
+    let mut process = ProcessPlan::new(process, config.linux(), buffers, hardened)?;
     process.change(&request.changes)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);
+    if request.notify.is_some() && namespaces.has(flags::MOUNT) {
+        process.add_variable(notify::VARIABLE)?;
+    }
     process.settle_environment();
-    Ok(Setup { config, bundle: bundle.path, root, namespaces, process, keyring, no_pivot: request.no_pivot, cgroup })
+    Ok(Setup {
+        config,
+        bundle: bundle.path,
+        root,
+        namespaces,
+        process,
+        keyring,
+        no_pivot: request.no_pivot,
+        notify: None,
+        output,
+        cgroup,
+    })
 }
 
 /// Where the cgroup is to be. Our own is only looked up where that matters.
@@ -200,75 +221,10 @@ fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> 
     text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))
 }
 
-/// What the record says from the start.
-struct Facts {
-    id: &'static str,
-    bundle: &'static str,
-    rootfs: &'static str,
-    created: &'static str,
-    boot_id: &'static str,
-    creator_pid: i32,
-    creator_start_time: u64,
-}
-
-impl Facts {
-    #[inline(never)]
-    fn new(request: &Request<'_>, bundle: &Bundle, root: &RootPath, arena: &mut Arena<'static>) -> Result<Facts> {
-        let text =
-            |path: &'static CStr| path.to_str().map_err(|_| fail!("the path {} is not UTF-8", Lossy(path.to_bytes())));
-        let (seconds, nanoseconds) = sys::realtime().map_err(|errno| fail!(errno => "cannot tell the time"))?;
-        let created = rfc3339(seconds, nanoseconds);
-        let creator_pid = sys::process::getpid().as_raw_nonzero().get();
-        Ok(Facts {
-            id: text(request.id)?,
-            bundle: text(bundle.path)?,
-            rootfs: text(root.absolute)?,
-            created: text(arena.join(&[created.as_bytes()])?)?,
-            boot_id: text(arena.join(&[&proc::boot_id()?])?)?,
-            creator_pid,
-            creator_start_time: proc::start_time(creator_pid)
-                .map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))?,
-        })
-    }
-
-    /// Before anything was made.
-    fn record(&self, setup: &Setup<'_>) -> StateRecord<'static> {
-        StateRecord {
-            oci_version: spec::version::MOST,
-            id: self.id,
-            bundle: self.bundle,
-            rootfs: self.rootfs,
-            created: self.created,
-            owner: owner(),
-            pid: 0,
-            start_time: 0,
-            boot_id: self.boot_id,
-            pidfd_inode: 0,
-            creator_pid: self.creator_pid,
-            creator_start_time: self.creator_start_time,
-            status: "creating",
-            cgroup: "",
-            cgroup_made: false,
-            cgroup_existing: 0,
-            cgroup_inode: 0,
-            device_program: 0,
-            device_program_next: 0,
-            own_pid_namespace: setup.namespaces.makes(flags::PID),
-            started: false,
-            terminal: setup.process.terminal,
-        }
-    }
-}
-
-/// Who made the container, as `list` shows it: no name is ever looked up
-/// (security rule R8), but everybody knows this one.
-fn owner() -> &'static str {
-    if sys::process::geteuid().is_root() { "root" } else { "" }
-}
-
 /// The work that leaves something behind, and the record that keeps up with it.
 struct Making<'a> {
     record: StateRecord<'static>,
+    id: &'a CStr,
     folder: &'a Folder<'a>,
     scratch: &'a mut [u8],
     /// The text of config.json.
@@ -277,6 +233,7 @@ struct Making<'a> {
     maps: (&'a IdMap, &'a IdMap),
     device_program: &'a DeviceProgram,
     caller: &'a Caller,
+    notify: Option<&'static [u8]>,
     run: bool,
 }
 
@@ -284,6 +241,13 @@ impl Making<'_> {
     fn make(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Waiting> {
         let cgroup = self.make_cgroup(setup, warn)?;
         self.folder.write_config(self.config)?;
+        let mut notify = None;
+        if let Some(target) = self.notify.filter(|_| setup.namespaces.has(flags::MOUNT)) {
+            setup.notify = Some(notify::prepare(self.folder, &mut setup.process.buffers.arena)?);
+            if self.run {
+                notify = Notify::listen(self.folder, target)?;
+            }
+        }
         let (channel, child) = Channel::pair()?;
         let start = if self.run { Start::Parent } else { Start::Gate(Gate::open(self.folder.fd())?) };
         let cradle = Cradle { cgroup: cgroup.as_ref(), parent: &channel, child, needed: start.fd() };
@@ -294,7 +258,7 @@ impl Making<'_> {
                 // its death is seen, and its lock.
                 drop(channel);
                 self.folder.close_copy();
-                container_init::main(setup, child, start)
+                container_init::main(setup, &self.record, child, start)
             }
         };
         drop(start);
@@ -306,7 +270,7 @@ impl Making<'_> {
                 return Err(error);
             }
         };
-        Ok(Waiting { process, channel, terminal, agent: None })
+        Ok(Waiting { process, channel, terminal, agent: None, notify })
     }
 
     /// The write-ahead record, the cgroup, and which one it was.
@@ -353,7 +317,7 @@ impl Making<'_> {
     #[inline(never)]
     fn bring_up(
         &mut self,
-        setup: &Setup<'_>,
+        setup: &mut Setup<'_>,
         process: &Process,
         channel: &Channel,
         warn: &mut dyn FnMut(&str),
@@ -363,13 +327,26 @@ impl Making<'_> {
             namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
             channel.send(Message::IdsMapped)?;
         }
+        if let Some(linux) = setup.config.linux() {
+            network::devices::move_all(linux.net_devices(), pid)?;
+            if let Some(rdt) = resctrl::asked(&linux) {
+                if let Some(path) = resctrl::own_group(&rdt, self.id, &mut [0; _])? {
+                    self.folder.write_resctrl(path)?;
+                }
+                resctrl::join(&rdt, self.id, pid, true)?;
+            }
+        }
+        if hooks::any(&setup.config, &hooks::EARLY) {
+            ready::await_message(channel, process, Message::Rooted, warn)?;
+            self.note_process(process)?;
+            self.run_early_hooks(setup, warn)?;
+            channel.send(Message::HooksDone)?;
+        }
         let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
         ready::apply_from_outside(&setup.process, process)?;
         let terminal = self.caller.take_terminal(terminal)?;
-        self.record.pid = pid;
-        self.record.pidfd_inode = container::pidfd_inode(process.pidfd.as_fd());
-        self.record.start_time =
-            proc::start_time(pid).map_err(|errno| fail!(errno => "cannot tell when the process was started"))?;
+        self.note_process(process)?;
+        self.record.hooks = setup.config.hooks().is_some();
         self.record.status = "created";
         // With `run` the word to go follows at once, or all is undone.
         self.record.started = self.run;
@@ -381,5 +358,39 @@ impl Making<'_> {
         channel.send(Message::Created)?;
         ready::await_message(channel, process, Message::Disarmed, warn)?;
         Ok(terminal)
+    }
+
+    /// Takes down which process it is, if that has not been done.
+    fn note_process(&mut self, process: &Process) -> Result<()> {
+        if self.record.pid == 0 {
+            let pid = process.pid.as_raw_nonzero().get();
+            self.record.pidfd_inode = container::pidfd_inode(process.pidfd.as_fd());
+            self.record.start_time =
+                proc::start_time(pid).map_err(|errno| fail!(errno => "cannot tell when the process was started"))?;
+            self.record.pid = pid;
+        }
+        Ok(())
+    }
+
+    /// In our own namespaces, without the lock: hooks may ask for the container,
+    /// and `delete --force` ends us and waits for the other lock.
+    #[inline(never)]
+    fn run_early_hooks(&mut self, setup: &mut Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        self.record.hooks = true;
+        self.folder.write_record(&self.record, self.scratch)?;
+        let held = self.folder.hold_for_hooks()?;
+        self.folder.unlock();
+        let Setup { process, output, config, .. } = setup;
+        let (record, buffers) = (&self.record, &mut process.buffers);
+        let mut stage =
+            Stage { record, pid: record.pid, buffers, output, own: &[], held: held.as_ref().map(AsFd::as_fd) };
+        let result =
+            stage.run(Moment::Prestart, config, warn).and_then(|()| stage.run(Moment::CreateRuntime, config, warn));
+        drop(held);
+        self.folder.lock()?;
+        match result {
+            Ok(()) if !self.folder.is_current(self.id) => Err(fail!("the container has just been deleted")),
+            result => result,
+        }
     }
 }

@@ -10,6 +10,8 @@ use core::mem::MaybeUninit;
 use super::arena::Arena;
 use super::container::{self, Process, Status, wait_end};
 use super::create::Request;
+use super::hooks::{HookRoom, Later};
+use super::process_plan::Buffers;
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use crate::cgroup::{self, CgroupPath, Hierarchy};
@@ -28,7 +30,13 @@ const PATIENCE: i64 = 10_000;
 /// # Errors
 /// There is none, or it runs, in the words that engines look for; or something
 /// of it does not go away, and the record stays for another try.
-pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut Workspace) -> Result<()> {
+pub fn delete(
+    root: Option<&StateRoot>,
+    id: &CStr,
+    force: bool,
+    workspace: &'static mut Workspace,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
     let folder = match container::open(root, id) {
         Ok(folder) => folder,
         Err(_) if force => return Ok(()),
@@ -42,12 +50,15 @@ pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut 
     if !folder.is_current(id) {
         return if force { Ok(()) } else { Err(fail!("container does not exist: {}", Lossy(id.to_bytes()))) };
     }
-    match folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings)) {
+    let Workspace { document, second, strings, arguments, environment, names, groups, output, .. } = workspace;
+    let mut arena = Arena::new(strings);
+    match folder.read_record(second, &mut arena) {
         Ok(Some(record)) => {
             if !force {
                 refuse_running(&record, id)?;
             }
-            clear(&folder, &record)?;
+            let buffers = Buffers { arguments, environment, names, groups, arena };
+            return destroy(folder, id, record, HookRoom { document, buffers, output }, warn);
         }
         // Without a record that can be read there is still what is written down
         // of the cgroup, and all that was made is in it.
@@ -58,28 +69,104 @@ pub fn delete(root: Option<&StateRoot>, id: &CStr, force: bool, workspace: &mut 
     folder.remove(id)
 }
 
+/// As `delete` with `force`, but for the hooks: for whoever needs the workspace
+/// again.
+///
+/// # Errors
+/// As [`delete`].
+pub fn delete_without_hooks(root: Option<&StateRoot>, id: &CStr, workspace: &mut Workspace) -> Result<()> {
+    let Ok(folder) = container::open(root, id) else { return Ok(()) };
+    end_at_once(&folder, workspace)?;
+    folder.lock()?;
+    if !folder.is_current(id) {
+        return Ok(());
+    }
+    match folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings)) {
+        Ok(Some(record)) => clear(&folder, &record)?,
+        Ok(None) | Err(_) => clear_cgroup(&folder, None)?,
+    }
+    folder.remove(id)
+}
+
+/// Ends what there is of a container, whose lock we hold, and removes it.
+pub fn destroy(
+    folder: Folder<'_>,
+    id: &CStr,
+    mut record: StateRecord<'static>,
+    room: HookRoom,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let mut later = if record.hooks { Some(room.read(&folder)?) } else { None };
+    destroy_by(folder, id, &mut record, later.as_mut(), warn)
+}
+
+/// As [`destroy`], with the configuration where there are hooks.
+pub fn destroy_by(
+    folder: Folder<'_>,
+    id: &CStr,
+    record: &mut StateRecord<'static>,
+    later: Option<&mut Later>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
+    clear(&folder, record)?;
+    remove(folder, id, record, later, warn)
+}
+
 /// Undoes a container whose making has failed; we hold its lock.
 ///
 /// Its first process has been reaped.
-pub fn undo(folder: Folder<'_>, id: &CStr, record: &StateRecord<'_>) -> Result<()> {
+pub fn undo(
+    folder: Folder<'_>,
+    id: &CStr,
+    record: &mut StateRecord<'static>,
+    later: &mut Later,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
+    // Somebody may have deleted it already, and made another one of its name.
+    if !folder.is_current(id) {
+        return Ok(());
+    }
     clear_cgroup(&folder, Some(record))?;
-    folder.remove(id)
+    remove(folder, id, record, Some(later), warn)
+}
+
+/// The hooks after the end, and the end of the record.
+fn remove(
+    folder: Folder<'_>,
+    id: &CStr,
+    record: &mut StateRecord<'static>,
+    later: Option<&mut Later>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let is_ours = match later {
+        Some(later) => later.run_poststop(&folder, id, record, warn)?,
+        None => true,
+    };
+    if is_ours { folder.remove(id) } else { Ok(()) }
 }
 
 /// Removes a container that this process has made, at the end of `run`.
 ///
 /// # Errors
 /// Something of it does not go away, and the record stays for `delete`.
-pub fn delete_created(request: &Request<'_>, record: &StateRecord<'_>) -> Result<()> {
+pub fn delete_created(
+    request: &Request<'_>,
+    record: &mut StateRecord<'static>,
+    later: &mut Later,
+    warn: &mut dyn FnMut(&str),
+) -> Result<()> {
     let Some(root) = StateRoot::open(request.state_root, false)? else { return Ok(()) };
     let Some(folder) = root.folder(request.id)? else { return Ok(()) };
     folder.lock()?;
     // Somebody may have deleted it already, and made another one of its name.
-    if folder.is_current(request.id) { undo(folder, request.id, record) } else { Ok(()) }
+    undo(folder, request.id, record, later, warn)
 }
 
 fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
     match container::status(record)?.0 {
+        Status::Stopped if container::creator(record)?.is_some() => {
+            Err(fail!("container {} is being deleted", Lossy(id.to_bytes())))
+        }
         Status::Stopped | Status::Created => Ok(()),
         _ => {
             let status = container::status_and_paused(record)?.0;
@@ -88,16 +175,18 @@ fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
     }
 }
 
-/// Kills a runtime that is still making the container, with which the container's
+/// Kills a runtime that is still making or removing the container, with which the container's
 /// first process dies; or that process, so that a `start` which waits for it in
 /// vain (it is frozen, or its program's file system does not answer) goes on.
 fn end_at_once(folder: &Folder<'_>, workspace: &mut Workspace) -> Result<()> {
     let read = folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings));
     let Ok(Some(record)) = read else { return Ok(()) };
     match container::creator(&record)? {
-        Some(creator) => end(&creator),
-        None => container::init(&record)?.map_or(Ok(()), |init| end(&init)),
+        Some(creator) => end(&creator)?,
+        None => container::init(&record)?.map_or(Ok(()), |init| end(&init))?,
     }
+    // Without whom it runs for, a hook is ended; that is waited for.
+    if record.hooks && record.status != "created" { folder.hold_for_hooks().map(drop) } else { Ok(()) }
 }
 
 /// Kills a process and waits until it has ended.

@@ -32,7 +32,7 @@ use crate::sys::fs::{CWD, Mode, OFlags, open};
 use crate::sys::process::{chroot, fchdir, setsid};
 use crate::sys::{self, AsFd, Errno, OwnedFd, read_file};
 use crate::terminal::console_socket;
-use crate::{fail, identity, limits, spec};
+use crate::{fail, identity, limits, resctrl, spec};
 
 /// What `exec` is asked for.
 pub struct ExecRequest<'r> {
@@ -61,10 +61,13 @@ pub struct Overrides<'r> {
     pub user: Option<(u32, Option<u32>)>,
     pub tty: bool,
     pub no_new_privileges: bool,
+    pub apparmor: Option<&'static CStr>,
+    pub process_label: Option<&'static CStr>,
 }
 
 /// What the child needs.
 struct Setup<'a> {
+    id: &'static CStr,
     init: &'a Process,
     /// Flags of the namespaces to join.
     join: u64,
@@ -116,7 +119,7 @@ pub fn exec(
         groups: &mut workspace.groups,
         arena,
     };
-    let mut process = ProcessPlan::new(view, buffers, hardened)?;
+    let mut process = ProcessPlan::new(view, config.linux(), buffers, hardened)?;
     change(&mut process, &mut request.overrides, request.process.is_some())?;
     process.pass_descriptors(&request.wishes)?;
     process.set_seccomp(&config, &mut workspace.seccomp_filter)?;
@@ -126,7 +129,14 @@ pub fn exec(
     let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()));
     let of_container = namespaces.new | namespaces.joined();
     process.in_user_namespace = of_container & flags::USER != 0;
-    let mut setup = Setup { root: root_of(&init, of_container)?, init: &init, join: of_container, keyring, process };
+    let mut setup = Setup {
+        id: request.id,
+        root: root_of(&init, of_container)?,
+        init: &init,
+        join: of_container,
+        keyring,
+        process,
+    };
     let cgroup = cgroup_of(&record, &init, request.cgroup)?;
     // Born there the process would freeze at once, and we would wait for it.
     if let Some(cgroup) = &cgroup
@@ -135,6 +145,9 @@ pub fn exec(
     {
         return Err(fail!("cannot exec in a paused container (use --ignore-paused to override)"));
     }
+    // Where it runs before it is in the container's cgroup, which is as we do.
+    let affinity = setup.process.view.exec_cpu_affinity();
+    identity::set_affinity(0, affinity.and_then(|affinity| affinity.initial()))?;
     let state = record.document(status.word(), init.number(), config.annotations());
     make(&mut setup, cgroup.as_ref(), &caller, warn)?.asking(&setup.process, &config, &state, &mut workspace.output)
 }
@@ -164,6 +177,8 @@ fn change(plan: &mut ProcessPlan<'_>, overrides: &mut Overrides<'_>, from_file: 
     plan.set_cwd(overrides.cwd)?;
     plan.set_user(overrides.user);
     plan.no_new_privileges |= overrides.no_new_privileges;
+    plan.apparmor = overrides.apparmor.or(plan.apparmor);
+    plan.selinux = overrides.process_label.or(plan.selinux);
     Ok(())
 }
 
@@ -232,7 +247,7 @@ fn make(
         }
     };
     match bring_up(setup, &process, &channel, caller, warn) {
-        Ok(terminal) => Ok(Waiting { process, channel, terminal, agent: None }),
+        Ok(terminal) => Ok(Waiting { process, channel, terminal, agent: None, notify: None }),
         Err(error) => {
             delete::end_child(&process);
             Err(error)
@@ -249,6 +264,11 @@ fn bring_up(
 ) -> Result<Option<OwnedFd>> {
     let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
     ready::apply_from_outside(&setup.process, process)?;
+    if let Some(rdt) = setup.process.linux.as_ref().and_then(resctrl::asked) {
+        resctrl::join(&rdt, setup.id, process.pid.as_raw_nonzero().get(), false)?;
+    }
+    let affinity = setup.process.view.exec_cpu_affinity();
+    identity::set_affinity(process.pid.as_raw_nonzero().get(), affinity.and_then(|affinity| affinity.last()))?;
     let terminal = caller.take_terminal(terminal)?;
     caller.tell(process, console_socket::PIDFD_OF_EXEC)?;
     Ok(terminal)
@@ -279,7 +299,7 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
             .map_err(|errno| fail!(errno => "cannot enter the container's root"))?;
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
-    process::join_session_keyring(Some(setup.keyring))?;
+    process::join_session_keyring(Some(setup.keyring), &setup.process)?;
     process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
     let program = process::prepare(&mut setup.process, channel, &[channel.fd()], path)?;
     channel.send(Message::Ready)?;

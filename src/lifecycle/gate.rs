@@ -28,7 +28,7 @@ impl Gate {
         let socket = new_socket()?;
         // Its mode becomes that of the file.
         fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-        bind(&socket, &address(folder)?).map_err(failed)?;
+        bind(&socket, &address(folder, "start.sock")?).map_err(failed)?;
         listen(&socket, 1).map_err(failed)?;
         Ok(Gate(socket))
     }
@@ -98,7 +98,7 @@ fn terminates(signal: u32) -> bool {
 /// `folder`; `None` where none waits.
 pub fn knock(folder: BorrowedFd<'_>) -> Result<Option<Channel>> {
     let socket = new_socket()?;
-    match connect(&socket, &address(folder)?) {
+    match connect(&socket, &address(folder, "start.sock")?) {
         Ok(()) => {}
         Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
         Err(errno) => return Err(fail!(errno => "cannot reach the start gate")),
@@ -115,7 +115,7 @@ fn new_socket() -> Result<OwnedFd> {
 
 /// A socket's path has 107 bytes at most (unix(7)), so the folder goes by its
 /// descriptor.
-fn address(folder: BorrowedFd<'_>) -> Result<SocketAddrUnix> {
-    let path = Printed::<64>::of(format_args!("/proc/self/fd/{}/start.sock", folder.as_raw_fd()));
-    SocketAddrUnix::new(path.as_c_str()).map_err(|errno| fail!(errno => "cannot name the start gate"))
+pub fn address(folder: BorrowedFd<'_>, name: &str) -> Result<SocketAddrUnix> {
+    let path = Printed::<64>::of(format_args!("/proc/self/fd/{}/{name}", folder.as_raw_fd()));
+    SocketAddrUnix::new(path.as_c_str()).map_err(|errno| fail!(errno => "cannot name {name}"))
 }

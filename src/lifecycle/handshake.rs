@@ -6,18 +6,22 @@
 //!   Pid(text) + pidfd →                    of the child, from the helper that has made it (`birth`)
 //!                     ←  Known             to the child: it may speak for itself
 //!                     ←  IdsMapped         uid_map and gid_map are written (new user namespace only)
+//!   Rooted            →                    hooks prestart and createRuntime (where there are
+//!                     ←  HooksDone         any hooks before pivot_root), then createContainer's
 //!   Console + pty     →                    to the console socket, or kept
 //!   Ready             →                    what the child may not do itself (`ready`);
 //!                                          state.json says "created"
 //!                     ←  Created           `create`: the word to go comes through the gate (`gate`)
 //!   Disarmed          →                    the child no longer dies with the parent
 //!                     ←  Go                `run` and `exec`: the child is disarmed and executes
+//!   Hooks             →                    hooks startContainer begin, where there are any
 //!   Listener          →                    a seccomp filter that asks: somebody is to be asked
 //!                     ←  Known             and listens
 //!   Listener + fd     →                    for whoever listens
 //!   (execve closes the child's end: success)
 //!   Warning(text)     →                    at any point
 //!   Failed(text)      →                    at any point: the last word
+//!   HookFailed(text)  →                    the same: the container is to be destroyed
 //! ```
 //!
 //! Over one SEQPACKET socket pair: a message arrives whole or not at all, and
@@ -40,31 +44,42 @@ pub enum Message {
     /// The parent has heard of that.
     Known,
     IdsMapped,
+    /// All is mounted, and the root is about to be entered.
+    Rooted,
+    HooksDone,
     /// With the pty's master; the text is its path in the container.
     Console,
     Ready,
     Created,
     Disarmed,
     Go,
+    /// The hooks that run before the program are about to.
+    Hooks,
     /// The text is a sentence for the log.
     Warning,
     /// The text is the error.
     Failed,
+    /// The text is the error, of a hook.
+    HookFailed,
     /// With the descriptor of seccomp_unotify(2) the second time.
     Listener,
 }
 
-const ALL: [Message; 11] = [
+const ALL: [Message; 15] = [
     Message::Pid,
     Message::Known,
     Message::IdsMapped,
+    Message::Rooted,
+    Message::HooksDone,
     Message::Console,
     Message::Ready,
     Message::Created,
     Message::Disarmed,
     Message::Go,
+    Message::Hooks,
     Message::Warning,
     Message::Failed,
+    Message::HookFailed,
     Message::Listener,
 ];
 

@@ -42,8 +42,8 @@ pub fn kill(root: Option<&StateRoot>, id: &CStr, signal: u32, all: bool, workspa
 
 /// Kills every process of the container's cgroup. Whether there were any.
 fn kill_cgroup(record: &StateRecord<'_>) -> Result<bool> {
-    // Inodes of an earlier boot are others'. Where it has not been handed over,
-    // it is still the business of whoever makes it.
+    // Inodes of an earlier boot are others'. Before there is a process, it is still
+    // the business of whoever makes it.
     if record.pid == 0 || !container::of_this_boot(record)? {
         return Ok(false);
     }

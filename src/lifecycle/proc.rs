@@ -7,6 +7,7 @@ use core::ffi::CStr;
 use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::fail;
+use crate::sys::process::getpid;
 use crate::sys::{Errno, fs, read_file};
 
 /// Room for `/proc/4194304/` and a file's name, with its NUL.
@@ -34,6 +35,14 @@ pub fn start_time(pid: i32) -> Result<u64, Errno> {
     let mut buffer = [0; 1024];
     let stat = read_file(fs::CWD, ProcPath::new(pid, "stat").as_c_str(), &mut buffer)?;
     stat_field(stat, 22).ok_or(Errno::SRCH)
+}
+
+/// This process, named for good.
+pub fn own() -> Result<(i32, u64)> {
+    let pid = getpid().as_raw_nonzero().get();
+    start_time(pid)
+        .map(|start_time| (pid, start_time))
+        .map_err(|errno| fail!(errno => "cannot tell the start time of the runtime"))
 }
 
 /// A numeric field of /proc/PID/stat by its number in proc_pid_stat(5). The second field,

@@ -7,12 +7,13 @@
 use core::ffi::CStr;
 
 use super::arena::Arena;
+use super::birth::open_procfs;
 use super::folders::make_folders;
 use super::handshake::{Channel, Message};
 use super::process_plan::ProcessPlan;
 use crate::bytes::Printed;
 use crate::error::{Error, Lossy, Result};
-use crate::identity::{self, Sets};
+use crate::identity::{self, Label, Sets};
 use crate::json::PathBuffer;
 use crate::seccomp::{self, SeccompFilter};
 use crate::sys::fs::{self, FileType, Mode, fchown, fstat};
@@ -71,11 +72,17 @@ pub fn keyring_name(id: &CStr, arena: &mut Arena<'static>) -> Result<&'static CS
 
 /// A session keyring of its own, so that the process does not share the
 /// engine's keys. A kernel without keyrings has nothing to share.
-pub fn join_session_keyring(name: Option<&CStr>) -> Result<()> {
-    match name.map_or(Ok(()), sys::keyctl_join_session_keyring) {
-        Ok(()) | Err(Errno::NOSYS) => Ok(()),
-        Err(errno) => Err(fail!(errno => "cannot make a session keyring")),
+pub fn join_session_keyring(name: Option<&CStr>, plan: &ProcessPlan<'_>) -> Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    if let Some(label) = plan.selinux {
+        // Or the process could not use it.
+        identity::set_label(&open_procfs()?, Label::Keys, label)?;
     }
+    match sys::keyctl_join_session_keyring(name) {
+        Ok(()) | Err(Errno::NOSYS) => {}
+        Err(errno) => return Err(fail!(errno => "cannot make a session keyring")),
+    }
+    if plan.selinux.is_some() { identity::set_label(&open_procfs()?, Label::Keys, c"") } else { Ok(()) }
 }
 
 /// Gives the process its terminal, or its owner the descriptors it inherits.
@@ -150,6 +157,14 @@ pub fn prepare<'b>(
     // The kernel takes the last right that this could need away with the user.
     // Descriptors are few from here on, whatever their limit becomes.
     keep_only(plan, needed)?;
+    if let Some(linux) = &plan.linux {
+        identity::set_policies(linux)?;
+    }
+    for (which, label) in [(Label::AppArmor, plan.apparmor), (Label::SeLinux, plan.selinux)] {
+        if let Some(label) = label {
+            identity::set_label(&open_procfs()?, which, label)?;
+        }
+    }
     if !plan.in_user_namespace {
         identity::set_rlimits(None, plan.view.rlimits())?;
     }

@@ -14,6 +14,7 @@ use crate::json::Text;
 use crate::limits;
 use crate::seccomp::SeccompFilter;
 use crate::spec::config::{Config, Process};
+use crate::spec::linux::Linux;
 use crate::spec::record::List;
 use crate::sys::termios::Winsize;
 use crate::sys::{PointerTable, SignalSet};
@@ -34,6 +35,10 @@ pub struct Buffers {
 pub struct ProcessPlan<'a> {
     /// The document, for what is read where it stands: rlimits, and places for errors.
     pub view: Process<'a>,
+    /// As above, of the container: memory policy and personality.
+    pub linux: Option<Linux<'a>>,
+    pub apparmor: Option<&'static CStr>,
+    pub selinux: Option<&'static CStr>,
     pub uid: u32,
     pub gid: u32,
     pub umask: Option<u32>,
@@ -61,13 +66,23 @@ pub struct ProcessPlan<'a> {
 
 impl<'a> ProcessPlan<'a> {
     /// As the document describes it.
-    pub fn new(view: Process<'a>, mut buffers: Buffers, hardened: Hardened) -> Result<ProcessPlan<'a>> {
-        let cwd = match view.cwd() {
-            Some(cwd) => buffers.arena.text(cwd)?,
-            None => c"/",
+    pub fn new(
+        view: Process<'a>,
+        linux: Option<Linux<'a>>,
+        mut buffers: Buffers,
+        hardened: Hardened,
+    ) -> Result<ProcessPlan<'a>> {
+        let mut string = |text: Option<Text<'_>>| match text.filter(|text| !text.is_empty()) {
+            Some(text) => buffers.arena.text(text).map(Some),
+            None => Ok(None),
         };
+        let cwd = string(view.cwd())?.unwrap_or(c"/");
+        let (apparmor, selinux) = (string(view.apparmor_profile())?, string(view.selinux_label())?);
         let mut plan = ProcessPlan {
             view,
+            linux,
+            apparmor,
+            selinux,
             uid: 0,
             gid: 0,
             umask: None,

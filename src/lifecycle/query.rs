@@ -105,7 +105,11 @@ fn look_at(folder: &Folder<'_>, workspace: &mut Workspace, each: &mut Each<'_>) 
     let (status, init) = container::status_and_paused(&record)?;
     // Not there yet while the container is being made.
     let text = folder.read(c"config.json", document)?.unwrap_or(b"{}");
-    let document = Document::parse("config.json", text)?;
+    let document = match Document::parse("config.json", text) {
+        // Just being written.
+        Err(_) if status == Status::Creating => Document::parse("config.json", b"{}"),
+        parsed => parsed,
+    }?;
     let annotations = Config::view(document.root()).annotations();
     let state = record.document(status.word(), init.map_or(0, |init| init.number()), annotations);
     each(&state, output).map(|()| true)

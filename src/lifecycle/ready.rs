@@ -67,12 +67,13 @@ fn ended(child: &Process) -> Error {
 }
 
 /// What the parent has to do to the process because the process itself may lack
-/// the right to: its place in the queue of the OOM killer, and its limits where
+/// the right to: its place in the queue of the OOM killer, its priorities, and its limits where
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
     if let Some(score) = plan.view.oom_score_adj() {
         identity::set_oom_score_adj(&open_procfs()?, child.number(), score)?;
     }
+    identity::set_priorities(child.pid.as_raw_nonzero().get(), &plan.view)?;
     match plan.in_user_namespace {
         true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
         false => Ok(()),
@@ -82,11 +83,11 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
 /// Lets the process go on to its program. `agent`: whom its filter asks.
 ///
 /// # Errors
-/// execve fails, or the hand-over of the filter's listener.
-pub fn go(channel: &Channel, agent: Option<&Agent<'_>>) -> Result<()> {
+/// A hook fails, or execve; or the hand-over of the filter's listener.
+pub fn go(channel: &Channel, agent: Option<&Agent<'_>>, warn: &mut dyn FnMut(&str)) -> Result<()> {
     channel.send(Message::Go)?;
     let mut hand_over = HandOver::default();
-    while let Progress::Listener(listener) = await_progress(channel)? {
+    while let Progress::Listener(listener) = await_progress(channel, warn, &mut || {}).map_err(|(error, _)| error)? {
         match agent {
             Some(agent) => hand_over.step(channel, listener, agent)?,
             None => return Err(fail!("the filter has nobody to ask")),
@@ -104,18 +105,26 @@ pub enum Progress {
     Listener(Option<OwnedFd>),
 }
 
-/// Listens to a process that was told to go.
+/// Listens to a process that was told to go. `at_hooks` is called when its own
+/// hooks are about to run.
 ///
 /// # Errors
-/// execve fails.
-pub fn await_progress(channel: &Channel) -> Result<Progress> {
-    let mut buffer: Buffer = [0; _];
-    match channel.receive(&mut buffer)? {
-        None => Ok(Progress::Executed),
-        Some(received) => match received.message {
-            Message::Failed => Err(Error::received(received.text)),
-            Message::Listener => Ok(Progress::Listener(received.descriptor)),
-            _ => Err(fail!("the container's process speaks another version of the handshake")),
-        },
+/// A hook fails, or execve does: whether it was a hook beside it.
+pub fn await_progress(
+    channel: &Channel,
+    warn: &mut dyn FnMut(&str),
+    at_hooks: &mut dyn FnMut(),
+) -> Result<Progress, (Error, bool)> {
+    loop {
+        let mut buffer: Buffer = [0; _];
+        let Some(received) = channel.receive(&mut buffer).map_err(|error| (error, false))? else {
+            return Ok(Progress::Executed);
+        };
+        match received.message {
+            Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),
+            Message::Hooks => at_hooks(),
+            Message::Listener => return Ok(Progress::Listener(received.descriptor)),
+            message => return Err((Error::received(received.text), message == Message::HookFailed)),
+        }
     }
 }

@@ -2,14 +2,16 @@
 
 use super::container::Process;
 use super::handshake::Channel;
+use super::hooks::{Later, Moment};
 use super::listener::Agent;
+use super::notify::Notify;
 use super::process_plan::ProcessPlan;
 use super::supervise::supervise;
 use super::{delete, ready};
 use crate::error::Result;
 use crate::fail;
 use crate::spec::config::Config;
-use crate::spec::state::StateDocument;
+use crate::spec::state::{StateDocument, StateRecord};
 use crate::sys::process::{getpid, set_child_subreaper};
 use crate::sys::{self, AsFd, OwnedFd};
 use crate::terminal::raw_mode::RawMode;
@@ -21,6 +23,7 @@ pub struct Waiting {
     pub channel: Channel,
     /// The terminal that we are to serve.
     pub terminal: Option<OwnedFd>,
+    pub notify: Option<Notify>,
     /// Whom its seccomp filter asks.
     pub agent: Option<Agent<'static>>,
 }
@@ -48,12 +51,12 @@ impl Waiting {
     /// The program cannot be executed. The process has ended then and is reaped:
     /// left to somebody else, it would keep the container's pid namespace, and
     /// with it the container's first process, from ending until that is done.
-    pub fn go(&self) -> Result<()> {
+    pub fn go(&self, warn: &mut dyn FnMut(&str)) -> Result<()> {
         if let Some(master) = &self.terminal {
             // Before the program can ask for it.
             relay::give_size(sys::stdin(), sys::stdout(), master.as_fd());
         }
-        ready::go(&self.channel, self.agent.as_ref()).inspect_err(|_| delete::end_child(&self.process))
+        ready::go(&self.channel, self.agent.as_ref(), warn).inspect_err(|_| delete::end_child(&self.process))
     }
 
     /// Passes signals and the terminal through until it has ended. Gives the
@@ -62,17 +65,53 @@ impl Waiting {
     /// # Errors
     /// The kernel's. The process is ended: nobody would be there for it.
     pub fn attend(self, warn: &mut dyn FnMut(&str)) -> Result<i32> {
-        let Waiting { process, channel, terminal, .. } = self;
+        let Waiting { process, channel, terminal, notify, .. } = self;
         drop(channel);
-        stay_with(&process, terminal.as_ref(), warn).inspect_err(|_| delete::end_child(&process))
+        stay_with(&process, terminal.as_ref(), notify, warn).inspect_err(|_| delete::end_child(&process))
     }
 }
 
-fn stay_with(process: &Process, terminal: Option<&OwnedFd>, warn: &mut dyn FnMut(&str)) -> Result<i32> {
-    let Some(master) = terminal else { return supervise(process, None, warn) };
+/// A container that waits to be started, and what is written down of it.
+pub struct Created {
+    pub waiting: Waiting,
+    pub record: StateRecord<'static>,
+    pub later: Later,
+}
+
+impl Created {
+    /// Lets it go on to its program, and runs the hooks that follow.
+    ///
+    /// # Errors
+    /// As [`Waiting::go`]; or a hook fails, and the process is ended and reaped.
+    pub fn go(&mut self, warn: &mut dyn FnMut(&str)) -> Result<()> {
+        self.waiting.go(warn)?;
+        if !self.record.hooks {
+            return Ok(());
+        }
+        let ran = self.later.run(Moment::Poststart, &self.record, self.record.pid, warn);
+        ran.inspect_err(|_| delete::end_child(&self.waiting.process))
+    }
+
+    /// Before it is left alone: waits until it says that it is ready, where
+    /// somebody wants to know.
+    pub fn await_ready(&self) -> Result<()> {
+        match &self.waiting.notify {
+            Some(notify) => notify.await_ready(&self.waiting.process),
+            None => Ok(()),
+        }
+    }
+}
+
+fn stay_with(
+    process: &Process,
+    terminal: Option<&OwnedFd>,
+    notify: Option<Notify>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<i32> {
+    let Some(master) = terminal else { return supervise(process, None, notify, warn) };
     let raw = RawMode::enter(sys::stdin())?;
     let mut relay = Relay::new(sys::stdin(), sys::stdout(), master.as_fd())?;
-    let status = supervise(process, Some(&mut relay), warn);
+    let status = supervise(process, Some(&mut relay), notify, warn);
     drop(raw);
     status
 }

@@ -8,6 +8,8 @@
 //!     config.json     the configuration as it was at `create`, for `exec` and `state`
 //!     cgroup          which cgroup was made for it: a link to "INODE EXISTING PATH"
 //!     start.sock      the start gate, see `gate`
+//!     resctrl         what was made for it there: a link to the group's path
+//!     notify/         the container's notify socket, see `notify`
 //! ```
 //!
 //! The record is written before the first effect in the kernel and again when
@@ -23,6 +25,7 @@ use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::json::{Document, Text};
+use crate::resctrl::{self, GroupPath};
 use crate::spec::state::{RecordView, StateRecord};
 use crate::sys::fs::{
     AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, readlinkat_raw, renameat, symlinkat,
@@ -228,12 +231,33 @@ impl Folder<'_> {
             own_pid_namespace: view.own_pid_namespace().unwrap_or(false),
             started: view.started().unwrap_or(false),
             terminal: view.terminal().unwrap_or(false),
+            hooks: view.hooks().unwrap_or(false),
         }))
     }
 
     /// Keeps the configuration for `exec`, and its annotations for `state`.
     pub fn write_config(&self, text: &[u8]) -> Result<()> {
         self.write_file(c"config.json", text).map_err(|errno| fail!(errno => "cannot keep the container's config.json"))
+    }
+
+    /// Writes down what is about to be made in resctrl.
+    pub fn write_resctrl(&self, path: &CStr) -> Result<()> {
+        symlinkat(path, &self.fd, c"resctrl")
+            .map_err(|errno| fail!(errno => "cannot write down the container's RDT class"))
+    }
+
+    /// A lock that is held as long as hooks run, by who may outlive the runtime
+    /// that has it: then only by moments. `None` where the container is about to
+    /// be gone.
+    pub fn hold_for_hooks(&self) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.fd, c"config.json", flags, Mode::empty())
+            .and_then(|file| flock(&file, FlockOperation::LockExclusive).map(|()| file))
+        {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(fail!(errno => "cannot lock the container's config.json")),
+        }
     }
 
     fn write_file(&self, name: &CStr, text: &[u8]) -> Result<(), Errno> {
@@ -264,6 +288,19 @@ impl Folder<'_> {
             }
         }
         match unlinkat(self.root, id, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY) => {
+                // Rare enough to be looked for only now.
+                let mut buffer = [MaybeUninit::uninit(); size_of::<GroupPath>()];
+                if let Ok((path, _)) = readlinkat_raw(&self.fd, c"resctrl", &mut buffer) {
+                    let mut room: GroupPath = [0; _];
+                    resctrl::remove(bytes::join(&mut room, &[path]).unwrap_or(c""))
+                        .and_then(|()| unlinkat(&self.fd, c"resctrl", AtFlags::empty()))
+                        .map_err(|errno| fail!(errno => "cannot remove the container's RDT class"))?;
+                }
+                let _ = unlinkat(&self.fd, c"notify/notify.sock", AtFlags::empty());
+                let _ = unlinkat(&self.fd, c"notify", AtFlags::REMOVEDIR);
+                unlinkat(self.root, id, AtFlags::REMOVEDIR).map_err(failed)
+            }
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failed(errno)),
         }

@@ -7,6 +7,9 @@ use crate::bytes::{Printed, join};
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::limits;
+use crate::spec::linux::NetDevice;
+use crate::spec::record::Map;
+use crate::sys::fs::{Mode, OFlags, open};
 use crate::sys::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno};
 
@@ -19,6 +22,31 @@ use super::rtnetlink::{DeviceAddress, FOR_EVER, GETADDR, NEWADDR, NEWLINK, Rtnet
 type Name = [u8; limits::DEVICE_NAME + 1];
 
 type Addresses = Vec<DeviceAddress, { limits::DEVICE_ADDRESSES }>;
+
+/// Moves `devices` to the network namespace of process `pid`, a child that the
+/// caller has not reaped: it keeps its number.
+///
+/// # Errors
+/// As [`move_to`], with the place.
+#[inline(never)]
+pub fn move_all(devices: Map<'_, NetDevice<'static>>, pid: i32) -> Result<()> {
+    if devices.iter().next().is_none() {
+        return Ok(());
+    }
+    let path = Printed::<32>::of(format_args!("/proc/{pid}/ns/net")); // it fits
+    let namespace = open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| fail!(errno => "cannot open the container's network namespace"))?;
+    for (name, device) in devices.iter() {
+        let (mut old, mut new) = ([0; limits::DEVICE_NAME + 1], [0; limits::DEVICE_NAME + 1]);
+        let old = name.c_str(&mut old)?.to_bytes();
+        let new = match device.name().filter(|name| !name.is_empty()) {
+            Some(name) => name.c_str(&mut new)?.to_bytes(),
+            None => old,
+        };
+        move_to(namespace.as_fd(), old, new).map_err(|error| name.error(format_args!("{error}")))?;
+    }
+    Ok(())
+}
 
 /// Moves the device `name` of this network namespace to `namespace`, where it is
 /// to be called `new_name`; a `%d` in that stands for the first number that is

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::ffi::CStr;
 use core::fmt;
 
-use crate::bytes::Printed;
+use crate::bytes::{self, Printed};
 use crate::error::Lossy;
 use crate::json::{PathBuffer, Text};
 use crate::limits;
@@ -31,6 +31,8 @@ pub struct Request<'a> {
     /// As /proc/filesystems names it.
     pub kind: &'a CStr,
     pub options: Options,
+    /// The SELinux context of all that is in it (`linux.mountLabel`).
+    pub label: Option<Text<'a>>,
     /// Takes the context of one that fails, which may have more to say.
     pub log: &'a Cell<Option<Fd>>,
 }
@@ -68,6 +70,13 @@ impl Request<'_> {
 
     fn says(&self, key: &str) -> bool {
         options::data(self.mount).any(|option| option.starts_with(key))
+    }
+
+    /// The label, but not for file systems whose files have labels of their own
+    /// (as with runc), nor where another is asked for.
+    fn context(&self) -> Option<Text<'_>> {
+        let own = bytes::index_of("proc sysfs cgroup cgroup2 mqueue", self.kind.to_bytes()).is_some();
+        self.label.filter(|label| !own && !label.is_empty() && !self.says("context="))
     }
 
     /// A detached mount of the new file system. `covered`: the folder that a
@@ -142,6 +151,9 @@ impl Request<'_> {
             fsconfig_set_flag(context, name)?;
         }
         let mut buffer: PathBuffer = [0; limits::PATH];
+        if let Some(label) = self.context().filter(|_| !existing) {
+            fsconfig_set_string(context, c"context", label.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?)?;
+        }
         for option in options::data(self.mount) {
             let length = option.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?.count_bytes();
             options::separate(buffer.get_mut(..length).unwrap_or_default());
@@ -159,6 +171,7 @@ impl Request<'_> {
         let long = |text: Text<'_>| text.length() >= PARAMETER;
         self.options.super_set & Super::IVersion.bit() == 0
             && !self.mount.source().is_some_and(long)
+            && !self.context().is_some_and(long)
             && !options::data(self.mount).any(long)
     }
 
@@ -177,6 +190,14 @@ impl Request<'_> {
             }
             let room = data.get_mut(length..).unwrap_or_default();
             length += option.c_str(room).map_err(|_| Errno::TOOBIG)?.count_bytes();
+        }
+        if let Some(label) = self.context() {
+            // Quoted: it may have commas.
+            let mut buffer: PathBuffer = [0; limits::PATH];
+            let label = label.c_str(&mut buffer).map_err(|_| Errno::TOOBIG)?.to_bytes();
+            let comma: &[u8] = if length > 0 { b"," } else { b"" };
+            let room = data.get_mut(length..).unwrap_or_default();
+            bytes::join(room, &[comma, b"context=\"", label, b"\""]).ok_or(Errno::TOOBIG)?;
         }
         let data = c_str(&data, 0);
         let mut source: PathBuffer = [0; limits::PATH];

@@ -74,14 +74,14 @@ impl<'a> Cover<'a> {
 ///
 /// # Errors
 /// What the kernel says, with the place in the configuration.
-pub fn mask(paths: Paths<'_>, null: &NullDevice) -> Result<()> {
+pub fn mask(paths: Paths<'_>, null: &NullDevice, label: Option<Text<'_>>) -> Result<()> {
     let mut null = Cover::of(&null.0);
     let mut empty = None;
     for path in paths.iter() {
         let Some(place) = open_if_there(path, "mask")? else { continue };
         // move_mount(2) says EINVAL for a file on a folder.
         let result = match null.attach(place.as_fd()) {
-            Err(Errno::INVAL) => hide_folder(&mut empty, place.as_fd()),
+            Err(Errno::INVAL) => hide_folder(&mut empty, place.as_fd(), label),
             result => result,
         };
         result.map_err(|errno| cannot("mask", path, errno))?;
@@ -102,22 +102,27 @@ fn open_if_there(path: Text<'_>, what: &'static str) -> Result<Option<Fd>> {
     }
 }
 
-fn hide_folder(empty: &mut Option<Fd>, folder: BorrowedFd<'_>) -> Result<(), Errno> {
+fn hide_folder(empty: &mut Option<Fd>, folder: BorrowedFd<'_>, label: Option<Text<'_>>) -> Result<(), Errno> {
     if let Some(original) = empty {
         let clone = clone_tree(original.as_fd(), c"", false)?;
         attach_at(clone.as_fd(), folder)?;
         clone.done();
         return Ok(());
     }
-    let original = empty_folder()?;
+    let original = empty_folder(label)?;
     attach_at(original.as_fd(), folder)?;
     *empty = Some(original);
     Ok(())
 }
 
 /// A detached tmpfs that nobody can write to.
-fn empty_folder() -> Result<Fd, Errno> {
+fn empty_folder(label: Option<Text<'_>>) -> Result<Fd, Errno> {
     let context = Fd::new(fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?);
+    if let Some(label) = label.filter(|label| !label.is_empty()) {
+        let mut buffer: PathBuffer = [0; limits::PATH];
+        let label = label.c_str(&mut buffer).map_err(|_| Errno::NAMETOOLONG)?;
+        fsconfig_set_string(context.as_fd(), c"context", label)?;
+    }
     fsconfig_set_string(context.as_fd(), c"source", c"tmpfs")?;
     fsconfig_set_flag(context.as_fd(), c"ro")?;
     fsconfig_create(context.as_fd())?;

@@ -29,6 +29,8 @@ pub struct MountContext<'a> {
     /// Without a cgroup namespace of its own: the folder that a `cgroup` mount
     /// shows. With one, `None`: the kernel shows the right part by itself.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// `linux.mountLabel`.
+    pub label: Option<Text<'a>>,
     /// Only for what errors suggest.
     pub user_namespace: bool,
 }
@@ -73,7 +75,7 @@ pub fn mount_here(mount: &Mount<'_>) -> Result<()> {
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(c"/", folder, Mode::empty()).map_err(|errno| cannot_own("open ", c"/", errno))?;
     let root = Root { fd: Fd::new(root), shared: false };
-    let context = MountContext { bundle: root.as_fd(), cgroup: None, user_namespace: false };
+    let context = MountContext { bundle: root.as_fd(), cgroup: None, label: None, user_namespace: false };
     let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: false };
     carry_out(&root, mount, &context, &mut so_far)?;
     Deferred(so_far.deferred).make_read_only()
@@ -182,7 +184,8 @@ impl Job<'_> {
             // last; cgroup2 is one file system for all.
             options.super_set &= !Super::ReadOnly.bit();
         }
-        let request = filesystem::Request { mount: self.mount, kind, options, log: &self.trouble.log };
+        let request =
+            filesystem::Request { mount: self.mount, kind, options, label: self.context.label, log: &self.trouble.log };
         let made = match request.fits_context() && !request.needs_covered() {
             true => Some(request.create(None)?),
             false => None,
@@ -267,7 +270,8 @@ impl Job<'_> {
             if self.is("tmpfs") {
                 options.super_set &= !Super::ReadOnly.bit(); // as above
             }
-            let request = filesystem::Request { mount: self.mount, kind: c"", options, log: &self.trouble.log };
+            let request =
+                filesystem::Request { mount: self.mount, kind: c"", options, label: None, log: &self.trouble.log };
             request.reconfigure(place.as_fd())?;
         }
         bind::set_attributes(place.as_fd(), self.mount, &self.options).map_err(|errno| self.more(errno, " anew"))?;

@@ -3,7 +3,8 @@
 
 use super::hooks::Hooks;
 use super::linux::{IdMapping, Linux};
-use super::record::{Anything, Cells, Id, List, Map, Matching, OneOf, OomScore, Pattern, Umask, WordSet};
+use super::number_list::NumberList;
+use super::record::{Anything, Cells, Id, List, Map, Matching, OneOf, OomScore, Umask, WordSet};
 use super::strings::{AbsolutePath, AnyPath, MountText, UtsName, Variable};
 use crate::json::Text as Str;
 use crate::record;
@@ -19,7 +20,7 @@ record! {
         process "process": Process<'static>;
         hostname "hostname": Matching<UtsName>;
         domainname "domainname": Matching<UtsName>;
-        hooks "hooks": Hooks<'static>, Later;
+        hooks "hooks": Hooks<'static>;
         annotations "annotations": Map<'static, Text>;
         linux "linux": Linux<'static>;
         solaris "solaris": Anything, Foreign;
@@ -65,14 +66,14 @@ record! {
         args "args": List<'static, Text>;
         command_line "commandLine": Text, Foreign;
         rlimits "rlimits": List<'static, Rlimit<'static>>;
-        apparmor_profile "apparmorProfile": Text, Later;
+        apparmor_profile "apparmorProfile": Text;
         capabilities "capabilities": Capabilities<'static>;
         no_new_privileges "noNewPrivileges": bool;
         oom_score_adj "oomScoreAdj": OomScore;
-        scheduler "scheduler": Scheduler<'static>, Later;
-        selinux_label "selinuxLabel": Text, Later;
-        io_priority "ioPriority": IoPriority<'static>, Later;
-        exec_cpu_affinity "execCPUAffinity": CpuAffinity<'static>, Later;
+        scheduler "scheduler": Scheduler<'static>;
+        selinux_label "selinuxLabel": Text;
+        io_priority "ioPriority": IoPriority<'static>;
+        exec_cpu_affinity "execCPUAffinity": CpuAffinity<'static>;
         user "user": User<'static>;
     }
 }
@@ -175,17 +176,7 @@ impl WordSet for IoPriorityClasses {
 record! {
     /// `process.execCPUAffinity`: CPU lists, as cpuset(7) writes them.
     CpuAffinity {
-        initial "initial": Matching<CpuList>;
-        last "final": Matching<CpuList>;
-    }
-}
-
-/// A list of CPUs as cpuset(7) writes it.
-pub struct CpuList;
-
-impl Pattern for CpuList {
-    const SAYS: &'static str = "a list of CPUs such as \"0-3,7\"";
-    fn holds(text: Str<'_>) -> bool {
-        text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b',' | b' ' | b'-'))
+        initial "initial": Matching<NumberList>;
+        last "final": Matching<NumberList>;
     }
 }

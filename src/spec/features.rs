@@ -38,6 +38,7 @@ impl Supported<'_> {
     /// Longer than the buffer.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
         const NO: Json = Json::Object(&[("enabled", Json::Bool(false))]);
+        const YES: Json = Json::Object(&[("enabled", Json::Bool(true))]);
         const CGROUP: Json = Json::Object(&[
             ("v1", Json::Bool(false)),
             ("v2", Json::Bool(true)),
@@ -58,17 +59,16 @@ impl Supported<'_> {
             ("capabilities", Json::Words(self.capabilities)),
             ("cgroup", CGROUP),
             ("seccomp", Json::Object(&seccomp)),
-            ("apparmor", NO),
-            ("selinux", NO),
-            ("intelRdt", NO),
+            ("apparmor", YES),
+            ("selinux", YES),
+            ("intelRdt", YES),
             ("mountExtensions", Json::Object(&[("idmap", NO)])),
-            ("netDevices", NO),
+            ("netDevices", YES),
         ];
         Json::Object(&[
             ("ociVersionMin", Json::Text(version::LEAST)),
             ("ociVersionMax", Json::Text(version::MOST)),
-            // None is run yet.
-            ("hooks", Json::NoWords),
+            ("hooks", Json::Words("prestart createRuntime createContainer startContainer poststart poststop")),
             ("mountOptions", Json::Words(self.mount_options)),
             ("linux", Json::Object(&linux)),
             ("annotations", Json::Object(self.annotations)),

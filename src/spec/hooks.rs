@@ -1,6 +1,6 @@
 //! `hooks` (config.md, "POSIX-platform Hooks").
 
-use super::record::{List, Matching, Positive};
+use super::record::{List, Matching, Positive, Shape};
 use super::strings::{AbsolutePath, Variable};
 use crate::json::Text as Str;
 use crate::record;
@@ -16,6 +16,13 @@ record! {
         start_container "startContainer": List<'static, Hook<'static>>;
         poststart "poststart": List<'static, Hook<'static>>;
         poststop "poststop": List<'static, Hook<'static>>;
+    }
+}
+
+impl<'a> Hooks<'a> {
+    /// The hooks of the field number `index` of the table above.
+    pub fn number(&self, index: usize) -> List<'a, Hook<'static>> {
+        <List<'static, Hook<'static>> as Shape>::field(self.0.member(index))
     }
 }
 

@@ -1,11 +1,12 @@
 //! `linux` (config-linux.md), but for its resources and seccomp.
 
+use super::number_list::NumberList;
 use super::record::{List, Map, Matching, OneOf, Pattern, WordSet};
 use super::resources::Resources;
 use super::seccomp::Seccomp;
 use super::strings::{AbsolutePath, PathOrNone};
 use crate::json::Text as Str;
-use crate::record;
+use crate::{limits, record};
 
 type Text = Str<'static>;
 
@@ -13,7 +14,7 @@ record! {
     /// `linux`.
     Linux {
         devices "devices": List<'static, Device<'static>>;
-        net_devices "netDevices": Map<'static, NetDevice<'static>>, Later;
+        net_devices "netDevices": Map<'static, NetDevice<'static>>;
         uid_mappings "uidMappings": List<'static, IdMapping<'static>>;
         gid_mappings "gidMappings": List<'static, IdMapping<'static>>;
         namespaces "namespaces": List<'static, Namespace<'static>>;
@@ -25,10 +26,10 @@ record! {
         sysctl "sysctl": Map<'static, Text>;
         masked_paths "maskedPaths": Paths<'static>;
         readonly_paths "readonlyPaths": Paths<'static>;
-        mount_label "mountLabel": Text, Later;
-        intel_rdt "intelRdt": IntelRdt<'static>, Later;
-        memory_policy "memoryPolicy": MemoryPolicy<'static>, Later;
-        personality "personality": Personality<'static>, Later;
+        mount_label "mountLabel": Text;
+        intel_rdt "intelRdt": IntelRdt<'static>;
+        memory_policy "memoryPolicy": MemoryPolicy<'static>;
+        personality "personality": Personality<'static>;
         time_offsets "timeOffsets": TimeOffsets<'static>;
     }
 }
@@ -102,11 +103,22 @@ impl WordSet for Propagations {
 record! {
     /// `linux.intelRdt`.
     IntelRdt {
-        clos_id "closID": Text;
+        clos_id "closID": Matching<ClassName>;
         schemata "schemata": List<'static, Text>;
         l3_cache_schema "l3CacheSchema": Text;
         mem_bw_schema "memBwSchema": Matching<MemBwSchema>;
         enable_monitoring "enableMonitoring": bool;
+    }
+}
+
+/// The name of a folder below the mount of resctrl; `/` is the mount itself.
+pub struct ClassName;
+
+impl Pattern for ClassName {
+    const SAYS: &'static str = "the name of a class";
+    const MOST: usize = limits::ID;
+    fn holds(text: Str<'_>) -> bool {
+        text.is("/") || !(text.is(".") || text.is("..") || text.bytes().any(|byte| matches!(byte, b'/' | b'\n')))
     }
 }
 
@@ -123,8 +135,8 @@ impl Pattern for MemBwSchema {
 record! {
     /// `linux.memoryPolicy` (set_mempolicy(2)).
     MemoryPolicy {
-        mode "mode": OneOf<MemoryPolicyModes>;
-        nodes "nodes": Text;
+        mode "mode": OneOf<MemoryPolicyModes>, Required;
+        nodes "nodes": Matching<NumberList>;
         flags "flags": List<'static, OneOf<MemoryPolicyFlags>>;
     }
 }

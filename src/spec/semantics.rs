@@ -27,6 +27,12 @@ pub fn check(config: &Config<'_>) -> Result<()> {
         sysctls(config, linux)?;
         linux.devices().iter().try_for_each(device)?;
         linux.cgroups_path().map_or(Ok(()), cgroups_path)?;
+        if let Some((name, _)) = linux.net_devices().iter().next() {
+            needs(Some(linux), "network", name.value())?;
+        }
+        if let Some(flag) = linux.personality().and_then(|personality| personality.flags().iter().next()) {
+            return Err(flag.error(format_args!("the specification has no such flag")));
+        }
     }
     uts_names(config, linux.as_ref())?;
     what_needs_mounts(config, linux.as_ref())?;
@@ -46,7 +52,31 @@ pub fn process(process: &Process<'_>) -> Result<()> {
             return Err(place.error(format_args!("\"args\" must name a program to run")));
         }
     }
+    scheduler(process)?;
     rlimits(process.rlimits())
+}
+
+/// sched_setattr(2) and ioprio_set(2): what does not belong to the policy would be
+/// ignored, or refused without a word of which.
+fn scheduler(process: &Process<'_>) -> Result<()> {
+    if let Some(scheduler) = process.scheduler() {
+        let place = scheduler.value();
+        let is = |policies: &str| scheduler.policy().is_some_and(|policy| policy.place_in(policies).is_some());
+        let priority = if is("SCHED_FIFO SCHED_RR") { (1, 99) } else { (0, 0) };
+        let times =
+            [("runtime", scheduler.runtime()), ("deadline", scheduler.deadline()), ("period", scheduler.period())];
+        between(place, "nice", scheduler.nice().unwrap_or(0).into(), -20, 19)?;
+        between(place, "priority", scheduler.priority().unwrap_or(0).into(), priority.0, priority.1)?;
+        for (name, time) in times {
+            if time.unwrap_or(0) > 0 && !is("SCHED_DEADLINE") {
+                between(place, name, 1, 0, 0)?;
+            }
+        }
+    }
+    match process.io_priority() {
+        Some(asked) => between(asked.value(), "priority", asked.priority().unwrap_or(0).into(), 0, 7),
+        None => Ok(()),
+    }
 }
 
 fn root(config: &Config<'_>) -> Result<()> {

@@ -112,7 +112,7 @@ pub struct StateRecord<'a> {
     pub boot_id: &'a str,
     /// st_ino of the process's pidfd (6.9 and newer); 0 is not known.
     pub pidfd_inode: u64,
-    /// The process that is, or was, at work on `create`.
+    /// The process that is, or was, at work on `create`, or on the deletion.
     pub creator_pid: i32,
     pub creator_start_time: u64,
     /// One of [`RecordStatuses`].
@@ -135,6 +135,8 @@ pub struct StateRecord<'a> {
     /// Whether `start` opened the gate.
     pub started: bool,
     pub terminal: bool,
+    /// Whether hooks have run or are to run: those of `poststop` too, then.
+    pub hooks: bool,
 }
 
 impl<'a> StateRecord<'a> {
@@ -182,6 +184,7 @@ impl<'a> StateRecord<'a> {
             ("ownPidNamespace", Json::Bool(self.own_pid_namespace)),
             ("started", Json::Bool(self.started)),
             ("terminal", Json::Bool(self.terminal)),
+            ("hooks", Json::Bool(self.hooks)),
         ])
         .write("the state record", buffer)
     }
@@ -217,15 +220,17 @@ record! {
         own_pid_namespace "ownPidNamespace": bool, Required;
         started "started": bool, Required;
         terminal "terminal": bool, Required;
+        hooks "hooks": bool, Required;
     }
 }
 
-/// The statuses that are written down: `creating` until the hand-over. Whether a
-/// created container runs or has stopped is asked of the kernel.
+/// The statuses that are written down: `creating` until the hand-over, `deleting`
+/// while hooks run after its end. Whether a created container runs or has stopped
+/// is asked of the kernel.
 pub struct RecordStatuses;
 
 impl WordSet for RecordStatuses {
-    const WORDS: &'static str = "creating created";
+    const WORDS: &'static str = "creating created deleting";
 }
 
 impl<'a> RecordView<'a> {

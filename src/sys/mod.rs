@@ -23,6 +23,7 @@ mod mount;
 mod owned;
 mod procfs;
 mod raw;
+mod schedule;
 mod seccomp;
 mod signal;
 mod socket;
@@ -51,6 +52,7 @@ pub use module::finit_module;
 pub use mount::{Attributes, mount_setattr};
 pub use owned::{OwnedFd, pipe};
 pub use procfs::Procfs;
+pub use schedule::{SchedulerAttributes, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};
 pub use seccomp::{seccomp_set_mode_filter, seccomp_takes_flags};
 pub use signal::{
     SIGCHLD, SIGCONT, SIGINT, SIGKILL, SIGPIPE, SIGPWR, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2,

@@ -41,6 +41,7 @@ fn record(text: &str) -> StateRecord<'_> {
         own_pid_namespace: true,
         started: true,
         terminal: false,
+        hooks: true,
     }
 }
 
@@ -169,9 +170,10 @@ fn features_are_valid_and_others_read_them() {
     assert_eq!((other.oci_version_min().as_str(), other.oci_version_max().as_str()), ("1.0.0", "1.3.0"));
     assert_eq!(other.mount_options().as_ref().unwrap().len(), 2);
     let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
-    let no = json!({"enabled": false});
+    let (no, yes) = (json!({"enabled": false}), json!({"enabled": true}));
+    let hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
     let expected = json!({
-        "ociVersionMin": "1.0.0", "ociVersionMax": "1.3.0", "hooks": [], "mountOptions": ["ro", "rbind"],
+        "ociVersionMin": "1.0.0", "ociVersionMax": "1.3.0", "hooks": hooks, "mountOptions": ["ro", "rbind"],
         "linux": {
             "namespaces": ["mount", "network", "user"],
             "capabilities": ["CAP_CHOWN", "CAP_SYS_ADMIN"],
@@ -184,8 +186,8 @@ fn features_are_valid_and_others_read_them() {
                 "knownFlags": Flags::WORDS.split(' ').collect::<Vec<_>>(),
                 "supportedFlags": ["SECCOMP_FILTER_FLAG_LOG"],
             },
-            "apparmor": no, "selinux": no, "intelRdt": no,
-            "mountExtensions": {"idmap": no}, "netDevices": no,
+            "apparmor": yes, "selinux": yes, "intelRdt": yes,
+            "mountExtensions": {"idmap": no}, "netDevices": yes,
         },
         "annotations": {"org.example.version": "1 \"x\""},
         "potentiallyUnsafeConfigAnnotations": [],

@@ -144,23 +144,9 @@ fn little_is_enough() {
 }
 
 #[test]
-fn what_is_not_carried_out_is_named() {
-    for (from, to, expected) in [
-        (
-            "\"cwd\": \"/\"",
-            "\"cwd\": \"/\", \"selinuxLabel\": \"x\"",
-            "process.selinuxLabel: not supported by this version",
-        ),
-        (
-            "\"cgroupsPath\"",
-            "\"mountLabel\": \"x\", \"cgroupsPath\"",
-            "linux.mountLabel: not supported by this version",
-        ),
-        ("\"hostname\"", "\"freebsd\": {\"x\": 1}, \"hostname\"", "freebsd: for another platform than Linux"),
-    ] {
-        let said = with(from, to).unwrap();
-        assert!(said.contains(expected), "{said}");
-    }
+fn what_is_for_another_platform_is_named() {
+    let said = with("\"hostname\"", "\"freebsd\": {\"x\": 1}, \"hostname\"").unwrap();
+    assert!(said.contains("freebsd: for another platform than Linux"), "{said}");
 }
 
 #[test]

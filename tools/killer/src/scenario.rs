@@ -25,6 +25,8 @@ pub struct Scenario {
     /// Whether the container's first process is the runtime still, and so is
     /// followed (and killed) too.
     init: bool,
+    /// Whether the bundle has a hook of each kind.
+    hooks: bool,
 }
 
 // In arguments, `ID` stands for the container's id, `BUNDLE` for its bundle and
@@ -35,25 +37,48 @@ const SLEEP: &[&str] = &["/bin/sleep", "300"];
 const TRUE: &[&str] = &["/bin/true"];
 
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "create", payload: SLEEP, before: &[], command: CREATE, init: false },
-    Scenario { name: "start", payload: SLEEP, before: &[CREATE], command: &["start", "ID"], init: true },
-    Scenario { name: "run", payload: TRUE, before: &[], command: &["run", "--bundle", "BUNDLE", "ID"], init: false },
-    Scenario { name: "run-detached", payload: SLEEP, before: &[], command: RUN, init: false },
-    Scenario { name: "exec", payload: SLEEP, before: &[RUN], command: &["exec", "ID", "/bin/true"], init: false },
+    Scenario { name: "create", payload: SLEEP, before: &[], command: CREATE, init: false, hooks: false },
+    Scenario { name: "start", payload: SLEEP, before: &[CREATE], command: &["start", "ID"], init: true, hooks: false },
+    Scenario {
+        name: "run",
+        payload: TRUE,
+        before: &[],
+        command: &["run", "--bundle", "BUNDLE", "ID"],
+        init: false,
+        hooks: false,
+    },
+    Scenario { name: "run-detached", payload: SLEEP, before: &[], command: RUN, init: false, hooks: false },
+    Scenario {
+        name: "exec",
+        payload: SLEEP,
+        before: &[RUN],
+        command: &["exec", "ID", "/bin/true"],
+        init: false,
+        hooks: false,
+    },
     Scenario {
         name: "exec-detached",
         payload: SLEEP,
         before: &[RUN],
         command: &["exec", "--detach", "ID", "/bin/sleep", "300"],
         init: false,
+        hooks: false,
     },
-    Scenario { name: "kill", payload: SLEEP, before: &[RUN], command: &["kill", "ID", "KILL"], init: false },
+    Scenario {
+        name: "kill",
+        payload: SLEEP,
+        before: &[RUN],
+        command: &["kill", "ID", "KILL"],
+        init: false,
+        hooks: false,
+    },
     Scenario {
         name: "delete",
         payload: SLEEP,
         before: &[RUN, &["kill", "ID", "KILL"], &["(stopped)"]],
         command: &["delete", "ID"],
         init: false,
+        hooks: false,
     },
     Scenario {
         name: "delete-force",
@@ -61,6 +86,23 @@ pub const SCENARIOS: &[Scenario] = &[
         before: &[RUN],
         command: &["delete", "--force", "ID"],
         init: false,
+        hooks: false,
+    },
+    Scenario {
+        name: "run-hooks",
+        payload: TRUE,
+        before: &[],
+        command: &["run", "--bundle", "BUNDLE", "ID"],
+        init: false,
+        hooks: true,
+    },
+    Scenario {
+        name: "start-hooks",
+        payload: SLEEP,
+        before: &[CREATE],
+        command: &["start", "ID"],
+        init: true,
+        hooks: true,
     },
 ];
 
@@ -180,6 +222,15 @@ impl<'a> Bench<'a> {
         let mut bundle = Bundle::open(&self.folder.join("bundle"))?;
         bundle.no_terminal().no_rlimits().no_seccomp_no_limits().arguments(self.scenario.payload);
         bundle.cgroup(&format!("/{id}")).config["process"]["env"] = serde_env(&id);
+        if self.scenario.hooks {
+            // Released as the payload is: the same file.
+            let host = bundle.busybox();
+            for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
+                let path = if kind == "startContainer" { "/bin/true".as_ref() } else { host.as_path() };
+                let hook = serde_json::json!({"path": path, "args": ["true"], "env": [format!("KILLED={id}")]});
+                bundle.config["hooks"][kind] = serde_json::json!([hook]);
+            }
+        }
         bundle.write()?;
         let run = Run { bench: self, id: &id, state: self.folder.join(format!("state-{index}")) };
         fs::create_dir_all(&run.state)?;

@@ -227,3 +227,14 @@ impl Context {
 pub fn signal(pid: u32, signal: Signal) -> Result<()> {
     kill_process(Pid::from_raw(pid as i32).context("pid 0")?, signal).with_context(|| format!("cannot signal {pid}"))
 }
+
+/// A command of `ocinit`, or of another runtime with what it needs to run here.
+pub fn runtime(context: &Context, name: &str) -> Result<Command> {
+    if name == "ocinit" {
+        return Ok(Command::new(&context.program));
+    }
+    let path = kernel::find_program(name).with_context(|| format!("no {name} here"))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--helper", "peer"]).arg(&path).arg("--").arg(&path);
+    Ok(command)
+}

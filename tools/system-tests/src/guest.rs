@@ -47,6 +47,12 @@ const CHOSEN: &[&str] = &[
     "seccomp/",
     "seccomp_listener/",
     "joining/",
+    "hooks/",
+    "failing_hooks/",
+    "schedule/",
+    "labels/",
+    "notify/",
+    "resctrl/where",
     "escapes/cve_2019_16884",
     "escapes/cve_2019_19921",
     "escapes/cve_2021_30465_target_is_a_symlink",
@@ -169,6 +175,7 @@ fi
 mount -t devtmpfs devtmpfs /dev
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
+mount -t securityfs securityfs /sys/kernel/security
 ln -s /proc/self/fd /dev/fd # as udev does
 mkdir -p /dev/pts /dev/shm
 mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts

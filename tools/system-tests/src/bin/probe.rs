@@ -6,6 +6,7 @@
 //! under two runtimes can be compared as they are.
 //!
 //! Usage: `probe [SECTION]...`; all sections without an argument. `probe
+//! notify MESSAGE` sends that to $NOTIFY_SOCKET. `probe
 //! write PATH` tries to write there, `probe read PATH` to read, and both print
 //! what came of it. `probe sleep SECONDS` prints all, then waits.
 #![deny(unsafe_code)]
@@ -411,6 +412,16 @@ const ALL: &[&str] = &[
     "session", "sysctl", "names", "process", "network", "processes", "root",
 ];
 
+/// As sd_notify(3).
+fn notify(message: &str) {
+    let target = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(message.as_bytes(), target));
+    if let Err(error) = sent {
+        eprintln!("cannot notify: {error}");
+        std::process::exit(1);
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -419,6 +430,7 @@ fn main() {
         ["sleep", seconds] => (ALL, seconds.parse().unwrap_or(0)),
         ["read", paths @ ..] => return paths.iter().for_each(|path| println!("{path}: {}", reading(path))),
         ["write", paths @ ..] => return paths.iter().for_each(|path| println!("{path}: {}", writing(path))),
+        ["notify", message] => return notify(message),
         sections => (sections, 0),
     };
     let mut out = String::new();

@@ -155,14 +155,6 @@ fn fields_that_are_not_carried_out_are_named(c: &Context) -> Result<()> {
         ("/linux/resources/memory", json!({"limit": 67_108_864})),
         ("/linux/resources/pids", json!({"limit": 100})),
         ("/linux/resources/cpu", json!({"shares": 100})),
-        ("/linux/intelRdt", json!({"closID": "x"})),
-        ("/linux/mountLabel", json!("system_u:object_r:x:s0")),
-        ("/process/apparmorProfile", json!("x")),
-        ("/process/selinuxLabel", json!("x")),
-        ("/hooks", json!({"poststop": [{"path": "/bin/true"}]})),
-        ("/linux/netDevices", json!({"eth0": {"name": "e"}})),
-        ("/linux/personality", json!({"domain": "LINUX32"})),
-        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0"})),
     ] {
         let output = c.run(&Config::plain().set(pointer, value))?;
         let name = pointer.trim_start_matches('/').replace('/', ".");

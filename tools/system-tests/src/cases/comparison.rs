@@ -197,15 +197,7 @@ fn same_id(c: &Context) -> String {
 /// `run` of a runtime.
 pub fn peer(c: &Context, runtime: &str, config: &Config) -> Result<Output> {
     c.write(config)?;
-    let mut command = match runtime {
-        "ocinit" => Command::new(&c.program),
-        name => {
-            let path = kernel::find_program(name).with_context(|| format!("no {name} here"))?;
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(["--helper", "peer"]).arg(&path).arg("--").arg(&path);
-            command
-        }
-    };
+    let mut command = crate::context::runtime(c, runtime)?;
     command.arg("--root").arg(c.dir.join(format!("state-{runtime}"))).args(["run", &same_id(c)]);
     c.surroundings(&mut command);
     c.finish(command)

@@ -12,24 +12,31 @@ mod boot;
 mod comparison;
 mod descriptors;
 mod devices;
+mod devices_moved;
 mod ending;
 mod escapes;
 mod escapes_by_descriptor;
 mod escapes_by_path;
 mod exec;
+mod hooks;
+mod hooks_failing;
 mod hybrid;
 mod identity;
 mod joining;
+mod labels;
 mod lifecycle;
 mod limits;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod notify;
 mod pausing;
 mod process;
 mod races;
+mod resctrl;
 mod resources;
 mod resources_of_devices;
+mod schedule;
 mod seccomp;
 mod seccomp_compiler;
 mod seccomp_listener;
@@ -59,6 +66,13 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         terminals::CASES,
         exec::CASES,
         joining::CASES,
+        hooks::CASES,
+        hooks_failing::CASES,
+        schedule::CASES,
+        labels::CASES,
+        notify::CASES,
+        resctrl::CASES,
+        devices_moved::CASES,
         escapes::CASES,
         escapes_by_descriptor::CASES,
         escapes_by_path::CASES,

@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["error"],
     &["json", "words", "sys"],
     &["spec", "worker"],
-    &["namespace", "rootfs", "cgroup", "identity", "seccomp", "terminal", "network"],
+    &["namespace", "rootfs", "cgroup", "identity", "seccomp", "terminal", "network", "resctrl"],
     &["lifecycle"],
     &["cli", "init"],
 ];
