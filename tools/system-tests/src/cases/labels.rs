@@ -16,10 +16,10 @@ const REMOVE: &str = "/sys/kernel/security/apparmor/.remove";
 
 cases!("labels":
     apparmor_profile [Need::Path(LOAD)] proves ["process.apparmorProfile"],
-    apparmor_profile_of_exec [Need::Path(LOAD)],
+    apparmor_profile_of_exec [Need::Path(LOAD)] proves ["process.apparmorProfile"],
     apparmor_profile_that_is_not_there [Need::Path(LOAD)],
     apparmor_where_the_kernel_lacks_it,
-    selinux_where_the_kernel_lacks_it,
+    selinux_where_the_kernel_lacks_it proves ["linux.mountLabel", "process.selinuxLabel"],
     empty_ones_are_none,
 );
 

@@ -13,9 +13,12 @@ use crate::bundle::Config;
 use crate::context::Context;
 
 cases!("resctrl":
-    classes_and_schemata proves ["linux.intelRdt.closID", "linux.intelRdt.schemata[]", "linux.intelRdt.l3CacheSchema", "linux.intelRdt.memBwSchema"],
+    classes_and_schemata proves [
+        "linux.intelRdt.closID", "linux.intelRdt.l3CacheSchema", "linux.intelRdt.memBwSchema",
+        "linux.intelRdt.schemata[]",
+    ],
     a_class_that_is_not_there,
-    monitoring,
+    monitoring proves ["linux.intelRdt.enableMonitoring"],
     what_is_made_is_removed,
     where_the_kernel_lacks_it,
 );

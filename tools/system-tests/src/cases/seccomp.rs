@@ -12,11 +12,14 @@ use crate::kernel;
 use crate::traced::{SECCOMP, calls};
 
 cases!("seccomp":
-    actions proves ["linux.seccomp.defaultAction", "linux.seccomp.defaultErrnoRet",
-        "linux.seccomp.syscalls[].names[]", "linux.seccomp.syscalls[].action", "linux.seccomp.syscalls[].errnoRet"],
-    all_conditions_of_a_rule_must_hold proves ["linux.seccomp.syscalls[].args[].index",
+    actions proves [
+        "linux.seccomp.defaultAction", "linux.seccomp.defaultErrnoRet", "linux.seccomp.syscalls[].action",
+        "linux.seccomp.syscalls[].errnoRet", "linux.seccomp.syscalls[].names[]",
+    ],
+    all_conditions_of_a_rule_must_hold proves [
+        "linux.seccomp.syscalls[].args[].index", "linux.seccomp.syscalls[].args[].op",
         "linux.seccomp.syscalls[].args[].value", "linux.seccomp.syscalls[].args[].valueTwo",
-        "linux.seccomp.syscalls[].args[].op"],
+    ],
     architectures_that_are_not_listed_are_closed proves ["linux.seccomp.architectures[]"],
     calls_newer_than_the_profile,
     nothing_of_the_runtime_needs_to_be_allowed,
