@@ -16,6 +16,8 @@ const NUMBERS: [u64; 2] = [1, 317];
 const NUMBERS: [u64; 2] = [64, 277];
 pub const WRITE: u64 = NUMBERS[0];
 pub const SECCOMP: u64 = NUMBERS[1];
+/// fsconfig(2), which has the same number everywhere.
+pub const FSCONFIG: u64 = 431;
 
 /// A system call that was made.
 pub struct Call {
