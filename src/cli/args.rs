@@ -274,7 +274,7 @@ fn is_named(flag: Flag, name: &[u8]) -> bool {
 /// Switches that ask for what this version does not have.
 fn check_switch(flag: Flag, set: bool) -> Result<()> {
     match flag {
-        Flag::SystemdCgroup | Flag::SpecRootless if set => Err(unsupported_flag(flag)),
+        Flag::SystemdCgroup if set => Err(unsupported_flag(flag)),
         _ => Ok(()),
     }
 }

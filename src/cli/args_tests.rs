@@ -98,7 +98,6 @@ fn mistakes() {
         ("exec -g 4294967295 x y", "invalid value \"4294967295\" for --additional-gids"),
         ("--systemd-cgroup run x", "--systemd-cgroup is not supported by this version"),
         ("--cgroup-manager systemd run x", "--cgroup-manager systemd is not supported by this version"),
-        ("spec --rootless", "--rootless is not supported by this version"),
         ("checkpoint --help", "checkpoint is not supported by this version"),
         ("restore --lsm-mount-context", "restore is not supported by this version"),
         ("help checkpoint", "checkpoint is not supported by this version"),

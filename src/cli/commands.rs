@@ -265,14 +265,14 @@ impl Flag {
 // Name, letter, value and what it does.
 flags! {
     // Global.
-    Root = "root" "" "DIR" "folder of the containers' state (default /run/ocinit)";
+    Root = "root" "" "DIR" "folder of the containers' state (default /run/ocinit, or in $XDG_RUNTIME_DIR)";
     Log = "log" "" "FILE" "append errors and warnings to FILE";
     LogFormat = "log-format" "" "text|json" "how the log is written (default text)";
     Debug = "debug" "" "" "write warnings to a JSON log at once, not after a success";
     SystemdCgroup = "systemd-cgroup" "" "" "let systemd make the cgroups: not supported by this version";
     CgroupManager = "cgroup-manager" "" "cgroupfs|disabled|systemd"
         "who makes the cgroups (default cgroupfs; systemd: not supported by this version)";
-    Rootless = "rootless" "" "true|false|auto" "tolerate a cgroup that may not be used (default auto)";
+    Rootless = "rootless" "" "true|false|auto" "do without a cgroup that may not be made (auto: for an ordinary user)";
     Version = "version" "v" "" "print the version";
     // Of every command, and global.
     Help = "help" "h" "" "print this help";
@@ -329,7 +329,7 @@ flags! {
     Force = "force" "f" "" "kill it if it runs; an unknown ID is no error";
     Format = "format" "f" "table|json" "how it is printed (default table)";
     Quiet = "quiet" "q" "" "only ids";
-    SpecRootless = "rootless" "" "" "for a container without root: not supported by this version";
+    SpecRootless = "rootless" "" "" "for an ordinary user's container";
 }
 
 /// The flags before the command.

@@ -62,6 +62,10 @@ pub fn create(
         changes: Changes::default(),
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
         no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
+        rootless: match (invocation.is(Flag::Rootless, "true"), invocation.is(Flag::Rootless, "false")) {
+            (false, false) => None,
+            (rootless, _) => Some(rootless),
+        },
         notify: notify_socket(vectors.environment),
         run,
     };

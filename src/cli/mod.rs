@@ -130,7 +130,7 @@ fn carry_out(
         Task::List => query::list(invocation, root, log, workspace),
         Task::Ps => query::ps(invocation, root, workspace),
         Task::Features => features::features(workspace),
-        Task::Spec => spec::write(invocation.path(Flag::Bundle)).map(|()| 0),
+        Task::Spec => spec::write(invocation.path(Flag::Bundle), invocation.has(Flag::SpecRootless)).map(|()| 0),
         // `Invocation::request` has dealt with these.
         Task::Help => Err(fail!("{} cannot be carried out", command.name)),
     }

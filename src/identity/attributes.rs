@@ -1,5 +1,7 @@
 //! Single attributes of the process and of its UTS namespace.
 
+use core::ffi::CStr;
+
 use crate::bytes::Printed;
 use crate::error::Result;
 use crate::json::Text;
@@ -14,12 +16,21 @@ use crate::{fail, limits};
 /// # Errors
 /// The kernel's: lowering it takes CAP_SYS_RESOURCE.
 pub fn set_oom_score_adj(procfs: &Procfs, pid: i32, score: i32) -> Result<()> {
-    // Both fit.
-    let text = Printed::<16>::of(format_args!("{score}"));
-    let path = Printed::<40>::of(format_args!("{pid}/oom_score_adj"));
-    procfs
-        .write_file(path.as_c_str(), text.as_bytes())
-        .map_err(|errno| fail!(errno => "cannot set oom_score_adj to {score}"))
+    let path = Printed::<40>::of(format_args!("{pid}/oom_score_adj")); // it fits
+    write_oom_score_adj(procfs, path.as_c_str(), score)
+}
+
+/// The same of the process itself.
+///
+/// # Errors
+/// As [`set_oom_score_adj`].
+pub fn set_own_oom_score_adj(procfs: &Procfs, score: i32) -> Result<()> {
+    write_oom_score_adj(procfs, c"self/oom_score_adj", score)
+}
+
+fn write_oom_score_adj(procfs: &Procfs, path: &CStr, score: i32) -> Result<()> {
+    let text = Printed::<16>::of(format_args!("{score}")); // it fits
+    procfs.write_file(path, text.as_bytes()).map_err(|errno| fail!(errno => "cannot set oom_score_adj to {score}"))
 }
 
 /// Sets the host name of the process's UTS namespace (sethostname(2)).

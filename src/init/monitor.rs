@@ -112,6 +112,7 @@ fn run(
         lock_mounts: true,
         changes: errand.changes,
         no_new_keyring: false,
+        rootless: Some(false),
         no_cgroup: false,
         notify: None,
         run: true,

@@ -14,6 +14,10 @@
 //! A time namespace with offsets is made by the helper too: they are set between
 //! its making and the birth of its first process.
 //!
+//! Of an ordinary user the same is true, who makes it together with the user
+//! namespace that gives the right to. Its child can be traced until its id maps are
+//! written: /proc/PID/uid_map of a process that cannot belongs to root.
+//!
 //! Where the root that lies under a container's own must stay out of its reach,
 //! as on an initramfs, which cannot be pivoted away from, the container gets a
 //! mount namespace that belongs to a user namespace of nobody's: the kernel locks
@@ -27,8 +31,8 @@
 use super::container::Process;
 use super::delete;
 use super::handshake::{Buffer, Channel, Message, Received};
-use super::proc::ProcPath;
-use super::process::{MOST_NEEDED, die_with_parent, keep_only};
+use super::holder;
+use super::process::{self, MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
 use crate::bytes::{self, Printed};
 use crate::cgroup::Cgroup;
@@ -37,7 +41,6 @@ use crate::json::PathBuffer;
 use crate::namespace::{self, Opened, Plan, flags};
 use crate::spec::config::Config;
 use crate::sys::event::{PollFd, PollFlags, poll};
-use crate::sys::fs::{Mode, OFlags, open};
 use crate::sys::process::{Pid, WaitId, WaitIdOptions, waitid};
 use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, Procfs};
 use crate::{fail, limits};
@@ -89,7 +92,9 @@ impl Namespaces {
         }
         // Those that a user namespace of the container's own owns are locked by that.
         if lock_mounts && namespaces.makes(flags::MOUNT) && !namespaces.has(flags::USER) {
-            namespaces.locked = Some(make_locked_mounts()?);
+            // In their user namespace nobody is anybody.
+            let both = CloneFlags::NEWUSER | CloneFlags::NEWNS;
+            namespaces.locked = Some(holder::make(both, "ns/mnt", None)?);
         }
         Ok(namespaces)
     }
@@ -142,15 +147,19 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
     flags.set(CloneFlags::NEWNS, namespaces.makes(flags::MOUNT) && namespaces.locked.is_none());
     let has_offsets = !namespaces.time_offsets.as_bytes().is_empty();
     if namespaces.by_path.is_empty() && !has_offsets {
-        return Ok(match clone_process(flags, cradle.cgroup)? {
+        return Ok(match clone_first(flags, cradle.cgroup, plan)? {
             Some(process) => Born::Child(process),
             None => Born::Myself(cradle.child),
         });
     }
+    let mut by_itself = CloneFlags::empty();
     if has_offsets {
-        flags.remove(CloneFlags::NEWTIME); // the helper makes it
+        by_itself = CloneFlags::NEWTIME;
+        by_itself.set(CloneFlags::NEWUSER, plan.ordinary_user && namespaces.makes(flags::USER));
+        flags.remove(by_itself);
     }
-    by_helper(flags, cradle, &|needed| {
+    by_helper(flags, cradle, plan, &|needed| {
+        process::begin_ordinary(plan, namespaces.makes(flags::USER))?;
         let mut all = heapless::Vec::<BorrowedFd<'_>, MOST_NEEDED>::new();
         all.extend(
             needed.iter().copied().chain(
@@ -161,7 +170,7 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
         if has_offsets {
             // They can be set as long as no process lives in the namespace, which
             // takes the maker's children only.
-            sys::unshare(CloneFlags::NEWTIME).map_err(|errno| fail!(errno => "cannot make a time namespace"))?;
+            sys::unshare(by_itself).map_err(|errno| fail!(errno => "cannot make a time namespace"))?;
             namespace::set_time_offsets(&open_procfs()?, namespaces.time_offsets.as_bytes())?;
         }
         namespace::enter(&namespaces.by_path)
@@ -171,45 +180,21 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
 /// Makes a process in the namespaces of another, those whose flags are in
 /// `which`. Returns twice.
 pub fn birth_beside(init: &Process, which: u64, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
-    by_helper(CloneFlags::empty(), cradle, &|[channel, needed]| {
+    by_helper(CloneFlags::empty(), cradle, plan, &|[channel, needed]| {
+        process::begin_ordinary(plan, false)?;
         let init = init.pidfd.as_fd();
         keep_only(plan, &[*channel, *needed, init])?;
         if which == 0 { Ok(()) } else { namespace::enter_of(init, which) }
     })
 }
 
-/// A copy of our mount namespace that belongs to a new user namespace, in which
-/// nobody is anybody.
-///
-/// A helper makes both and is gone again: what is opened of it keeps them.
-fn make_locked_mounts() -> Result<OwnedFd> {
-    let failed = |errno: Errno| fail!(errno => "cannot make a mount namespace whose mounts are locked");
-    let (channel, end) = Channel::pair()?;
-    let flags = CloneFlags::NEWUSER | CloneFlags::NEWNS;
-    let helper = match sys::clone3(&CloneRequest { flags, cgroup: None }).map_err(failed)? {
-        Child::Created { pid, pidfd } => Process { pid, pidfd },
-        Child::Myself => {
-            drop(channel);
-            // Until we let go of our end.
-            let _ = end.await_parent(Message::Known);
-            sys::exit(0)
-        }
-    };
-    drop(end);
-    let path = ProcPath::new(helper.pid.as_raw_nonzero().get(), "ns/mnt");
-    let opened = open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed);
-    drop(channel);
-    let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
-    opened
-}
-
 /// What a helper does before it makes the process; the descriptors are needed.
 type Enter<'a> = dyn Fn(&[BorrowedFd<'_>; 2]) -> Result<()> + 'a;
 
 /// The parent's part with a helper, and the start of the helper's.
-fn by_helper(new: CloneFlags, cradle: Cradle<'_>, enter: &Enter<'_>) -> Result<Born> {
+fn by_helper(new: CloneFlags, cradle: Cradle<'_>, plan: &ProcessPlan<'_>, enter: &Enter<'_>) -> Result<Born> {
     let Cradle { cgroup, parent, child, needed } = cradle;
-    if let Some(helper) = clone_process(CloneFlags::empty(), cgroup)? {
+    if let Some(helper) = clone_first(CloneFlags::empty(), cgroup, plan)? {
         drop(child);
         return receive_child(&helper, parent);
     }
@@ -274,8 +259,21 @@ fn receive_or_end<'b>(helper: &Process, channel: &Channel, buffer: &'b mut Buffe
     }
 }
 
+/// The child of the runtime itself.
+fn clone_first(flags: CloneFlags, cgroup: Option<&Cgroup>, plan: &ProcessPlan<'_>) -> Result<Option<Process>> {
+    if !plan.ordinary_user {
+        return clone_process(flags, cgroup);
+    }
+    process::set_traceable(true)?;
+    let made = clone_process(flags, cgroup);
+    if !matches!(made, Ok(None)) {
+        process::set_traceable(false)?;
+    }
+    made
+}
+
 /// The new process; `None` in itself.
-fn clone_process(flags: CloneFlags, cgroup: Option<&Cgroup>) -> Result<Option<Process>> {
+pub fn clone_process(flags: CloneFlags, cgroup: Option<&Cgroup>) -> Result<Option<Process>> {
     match sys::clone3(&CloneRequest { flags, cgroup: cgroup.map(|cgroup| cgroup.fd()) }) {
         Ok(Child::Myself) => Ok(None),
         Ok(Child::Created { pid, pidfd }) => Ok(Some(Process { pid, pidfd })),

@@ -13,6 +13,7 @@ use super::gate::{Gate, WaitError};
 use super::handshake::{Channel, Message};
 use super::hooks::{self, Moment, Stage};
 use super::notify;
+use super::outside;
 use super::process::{self, die_with_parent};
 use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Result};
@@ -81,6 +82,7 @@ fn become_ready<'b>(
     path: &'b mut PathBuffer,
 ) -> Result<&'b CStr> {
     die_with_parent(channel)?;
+    process::begin_ordinary(&setup.process, setup.namespaces.makes(flags::USER))?;
     setup.namespaces.finish()?;
     // In its own mount namespace: one that was joined may have the bundle elsewhere.
     chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
@@ -150,13 +152,17 @@ fn set_root(
         rootfs::enter_by_chroot(setup.root.relative)?;
         return rootfs::make_devices(devices, host).map(|()| None);
     }
-    let root = rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()))?;
+    let ask: &rootfs::Ask<'_> = &|place, tree| outside::ask(channel, place, tree);
+    let place = setup.config.root().map_or(0, |root| root.value().offset());
+    let root =
+        rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()), &|| ask(place, None))?;
     let cgroup = own_cgroup(setup)?;
     let context = MountContext {
         bundle: CWD,
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
         label: linux.and_then(|linux| linux.mount_label()),
         user_namespace: setup.namespaces.has(flags::USER),
+        ask,
     };
     let deferred = rootfs::mount_all(&root, setup.config.mounts(), &context)?;
     if let Some(folder) = notify {

@@ -17,26 +17,28 @@ use super::container::{self, Process};
 use super::container_init::{self, Start};
 use super::facts::Facts;
 use super::gate::Gate;
-use super::handshake::{Channel, Message};
+use super::handshake::{Channel, Message, Received};
 use super::hardening::Hardened;
 use super::hooks::{self, Later, Moment, Stage};
 use super::notify::{self, Notify};
+use super::outside::Outside;
+use super::own_cgroup;
 use super::process_plan::{Buffers, ProcessPlan};
+use super::ready::Terminal;
 use super::run::{Created, Waiting};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use super::{delete, proc, process, ready};
-use crate::cgroup::{self, Cgroup, CgroupPath, DeviceProgram, Hierarchy};
+use crate::cgroup::{self, DeviceProgram};
 use crate::error::Result;
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
 use crate::spec::config::Config;
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
-use crate::sys::fs::CWD;
-use crate::sys::{self, AsFd, Errno, OwnedFd};
+use crate::sys::{self, AsFd, OwnedFd};
 use crate::terminal::console_socket;
-use crate::{fail, limits, network, resctrl, rootfs, spec};
+use crate::{fail, network, resctrl, rootfs, spec};
 
 /// What `create` and `run` are asked for.
 pub struct Request<'r> {
@@ -55,6 +57,9 @@ pub struct Request<'r> {
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
+    /// `--rootless`: whether a cgroup that may not be made is done without; `None`:
+    /// as it is with an ordinary user.
+    pub rootless: Option<bool>,
     /// NOTIFY_SOCKET of our own environment.
     pub notify: Option<&'static [u8]>,
     /// `run`: the word to go comes from this process, not through the gate.
@@ -98,6 +103,11 @@ pub fn create(
     let config = spec::load(&document)?;
     rootfs::check(&config)?;
     if let Some(linux) = config.linux() {
+        for mount in config.mounts().iter() {
+            // Once the container's are written, theirs take the room.
+            workspace.uid_map.read(mount.uid_mappings())?;
+            workspace.gid_map.read(mount.gid_mappings())?;
+        }
         workspace.uid_map.read(linux.uid_mappings())?;
         workspace.gid_map.read(linux.gid_mappings())?;
     }
@@ -130,9 +140,10 @@ pub fn create(
         folder: &folder,
         scratch: &mut workspace.second,
         config: text,
-        maps: (&workspace.uid_map, &workspace.gid_map),
+        maps: (&mut workspace.uid_map, &mut workspace.gid_map),
         device_program: &workspace.device_program,
         caller: &caller,
+        rootless: request.rootless,
         notify: request.notify,
         run: request.run,
     };
@@ -176,9 +187,14 @@ fn decide<'a>(
     };
     let cgroup = match request.no_cgroup {
         true => None,
-        false => Some(choose_cgroup(&config, request.id, &mut buffers.arena)?),
+        false => Some(own_cgroup::choose(&config, request.id, &mut buffers.arena)?),
     };
     let namespaces = Namespaces::open(&config, request.lock_mounts)?;
+    if !namespaces.has(flags::USER) && !sys::process::geteuid().is_root() {
+        return Err(config.value().error(format_args!(
+            "the container of an ordinary user needs a user namespace in \"linux.namespaces\" (see spec --rootless)"
+        )));
+    }
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, config.linux(), buffers, hardened)?;
     process.change(&request.changes)?;
@@ -202,37 +218,19 @@ fn decide<'a>(
     })
 }
 
-/// Where the cgroup is to be. Our own is only looked up where that matters.
-#[inline(never)] // its buffers are not to be part of the caller's frame
-fn choose_cgroup(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> Result<&'static str> {
-    let asked = config.linux().and_then(|linux| linux.cgroups_path());
-    let mut buffer = [0; limits::PATH];
-    let own = match asked.is_some_and(|path| path.starts_with("/")) {
-        true => b"/".as_slice(),
-        false => {
-            let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
-            let text = sys::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
-            cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?
-        }
-    };
-    let mut room = [0; limits::PATH];
-    let path = CgroupPath::choose(asked, id.to_str().unwrap_or(""), own, &mut room)?;
-    let text = arena.join(&[path.as_bytes()])?.to_str();
-    text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))
-}
-
 /// The work that leaves something behind, and the record that keeps up with it.
-struct Making<'a> {
-    record: StateRecord<'static>,
+pub(super) struct Making<'a> {
+    pub(super) record: StateRecord<'static>,
     id: &'a CStr,
-    folder: &'a Folder<'a>,
-    scratch: &'a mut [u8],
+    pub(super) folder: &'a Folder<'a>,
+    pub(super) scratch: &'a mut [u8],
     /// The text of config.json.
     config: &'a [u8],
     /// Of user and of group ids.
-    maps: (&'a IdMap, &'a IdMap),
-    device_program: &'a DeviceProgram,
+    maps: (&'a mut IdMap, &'a mut IdMap),
+    pub(super) device_program: &'a DeviceProgram,
     caller: &'a Caller,
+    pub(super) rootless: Option<bool>,
     notify: Option<&'static [u8]>,
     run: bool,
 }
@@ -273,45 +271,6 @@ impl Making<'_> {
         Ok(Waiting { process, channel, terminal, agent: None, notify })
     }
 
-    /// The write-ahead record, the cgroup, and which one it was.
-    #[inline(never)]
-    fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
-        let resources = setup.config.linux().and_then(|linux| linux.resources());
-        let Some(text) = setup.cgroup else {
-            if let Some(resources) = resources {
-                cgroup::warn_without_cgroup(&resources, warn)?;
-            }
-            return self.folder.write_record(&self.record, self.scratch).map(|()| None);
-        };
-        let hierarchy = Hierarchy::open()?;
-        let path = &CgroupPath::from_bytes(text.as_bytes())?;
-        let existing = hierarchy.existing(path)?;
-        self.record.cgroup = text;
-        self.record.cgroup_existing = existing as u32;
-        self.record.cgroup_made = existing < path.depth();
-        self.folder.write_record(&self.record, self.scratch)?;
-        let created = hierarchy.create(path)?;
-        // One that has come to be in between is not ours, whatever was absent.
-        self.record.cgroup_made = created.made;
-        self.record.cgroup_inode = created.cgroup.inode();
-        if created.made {
-            self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
-        }
-        if let Some(resources) = resources {
-            created.cgroup.apply(&resources, &hierarchy, path, None, warn)?;
-        }
-        match cgroup::attach_device_program(&created.cgroup, self.device_program, !created.made) {
-            Ok(id) => self.record.device_program = id,
-            // In a user namespace no program can be loaded, nor any device be
-            // opened that its owner could not open outside of it.
-            Err(error) if error.is(Errno::PERM) => {
-                warn(cgroup::DEVICES_NOT_ENFORCED);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(Some(created.cgroup))
-    }
-
     /// From the birth of the process to the hand-over. Gives the terminal that
     /// is left for us.
     #[inline(never)]
@@ -324,7 +283,10 @@ impl Making<'_> {
     ) -> Result<Option<OwnedFd>> {
         let pid = process.number();
         if setup.namespaces.makes(flags::USER) {
-            namespace::write_maps(&open_procfs()?, pid.unsigned_abs(), self.maps.0, self.maps.1)?;
+            let (uids, gids) = (&*self.maps.0, &*self.maps.1);
+            let mapped =
+                open_procfs().and_then(|procfs| namespace::write_maps(&procfs, pid.unsigned_abs(), uids, gids));
+            mapped.map_err(|error| ready::last_word(channel, process).unwrap_or(error))?;
             channel.send(Message::IdsMapped)?;
         }
         if let Some(linux) = setup.config.linux() {
@@ -337,12 +299,12 @@ impl Making<'_> {
             }
         }
         if hooks::any(&setup.config, &hooks::EARLY) {
-            ready::await_message(channel, process, Message::Rooted, warn)?;
+            self.await_mounts(setup, process, channel, Message::Rooted, warn)?;
             self.note_process(process)?;
             self.run_early_hooks(setup, warn)?;
             channel.send(Message::HooksDone)?;
         }
-        let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
+        let terminal = self.await_mounts(setup, process, channel, Message::Ready, warn)?;
         ready::apply_from_outside(&setup.process, process)?;
         let terminal = self.caller.take_terminal(terminal)?;
         self.note_process(process)?;
@@ -356,8 +318,27 @@ impl Making<'_> {
             return Ok(terminal); // `Go` follows, which says as much
         }
         channel.send(Message::Created)?;
-        ready::await_message(channel, process, Message::Disarmed, warn)?;
+        ready::await_message(channel, process, Message::Disarmed, warn, &mut ready::nothing_else)?;
         Ok(terminal)
+    }
+
+    /// Waits for `expected`, and does meanwhile what the process may not about its mounts.
+    fn await_mounts(
+        &mut self,
+        setup: &Setup<'_>,
+        process: &Process,
+        channel: &Channel,
+        expected: Message,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<Option<Terminal>> {
+        let mut outside = Outside {
+            config: &setup.config,
+            bundle: setup.bundle,
+            maps: (&mut *self.maps.0, &mut *self.maps.1),
+            own_mounts: setup.namespaces.makes(flags::MOUNT),
+        };
+        let mut asked = |received: Received<'_>| outside.answer(channel, process, received);
+        ready::await_message(channel, process, expected, warn, &mut asked)
     }
 
     /// Takes down which process it is, if that has not been done.

@@ -262,7 +262,7 @@ fn bring_up(
     caller: &Caller,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Option<OwnedFd>> {
-    let terminal = ready::await_message(channel, process, Message::Ready, warn)?;
+    let terminal = ready::await_message(channel, process, Message::Ready, warn, &mut ready::nothing_else)?;
     ready::apply_from_outside(&setup.process, process)?;
     if let Some(rdt) = setup.process.linux.as_ref().and_then(resctrl::asked) {
         resctrl::join(&rdt, setup.id, process.pid.as_raw_nonzero().get(), false)?;

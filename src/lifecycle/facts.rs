@@ -6,6 +6,7 @@ use super::arena::Arena;
 use super::bundle::{Bundle, RootPath};
 use super::create::{Request, Setup};
 use super::proc;
+use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::namespace::flags;
 use crate::spec::state::StateRecord;
@@ -19,6 +20,7 @@ pub struct Facts {
     rootfs: &'static str,
     created: &'static str,
     boot_id: &'static str,
+    owner: &'static str,
     creator_pid: i32,
     creator_start_time: u64,
 }
@@ -37,6 +39,7 @@ impl Facts {
             rootfs: text(root.absolute)?,
             created: text(arena.join(&[created.as_bytes()])?)?,
             boot_id: text(arena.join(&[&proc::boot_id()?])?)?,
+            owner: text(owner(arena)?)?,
             creator_pid,
             creator_start_time,
         })
@@ -50,7 +53,7 @@ impl Facts {
             bundle: self.bundle,
             rootfs: self.rootfs,
             created: self.created,
-            owner: owner(),
+            owner: self.owner,
             pid: 0,
             start_time: 0,
             boot_id: self.boot_id,
@@ -73,7 +76,10 @@ impl Facts {
 }
 
 /// Who made the container, as `list` shows it: no name is ever looked up
-/// (security rule R8), but everybody knows this one.
-fn owner() -> &'static str {
-    if sys::process::geteuid().is_root() { "root" } else { "" }
+/// (security rule R8), but everybody knows the first.
+fn owner(arena: &mut Arena<'static>) -> Result<&'static CStr> {
+    match sys::process::geteuid() {
+        user if user.is_root() => Ok(c"root"),
+        user => arena.join(&[Printed::<16>::of(format_args!("#{}", user.as_raw())).as_bytes()]),
+    }
 }

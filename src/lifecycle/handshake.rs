@@ -6,6 +6,10 @@
 //!   Pid(text) + pidfd →                    of the child, from the helper that has made it (`birth`)
 //!                     ←  Known             to the child: it may speak for itself
 //!                     ←  IdsMapped         uid_map and gid_map are written (new user namespace only)
+//!   Source(place)     →                    what the child may not open itself (`outside`)
+//!                     ←  Done + descriptor, where the parent may
+//!   MapIds(place) + mount →                likewise: the ids in it are mapped
+//!                     ←  Done
 //!   Rooted            →                    hooks prestart and createRuntime (where there are
 //!                     ←  HooksDone         any hooks before pivot_root), then createContainer's
 //!   Console + pty     →                    to the console socket, or kept
@@ -44,6 +48,11 @@ pub enum Message {
     /// The parent has heard of that.
     Known,
     IdsMapped,
+    /// The text is a place in the document: of a mount, or of the root.
+    Source,
+    /// The same, and the detached mount.
+    MapIds,
+    Done,
     /// All is mounted, and the root is about to be entered.
     Rooted,
     HooksDone,
@@ -65,10 +74,13 @@ pub enum Message {
     Listener,
 }
 
-const ALL: [Message; 15] = [
+const ALL: [Message; 18] = [
     Message::Pid,
     Message::Known,
     Message::IdsMapped,
+    Message::Source,
+    Message::MapIds,
+    Message::Done,
     Message::Rooted,
     Message::HooksDone,
     Message::Console,

@@ -64,3 +64,12 @@ pub fn boot_id() -> Result<BootId> {
     BootId::try_from(text.trim_ascii_end())
         .map_err(|_| fail!("/proc/sys/kernel/random/boot_id does not hold a boot id"))
 }
+
+/// Whether we are in a user namespace other than the first: there, too, root is an
+/// ordinary user of the host.
+pub fn in_user_namespace() -> bool {
+    let mut buffer = [0; 64];
+    let map = read_file(fs::CWD, c"/proc/self/uid_map", &mut buffer).unwrap_or(b"");
+    // The first maps all that there are to themselves (user_namespaces(7)).
+    !map.trim_ascii().ends_with(b" 4294967295")
+}

@@ -58,6 +58,33 @@ pub fn become_namespace_root() -> Result<()> {
     stay_untraceable()
 }
 
+/// The first thing that a process does whose maker is an ordinary user: what is its
+/// own in /proc belongs to root unless it can be traced (proc(5)), as it can since
+/// its birth (`birth`). It stays so where its maker has to write its id maps.
+pub fn begin_ordinary(plan: &ProcessPlan<'_>, is_mapped_later: bool) -> Result<()> {
+    if !plan.ordinary_user || !is_traceable() {
+        return Ok(());
+    }
+    if let Some(score) = plan.view.oom_score_adj() {
+        let procfs = sys::Procfs::mounted().map_err(|errno| fail!(errno => "cannot open procfs"))?;
+        identity::set_own_oom_score_adj(&procfs, score)?;
+    }
+    if is_mapped_later { Ok(()) } else { stay_untraceable() }
+}
+
+fn is_traceable() -> bool {
+    process::dumpable_behavior() == Ok(process::DumpableBehavior::Dumpable)
+}
+
+/// Lets the process be traced by its own user, or no longer.
+pub fn set_traceable(traceable: bool) -> Result<()> {
+    if traceable {
+        return process::set_dumpable_behavior(process::DumpableBehavior::Dumpable)
+            .map_err(|errno| fail!(errno => "cannot let the process be looked into"));
+    }
+    stay_untraceable()
+}
+
 /// After a change of credentials, which makes a process traceable again where
 /// `fs.suid_dumpable` says so (prctl(2), PR_SET_DUMPABLE).
 fn stay_untraceable() -> Result<()> {

@@ -16,6 +16,7 @@ use crate::seccomp::SeccompFilter;
 use crate::spec::config::{Config, Process};
 use crate::spec::linux::Linux;
 use crate::spec::record::List;
+use crate::sys::process::geteuid;
 use crate::sys::termios::Winsize;
 use crate::sys::{PointerTable, SignalSet};
 
@@ -59,6 +60,8 @@ pub struct ProcessPlan<'a> {
     pub ignored_signals: SignalSet,
     /// Where its rights end at the namespace's border.
     pub in_user_namespace: bool,
+    /// Its maker is not root.
+    pub ordinary_user: bool,
     /// The file that we run from, which nobody may execute.
     pub own: FileIdentity,
     pub buffers: Buffers,
@@ -96,6 +99,7 @@ impl<'a> ProcessPlan<'a> {
             preserve_fds: 0,
             ignored_signals: hardened.ignored_signals,
             in_user_namespace: false,
+            ordinary_user: !geteuid().is_root(),
             own: hardened.own,
             buffers,
         };

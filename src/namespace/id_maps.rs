@@ -1,7 +1,7 @@
 //! The map of user or group ids of a user namespace, as the kernel's text
 //! (user_namespaces(7), "User and group ID mappings").
 
-use crate::bytes::Printed;
+use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::limits;
 use crate::spec::linux::IdMapping;
@@ -36,6 +36,13 @@ impl IdMap {
             }
         }
         Ok(())
+    }
+
+    /// Whether it is of one id, the caller's own `id`: such a map an ordinary user may
+    /// write (user_namespaces(7)).
+    pub fn is_only(&self, id: u32) -> bool {
+        let mut words = bytes::split(self.text(), b' ');
+        words.nth(1).and_then(bytes::decimal) == Some(id.into()) && words.next() == Some(b"1\n")
     }
 
     /// What to write into uid_map or gid_map, in one call.
@@ -80,6 +87,21 @@ mod tests {
         let map = read(&[(0, 1000, 1), (1, 100_000, 65_536)]).unwrap();
         assert_eq!(map.text(), b"0 1000 1\n1 100000 65536\n");
         assert_eq!(read(&[]).unwrap().text(), b"");
+    }
+
+    #[test]
+    fn of_one_id_alone() {
+        for (lines, expected) in [
+            (&[(0, 1000, 1)][..], true),
+            (&[(5, 1000, 1)], true),
+            (&[(0, 1001, 1)], false),
+            (&[(0, 1000, 2)], false),
+            (&[(0, 1000, 10)], false),
+            (&[(0, 1000, 1), (1, 100_000, 1)], false),
+            (&[], false),
+        ] {
+            assert_eq!(read(lines).unwrap().is_only(1000), expected, "{lines:?}");
+        }
     }
 
     #[test]

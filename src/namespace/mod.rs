@@ -6,6 +6,7 @@
 pub mod flags;
 mod id_maps;
 mod join;
+mod map_program;
 mod time_offsets;
 mod write_maps;
 

@@ -2,17 +2,34 @@
 //! outside.
 
 use super::id_maps::IdMap;
+use super::map_program;
 use crate::bytes::Printed;
 use crate::error::Result;
 use crate::fail;
+use crate::sys::process::{getegid, geteuid};
 use crate::sys::{Errno, Procfs};
 
 /// Writes the maps of the user namespace of `pid`, a child that the caller has
-/// not reaped (so that its pid is its own), each in one call.
+/// not reaped (so that its pid is its own), each in one call. What an ordinary user
+/// may not write itself is written by newuidmap and newgidmap.
 ///
 /// # Errors
-/// The kernel's. EPERM: an id outside is not the caller's to give.
+/// The kernel's, or the programs'. EPERM: an id outside is not the caller's to give.
 pub fn write_maps(procfs: &Procfs, pid: u32, uids: &IdMap, gids: &IdMap) -> Result<()> {
+    let (uid, gid) = (geteuid(), getegid().as_raw());
+    let may_write = |map: &IdMap, id| uid.is_root() || map.is_only(id);
+    match may_write(gids, gid) {
+        true => write_gids(procfs, pid, gids)?,
+        // It leaves setgroups alone where the ids are not the caller's own alone.
+        false => map_program::write(c"newgidmap", pid, gids.text())?,
+    }
+    match may_write(uids, uid.as_raw()) {
+        true => write(procfs, pid, "uid_map", uids.text()).map_err(|errno| cannot(errno, "map the user ids of")),
+        false => map_program::write(c"newuidmap", pid, uids.text()),
+    }
+}
+
+fn write_gids(procfs: &Procfs, pid: u32, gids: &IdMap) -> Result<()> {
     let put = |file: &str, text: &[u8]| write(procfs, pid, file, text);
     match put("gid_map", gids.text()) {
         Ok(()) => {}
@@ -25,7 +42,7 @@ pub fn write_maps(procfs: &Procfs, pid: u32, uids: &IdMap, gids: &IdMap) -> Resu
         }
         Err(errno) => return Err(cannot(errno, "map the group ids of")),
     }
-    put("uid_map", uids.text()).map_err(|errno| cannot(errno, "map the user ids of"))
+    Ok(())
 }
 
 fn write(procfs: &Procfs, pid: u32, file: &str, text: &[u8]) -> Result<(), Errno> {

@@ -5,22 +5,30 @@ use crate::json::PathBuffer;
 use crate::limits;
 use crate::spec::config::Mount;
 use crate::sys::fs::{FileType, fstat};
-use crate::sys::{BorrowedFd, Errno};
+use crate::sys::{AsFd, BorrowedFd, Errno};
 
 use super::descriptor::{Fd, change, clone_tree};
+use super::mount::MountContext;
 use super::options::{self, Bind, Change, Options};
 use super::resolve::Missing;
 
-/// A detached clone of the bind's source, from `bundle` if it is relative.
+/// A detached clone of the bind's source, from the bundle if it is relative.
 ///
 /// # Errors
 /// It is not there, or not to be had from inside this user namespace.
-pub fn source(mount: &Mount<'_>, bind: Option<Bind>, bundle: BorrowedFd<'_>) -> Result<Fd> {
+pub fn source(mount: &Mount<'_>, bind: Option<Bind>, context: &MountContext<'_>) -> Result<Fd> {
     let mut buffer: PathBuffer = [0; limits::PATH];
     let Some(source) = mount.source() else {
         return Err(mount.value().error(format_args!("a bind without \"source\""))); // was checked
     };
-    clone_tree(bundle, source.c_str(&mut buffer)?, bind == Some(Bind::Recursive)).map_err(|errno| {
+    let recursive = bind == Some(Bind::Recursive);
+    let mut cloned = clone_tree(context.bundle, source.c_str(&mut buffer)?, recursive);
+    if cloned.as_ref().is_err_and(|errno| *errno == Errno::ACCESS)
+        && let Some(opened) = (context.ask)(mount.value().offset(), None)?
+    {
+        cloned = clone_tree(opened.as_fd(), c"", recursive);
+    }
+    cloned.map_err(|errno| {
         let hint = match errno {
             // A less privileged mount namespace may not uncover what is mounted
             // over parts of it (mount_namespaces(7)).

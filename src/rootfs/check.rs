@@ -7,6 +7,7 @@ use crate::json::{PathBuffer, Text};
 use crate::limits;
 use crate::spec::config::{Config, Mount};
 use crate::spec::linux::Device;
+use crate::spec::record::List;
 
 use super::devices::default_nodes;
 use super::options::Options;
@@ -18,8 +19,10 @@ use super::options::Options;
 /// The first thing that could not be carried out whatever the kernel says,
 /// with its place.
 pub fn check(config: &Config<'_>) -> Result<()> {
+    let kinds = config.linux().map_or(List::empty(), |linux| linux.namespaces());
+    let has_users = kinds.iter().any(|namespace| namespace.kind().is_some_and(|kind| kind.is("user")));
     for mount in config.mounts().iter() {
-        check_mount(&mount)?;
+        check_mount(&mount, has_users)?;
     }
     let Some(linux) = config.linux() else { return Ok(()) };
     for device in linux.devices().iter() {
@@ -32,8 +35,18 @@ const fn path_buffer() -> PathBuffer {
     [0; limits::PATH]
 }
 
-fn check_mount(mount: &Mount<'_>) -> Result<()> {
+fn check_mount(mount: &Mount<'_>, has_users: bool) -> Result<()> {
     let options = Options::of(mount)?;
+    let why = match options.map_ids {
+        Some(_) if options.remount => Some("ids cannot be mapped by a remount"),
+        Some(_) if !has_users && !mount.maps_ids() => {
+            Some("\"idmap\" without mappings is for a container with a user namespace, whose mappings it takes")
+        }
+        _ => None,
+    };
+    if let Some(why) = why {
+        return Err(mount.value().error(format_args!("{why}")));
+    }
     let Some(destination) = mount.destination() else { return Ok(()) }; // required: was checked
     let kind = mount.kind().filter(|kind| !kind.is_empty());
     let (value, wrong) = match kind {
@@ -205,6 +218,13 @@ mod tests {
             (r#""destination":"/proc","type":"tmpfs""#, Some("only a proc file system may be mounted at /proc")),
             (r#""destination":"/x/../proc/sys","type":"tmpfs""#, Some("nothing may be mounted inside /proc here")),
             (r#""destination":"/a","type":"proc","options":["tmpcopyup"]"#, Some(r#""tmpcopyup" is for a tmpfs"#)),
+            (r#""destination":"/a","type":"tmpfs","options":["idmap"]"#, Some("whose mappings it takes")),
+            (r#""destination":"/a","options":["remount","ridmap"]"#, Some("ids cannot be mapped by a remount")),
+            (
+                r#""destination":"/a","type":"tmpfs","options":["idmap"],
+                   "uidMappings":[{"containerID":0,"hostID":1,"size":1}]"#,
+                None,
+            ),
             (r#""destination":"/a","options":["rboud","bind"]"#, Some(r#"unknown option "rboud" for a bind"#)),
         ] {
             let error = error_of(&format!(r#"{{"mounts":[{{{mount}}}]}}"#));

@@ -29,8 +29,10 @@ mod failure;
 mod filesystem;
 mod mask;
 mod mount;
+mod mount_failure;
 mod option_words;
 mod options;
+mod outside;
 mod resolve;
 mod root;
 
@@ -40,4 +42,5 @@ pub use enter::{enter, enter_by_chroot, make_root_read_only, set_propagation};
 pub use mask::{NullDevice, make_read_only, mask};
 pub use mount::{Deferred, MountContext, mount_all, mount_here};
 pub use option_words::MOUNT_OPTIONS;
+pub use outside::{Ask, map_ids};
 pub use root::{Root, attach};

@@ -5,7 +5,7 @@ use core::ffi::CStr;
 
 use heapless::Vec;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Lossy, Result};
 use crate::json::{PathBuffer, Text};
 use crate::limits;
 use crate::spec::config::Mount;
@@ -15,8 +15,10 @@ use crate::sys::{AsFd, BorrowedFd, Errno};
 
 use super::descriptor::{Fd, attach, attach_at, make_read_only};
 use super::failure::cannot_own;
+use super::mount_failure::{FailedAt, Room, hint, mask_of_proc};
 use super::option_words::{RDONLY, Super};
 use super::options::{self, Options};
+use super::outside::Ask;
 use super::resolve::{self, Links, Missing, Place};
 use super::root::{Root, change_propagation};
 use super::{bind, check, copy_up, filesystem};
@@ -33,6 +35,8 @@ pub struct MountContext<'a> {
     pub label: Option<Text<'a>>,
     /// Only for what errors suggest.
     pub user_namespace: bool,
+    /// Does what this process may not.
+    pub ask: &'a Ask<'a>,
 }
 
 /// Mounts that become read-only at the end: what comes after them may have to
@@ -75,7 +79,8 @@ pub fn mount_here(mount: &Mount<'_>) -> Result<()> {
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(c"/", folder, Mode::empty()).map_err(|errno| cannot_own("open ", c"/", errno))?;
     let root = Root { fd: Fd::new(root), shared: false };
-    let context = MountContext { bundle: root.as_fd(), cgroup: None, label: None, user_namespace: false };
+    let context =
+        MountContext { bundle: root.as_fd(), cgroup: None, label: None, user_namespace: false, ask: &|_, _| Ok(None) };
     let mut so_far = SoFar { deferred: Vec::new(), dev: None, shared: false };
     carry_out(&root, mount, &context, &mut so_far)?;
     Deferred(so_far.deferred).make_read_only()
@@ -135,7 +140,7 @@ impl Job<'_> {
         let is_cgroup = self.is("cgroup");
         let tree = match self.context.cgroup {
             _ if self.options.remount => return self.remount(destination).map_err(|errno| self.failed(errno)),
-            _ if self.options.bind.is_some() => bind::source(self.mount, self.options.bind, self.context.bundle)?,
+            _ if self.options.bind.is_some() => bind::source(self.mount, self.options.bind, self.context)?,
             Some(cgroup) if is_cgroup || self.is("cgroup2") => bind::cgroup(self.mount, cgroup)?,
             _ => {
                 let mut name = [0; 256]; // longer ones do not exist
@@ -161,6 +166,7 @@ impl Job<'_> {
         if self.is_at("/proc") && !is_procfs(tree.as_fd()) {
             return self.refuse(": only a proc file system may be mounted here");
         }
+        self.map_ids(tree.as_fd())?;
         bind::set_attributes(tree.as_fd(), self.mount, &self.options)
             .map_err(|errno| self.more(errno, "; setting its options"))?;
         let place = self.place(destination, Links::Follow, Some(tree.as_fd()), so_far)?;
@@ -190,6 +196,9 @@ impl Job<'_> {
             true => Some(request.create(None)?),
             false => None,
         };
+        if let Some(tree) = &made {
+            self.map_ids(tree.as_fd())?;
+        }
         let by_name = made.as_ref().is_some_and(|tree| self.attach_by_name(tree.as_fd(), destination, so_far).is_ok());
         let tree = match made {
             Some(tree) if by_name => tree,
@@ -242,9 +251,13 @@ impl Job<'_> {
         let links = if trusted { Links::Refuse } else { Links::Follow };
         let place = self.place(destination, links, None, so_far)?;
         let covered = place.existed.then_some(place.fd.as_fd());
+        let is_new = made.is_none();
         let tree = match made {
             Some(tree) => tree,
             None if !request.fits_context() => {
+                if self.options.map_ids.is_some() {
+                    return self.refuse(": ids cannot be mapped with options as long as these");
+                }
                 request.mount(place.fd.as_fd())?;
                 place.fd.done();
                 return resolve::find(self.root.as_fd(), destination, links).map(|place| place.fd);
@@ -254,12 +267,25 @@ impl Job<'_> {
         if let Some(covered) = covered.filter(|_| self.options.copy_up)
             && let Err(error) = copy_up::copy(covered, tree.as_fd())
         {
-            self.trouble.inner.set(Some(error));
-            return Err(REFUSED);
+            return self.wrong(error);
+        }
+        if is_new {
+            self.map_ids(tree.as_fd())?;
         }
         self.attach(tree.as_fd(), place.fd.as_fd())?;
         place.fd.done();
         Ok(tree)
+    }
+
+    /// Has the ids in the detached `tree` mapped, where that is asked for.
+    fn map_ids(&self, tree: BorrowedFd<'_>) -> Result<(), Errno> {
+        if self.options.map_ids.is_none() {
+            return Ok(());
+        }
+        match (self.context.ask)(self.mount.value().offset(), Some(tree)) {
+            Ok(_) => Ok(()),
+            Err(error) => self.wrong(error),
+        }
     }
 
     /// Changes what is mounted at `destination` already.
@@ -347,6 +373,12 @@ impl Job<'_> {
     }
 
     #[cold]
+    fn wrong<T>(&self, error: Error) -> Result<T, Errno> {
+        self.trouble.inner.set(Some(error));
+        Err(REFUSED)
+    }
+
+    #[cold]
     fn refuse<T>(&self, why: &'static str) -> Result<T, Errno> {
         Err(self.more(REFUSED, why))
     }
@@ -364,56 +396,24 @@ impl Job<'_> {
         if errno == REFUSED {
             return value.error(format_args!("{at}"));
         }
+        let in_user_namespace = self.context.user_namespace;
         let mut log: filesystem::Log = [0; 256];
         let context = self.trouble.log.take();
         // fsopen(2) says ENODEV of an unknown type, before there is a context; later
         // it is the file system that misses a device.
-        let hint = if context.is_some() != (errno == Errno::NODEV) { self.hint(errno) } else { "" };
+        let hint =
+            if context.is_some() != (errno == Errno::NODEV) { hint(self.mount, in_user_namespace, errno) } else { "" };
+        let mut room: Room = [0; _];
+        if in_user_namespace
+            && errno == Errno::PERM
+            && self.is("proc")
+            && let Some(mask) = mask_of_proc(&mut room)
+        {
+            return value.os_error(errno, format_args!("{at} (it would show what {} covers outside)", Lossy(mask)));
+        }
         let said = filesystem::said(context, &mut log);
         let separator = if said.0.is_empty() { "" } else { ": " };
         value.os_error(errno, format_args!("{at}{hint}{separator}{said}"))
-    }
-
-    /// What is usually the matter where a file system cannot be made.
-    fn hint(&self, errno: Errno) -> &'static str {
-        let denied = errno == Errno::PERM && self.context.user_namespace;
-        match () {
-            () if errno == Errno::NODEV => " (is the file system known to this kernel?)",
-            () if errno == Errno::INVAL && self.is("virtiofs") || errno == Errno::NOENT && self.is("9p") => {
-                " (is there a share of that tag?)"
-            }
-            () if errno == Errno::ACCESS => " (a read-only device needs the option ro)",
-            () if denied && self.is("proc") => {
-                " (it needs a pid namespace of its own, and the host's /proc without anything mounted over parts of it)"
-            }
-            () if denied && self.is("sysfs") => " (it needs a network namespace of its own; a bind of /sys does not)",
-            () if denied && self.is("mqueue") => " (it needs an ipc namespace of its own)",
-            () if denied => " (this user namespace may not)",
-            () if errno == Errno::INVAL && self.context.user_namespace => {
-                " (ids among its options must be mapped in this user namespace)"
-            }
-            () => "",
-        }
-    }
-}
-
-struct FailedAt<'a> {
-    source: Option<Text<'a>>,
-    destination: Option<Text<'a>>,
-    more: &'static str,
-}
-
-impl core::fmt::Display for FailedAt<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("cannot mount ")?;
-        if let Some(source) = self.source {
-            core::fmt::Display::fmt(&source, f)?;
-        }
-        f.write_str(" at ")?;
-        if let Some(destination) = self.destination {
-            core::fmt::Display::fmt(&destination, f)?;
-        }
-        f.write_str(self.more)
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Effect {
     /// A mount of what is somewhere already; with a leading `r`, with what is
     /// mounted below.
     BindMount,
+    /// Files show other ids than their own; with a leading `r`, below it too.
+    MapIds,
     /// A setting of the file system, on or off.
     Setting(Super, bool),
     Remount,
@@ -74,7 +76,7 @@ use Effect::*;
 impl Effect {
     /// Whether the word has a form with an `r` before it.
     fn has_recursive_form(self) -> bool {
-        matches!(self, Set(_) | Clear(_) | Atime(_) | ReadOnly(_) | Propagation(_) | BindMount)
+        matches!(self, Set(_) | Clear(_) | Atime(_) | ReadOnly(_) | Propagation(_) | BindMount | MapIds)
     }
 }
 
@@ -142,8 +144,7 @@ words! {
     "users" Set(NOSUID | NODEV | NOEXEC);
     "owner" Set(NOSUID | NODEV);
     "group" Set(NOSUID | NODEV);
-    "idmap" Unsupported;
-    "ridmap" Unsupported;
+    "idmap" MapIds;
     // Extensions of crun's.
     "copy-symlink" Unsupported;
     "src-nofollow" Unsupported;
@@ -151,9 +152,9 @@ words! {
 }
 
 /// The options that mean the same for every mount, for `features`.
-pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime \
+pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand noatime \
     nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid \
-    nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev \
+    nosymfollow private ratime rbind rdev rdiratime relatime remount rexec ridmap rnoatime rnodev \
     rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime \
     rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave \
     strictatime suid symfollow sync tmpcopyup unbindable";

@@ -49,6 +49,8 @@ pub struct Options {
     pub bind: Option<Bind>,
     /// A change of what is mounted at the destination.
     pub remount: bool,
+    /// Files show other ids than their own; whether below the mount too.
+    pub map_ids: Option<bool>,
     /// The tmpfs begins with a copy of the folder that it covers.
     pub copy_up: bool,
     /// Of the mount itself.
@@ -74,6 +76,10 @@ impl Options {
         let mut options = Options::default();
         if mount.kind().is_some_and(|kind| kind.is("bind")) {
             options.bind = Some(Bind::Single);
+        }
+        // The option came later than the mappings, and may be missing beside them.
+        if mount.maps_ids() {
+            options.map_ids = Some(false);
         }
         let mut unknown = None;
         for text in mount.options().iter() {
@@ -110,6 +116,7 @@ impl Options {
                 self.unbindable |= kind == UNBINDABLE;
             }
             BindMount if recursive => self.bind = Some(Bind::Recursive),
+            MapIds => self.map_ids = Some(recursive || self.map_ids == Some(true)),
             BindMount => self.bind = self.bind.or(Some(Bind::Single)),
             Remount => self.remount = true,
             CopyUp => self.copy_up = true,
@@ -261,6 +268,11 @@ mod tests {
         assert_eq!(bind("bind", ""), Some(Bind::Single));
         assert_eq!(bind("bind", r#""rbind""#), Some(Bind::Recursive));
         assert_eq!(bind("tmpfs", ""), None);
+        for (words, expected) in
+            [("", None), (r#""idmap""#, Some(false)), (r#""ridmap""#, Some(true)), (r#""ridmap","idmap""#, Some(true))]
+        {
+            assert_eq!(parse(words).map_ids, expected, "{words}");
+        }
         assert!(parse(r#""remount""#).remount);
         assert!(parse(r#""tmpcopyup""#).copy_up);
     }
@@ -278,7 +290,7 @@ mod tests {
         for (options, said) in [
             (r#""rboud","rbind""#, r#"options[0]: unknown option "rboud" for a bind"#),
             (r#""bind","rprivate,bogus","x=y""#, r#"options[1]: unknown option "rprivate,bogus" for a bind"#),
-            (r#""bind","idmap""#, "options[1]: the option is not supported by this version of ocinit"),
+            (r#""bind","idmap=uids=0-1-2""#, "options[1]: the option is not supported by this version of ocinit"),
             (r#""bind","X-mount.subdir=a""#, "options[1]: the option is not supported by this version of ocinit"),
             (r#""bind","""#, r#"options[1]: unknown option "" for a bind"#),
         ] {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::json::Text;
 use crate::limits;
 use crate::sys::fs::{CWD, Mode, OFlags, open, openat};
-use crate::sys::{AsFd, BorrowedFd, Errno};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd};
 
 use super::descriptor::{Fd, attach_at, change, clone_tree};
 use super::failure::cannot_own;
@@ -28,7 +28,8 @@ impl AsFd for Root {
 }
 
 /// Mounts a clone of the folder `path`, and of all that is mounted below it, on
-/// top of that folder. `propagation` is the configuration's `rootfsPropagation`.
+/// top of that folder. `propagation` is the configuration's `rootfsPropagation`;
+/// `open_otherwise` gives the folder where this process may not open it.
 ///
 /// For the process's own, new mount namespace only: it changes how mounts
 /// travel in all of it.
@@ -36,7 +37,11 @@ impl AsFd for Root {
 /// # Errors
 /// The folder cannot be opened, or the kernel refuses.
 #[inline(never)]
-pub fn attach(path: &CStr, propagation: Option<Text<'_>>) -> Result<Root> {
+pub fn attach(
+    path: &CStr,
+    propagation: Option<Text<'_>>,
+    open_otherwise: &dyn Fn() -> Result<Option<OwnedFd>>,
+) -> Result<Root> {
     let asked = options::propagation(propagation);
     // What must hold before the clone is made. A shared root is shared last of
     // all (`set_propagation`); one that is unbindable could not be cloned.
@@ -47,16 +52,19 @@ pub fn attach(path: &CStr, propagation: Option<Text<'_>>) -> Result<Root> {
         other => other,
     };
     let mut doing = "";
-    attach_as(path, before, &mut doing).map_err(|errno| cannot_own(doing, path, errno))
+    let folder = match open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::ACCESS) => open_otherwise()?.ok_or(Errno::ACCESS),
+        result => result,
+    }
+    .map_err(|errno| cannot_own("open the root file system ", path, errno))?;
+    attach_as(Fd::new(folder), before, &mut doing).map_err(|errno| cannot_own(doing, path, errno))
 }
 
-fn attach_as(path: &CStr, before: Option<(u32, bool)>, doing: &mut &'static str) -> Result<Root, Errno> {
+fn attach_as(folder: Fd, before: Option<(u32, bool)>, doing: &mut &'static str) -> Result<Root, Errno> {
     if let Some((kind, recursive)) = before {
         *doing = "set the propagation of the new mount namespace for ";
         change_propagation(CWD, c"/", kind, recursive)?;
     }
-    *doing = "open the root file system ";
-    let folder = Fd::new(open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
     let shared = !before.is_some_and(|(_, recursive)| recursive);
     if shared {
         // pivot_root(2) refuses a root whose parent is shared, and the clone

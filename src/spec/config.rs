@@ -50,8 +50,15 @@ record! {
         /// A device, a label, or for a bind a path, relative to the bundle.
         source "source": Matching<MountText>;
         options "options": List<'static, Text>;
-        uid_mappings "uidMappings": List<'static, IdMapping<'static>>, Later;
-        gid_mappings "gidMappings": List<'static, IdMapping<'static>>, Later;
+        uid_mappings "uidMappings": List<'static, IdMapping<'static>>;
+        gid_mappings "gidMappings": List<'static, IdMapping<'static>>;
+    }
+}
+
+impl Mount<'_> {
+    /// Whether it has id mappings of its own.
+    pub fn maps_ids(&self) -> bool {
+        !self.uid_mappings().is_empty() || !self.gid_mappings().is_empty()
     }
 }
 

@@ -37,7 +37,6 @@ impl Supported<'_> {
     /// # Errors
     /// Longer than the buffer.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
-        const NO: Json = Json::Object(&[("enabled", Json::Bool(false))]);
         const YES: Json = Json::Object(&[("enabled", Json::Bool(true))]);
         const CGROUP: Json = Json::Object(&[
             ("v1", Json::Bool(false)),
@@ -62,7 +61,7 @@ impl Supported<'_> {
             ("apparmor", YES),
             ("selinux", YES),
             ("intelRdt", YES),
-            ("mountExtensions", Json::Object(&[("idmap", NO)])),
+            ("mountExtensions", Json::Object(&[("idmap", YES)])),
             ("netDevices", YES),
         ];
         Json::Object(&[

@@ -5,7 +5,7 @@
 //! what depends on the kernel, on files or on mount options is not known here.
 
 use super::check::not_between;
-use super::config::{Config, Process, Rlimit};
+use super::config::{Config, Mount, Process, Rlimit};
 use super::linux::{Device, IdMapping, Linux, Namespace};
 use super::record::List;
 use crate::bytes;
@@ -35,6 +35,7 @@ pub fn check(config: &Config<'_>) -> Result<()> {
         }
     }
     uts_names(config, linux.as_ref())?;
+    config.mounts().iter().try_for_each(|mount| mount_mappings(&mount))?;
     what_needs_mounts(config, linux.as_ref())?;
     config.process().map_or(Ok(()), |described| process(&described))
 }
@@ -141,6 +142,17 @@ fn user_namespace(linux: &Linux<'_>) -> Result<()> {
         id_mappings(mappings)?;
     }
     Ok(())
+}
+
+/// "If specified, it MUST be specified along with" the other (config.md, "Linux
+/// mount options").
+fn mount_mappings(mount: &Mount<'_>) -> Result<()> {
+    let (uids, gids) = (mount.uid_mappings(), mount.gid_mappings());
+    if uids.is_empty() != gids.is_empty() {
+        return Err(mount.value().error(format_args!("\"uidMappings\" and \"gidMappings\" go together")));
+    }
+    id_mappings(uids)?;
+    id_mappings(gids)
 }
 
 fn id_mappings(mappings: List<'_, IdMapping<'static>>) -> Result<()> {

@@ -49,7 +49,7 @@ pub use misc::{
     close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
 };
 pub use module::finit_module;
-pub use mount::{Attributes, mount_setattr};
+pub use mount::{Attributes, mount_map_ids, mount_setattr};
 pub use owned::{OwnedFd, pipe};
 pub use procfs::Procfs;
 pub use schedule::{SchedulerAttributes, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};

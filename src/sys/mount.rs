@@ -25,15 +25,27 @@ pub struct Attributes {
 /// With an empty `path` it is the mount of `fd` itself. `recursive`: and all
 /// mounts below.
 pub fn mount_setattr(fd: BorrowedFd<'_>, path: &CStr, recursive: bool, attributes: Attributes) -> Result<(), Errno> {
+    let Attributes { set: attr_set, clear: attr_clr, propagation } = attributes;
+    call(fd, path, recursive, mount_attr { attr_set, attr_clr, propagation, userns_fd: 0 })
+}
+
+/// The same with `MOUNT_ATTR_IDMAP`: the detached mount of `fd` shows its files'
+/// ids through the map of `user_namespace`.
+///
+/// # Errors
+/// EINVAL: the file system or the kernel cannot; EPERM: the file system is not the
+/// caller's to decide about, or its ids are mapped already.
+pub fn mount_map_ids(fd: BorrowedFd<'_>, recursive: bool, user_namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+    let userns_fd = user_namespace.as_raw_fd() as u64;
+    call(fd, c"", recursive, mount_attr { attr_set: MOUNT_ATTR_IDMAP, attr_clr: 0, propagation: 0, userns_fd })
+}
+
+#[inline(never)]
+fn call(fd: BorrowedFd<'_>, path: &CStr, recursive: bool, attr: mount_attr) -> Result<(), Errno> {
     const AT_EMPTY_PATH: u32 = 0x1000;
     const AT_RECURSIVE: u32 = 0x8000;
     let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
-    let attr = mount_attr {
-        attr_set: attributes.set,
-        attr_clr: attributes.clear,
-        propagation: attributes.propagation,
-        userns_fd: 0,
-    };
     // SAFETY: the path is a C string and `attr` a mount_attr of the size given;
     // the kernel reads both during the call only.
     unsafe {

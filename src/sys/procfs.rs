@@ -24,7 +24,7 @@ impl Procfs {
     pub fn open() -> Result<Procfs, Errno> {
         match Procfs::new() {
             // In a user namespace whose mounts do not show all of one already.
-            Err(Errno::PERM) => Procfs::existing(),
+            Err(Errno::PERM) => Procfs::mounted(),
             result => result,
         }
     }
@@ -37,7 +37,11 @@ impl Procfs {
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(Procfs)
     }
 
-    fn existing() -> Result<Procfs, Errno> {
+    /// The mount at /proc, as above.
+    ///
+    /// # Errors
+    /// As [`Procfs::open`].
+    pub fn mounted() -> Result<Procfs, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat2(CWD, c"/proc", flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
         let is_root = fstatfs(&root)?.f_type == PROC_SUPER_MAGIC && fstat(&root)?.st_ino == PROC_ROOT_INO;

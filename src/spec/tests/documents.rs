@@ -187,7 +187,7 @@ fn features_are_valid_and_others_read_them() {
                 "supportedFlags": ["SECCOMP_FILTER_FLAG_LOG"],
             },
             "apparmor": yes, "selinux": yes, "intelRdt": yes,
-            "mountExtensions": {"idmap": no}, "netDevices": yes,
+            "mountExtensions": {"idmap": yes}, "netDevices": yes,
         },
         "annotations": {"org.example.version": "1 \"x\""},
         "potentiallyUnsafeConfigAnnotations": [],

@@ -33,7 +33,7 @@ pub const FAULTS: &[Fault] = &[
     ("/mounts/1/options/0", "null", ""),
     ("/mounts/1", "null", ""),
     ("/mounts/-", "\"/x\"", "mounts[3]: "),
-    ("/mounts/0/uidMappings", "[{\"containerID\": 0, \"hostID\": 1, \"size\": 1}]", ""),
+    ("/mounts/0/uidMappings", "[{\"containerID\": 0, \"hostID\": 1, \"size\": 1}]", "mounts[0]: \"uidMappings\" and"),
     ("/mounts/0/uidMappings", "[{\"containerID\": 0}]", "mounts[0].uidMappings[0]: \"hostID\" is missing"),
     // Names.
     ("/hostname", "\"12345678901234567890123456789012345678901234567890123456789012345\"", ""),

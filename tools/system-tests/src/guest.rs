@@ -42,6 +42,8 @@ const CHOSEN: &[&str] = &[
     "process/",
     "descriptors/",
     "identity/",
+    "idmapped/",
+    "rootless/",
     "terminals/",
     "exec/",
     "seccomp/",
@@ -72,7 +74,7 @@ const TOO_SLOW: &[&str] = &["joining/a_hundred_in_a_row", "mounts/five_hundred_m
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// Programs of the host's that cases use, and other runtimes to compare with.
-const PROGRAMS: &[&str] = &["bash", "setpriv", "unshare", "ldd", "runc", "crun", "env"];
+const PROGRAMS: &[&str] = &["bash", "setpriv", "unshare", "ldd", "runc", "crun", "env", "newuidmap", "newgidmap"];
 
 /// Boots the guest, runs the cases chosen there and relays what it says.
 pub fn run(filter: &[String], program: &Path, count: &mut Count) -> Result<()> {
@@ -137,6 +139,13 @@ fn make_initramfs(work: &Path, program: &Path, boot: &OldKernel, chosen: &[&str]
     }
     fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     fs::write(tree.join("etc/group"), "root:x:0:\n")?;
+    for (file, mapper) in [("subuid", "newuidmap"), ("subgid", "newgidmap")] {
+        fs::write(tree.join("etc").join(file), "")?;
+        let mapper = tree.join("bin").join(mapper);
+        if mapper.exists() {
+            fs::set_permissions(mapper, fs::Permissions::from_mode(0o4755))?;
+        }
+    }
     fs::write(tree.join("init"), INIT)?;
     fs::set_permissions(tree.join("init"), fs::Permissions::from_mode(0o755))?;
     fs::write(tree.join("cases"), chosen.join("\n") + "\n")?;
@@ -187,6 +196,8 @@ done
 chmod 1777 /tmp
 ip link set lo up
 for module in /modules/*.ko; do insmod $module; done
+# A file system whose ids this kernel can map for a mount, which it cannot of a tmpfs.
+truncate -s 512M /disk && mke2fs -F /disk >/dev/null && mount -t ext4 -o loop /disk /tmp && chmod 1777 /tmp
 echo "guest: Linux $(uname -r)"
 # One half of the cases for each processor.
 export SYSTEM_TESTS_GUEST=1

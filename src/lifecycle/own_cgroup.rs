@@ -1,0 +1,127 @@
+//! The cgroup of a container in the making.
+
+use core::ffi::CStr;
+
+use super::arena::Arena;
+use super::create::{Making, Setup};
+use super::proc;
+use crate::bytes::Printed;
+use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
+use crate::error::{Error, Result};
+use crate::namespace::flags;
+use crate::spec::config::Config;
+use crate::sys::fs::CWD;
+use crate::sys::{self, Errno};
+use crate::{fail, limits};
+
+/// Where the cgroup is to be. Our own is only looked up where that matters.
+#[inline(never)] // its buffers are not to be part of the caller's frame
+pub fn choose(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> Result<&'static str> {
+    let asked = config.linux().and_then(|linux| linux.cgroups_path());
+    let mut buffer = [0; limits::PATH];
+    let own = match asked.is_some_and(|path| path.starts_with("/")) {
+        true => b"/".as_slice(),
+        false => {
+            let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
+            let text = sys::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
+            cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?
+        }
+    };
+    let mut room = [0; limits::PATH];
+    let path = CgroupPath::choose(asked, id.to_str().unwrap_or(""), own, &mut room)?;
+    let text = arena.join(&[path.as_bytes()])?.to_str();
+    text.map_err(|_| fail!("the path of the cgroup is not UTF-8"))
+}
+
+impl Making<'_> {
+    /// The write-ahead record, the cgroup, and which one it was.
+    #[inline(never)]
+    pub(super) fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
+        let resources = setup.config.linux().and_then(|linux| linux.resources());
+        let Some(text) = setup.cgroup else {
+            if let Some(resources) = resources {
+                cgroup::warn_without_cgroup(&resources, warn)?;
+            }
+            return self.folder.write_record(&self.record, self.scratch).map(|()| None);
+        };
+        let hierarchy = match Hierarchy::open() {
+            Err(error) => return self.go_without_cgroup(setup, error, warn),
+            hierarchy => hierarchy?,
+        };
+        let path = &CgroupPath::from_bytes(text.as_bytes())?;
+        let existing = hierarchy.existing(path)?;
+        self.record.cgroup = text;
+        self.record.cgroup_existing = existing as u32;
+        self.record.cgroup_made = existing < path.depth();
+        self.folder.write_record(&self.record, self.scratch)?;
+        let created = match hierarchy.create(path) {
+            Err(error) if [Errno::ACCESS, Errno::PERM, Errno::ROFS].iter().any(|errno| error.is(*errno)) => {
+                return self.go_without_cgroup(setup, error, warn);
+            }
+            created => created?,
+        };
+        // One that has come to be in between is not ours, whatever was absent.
+        self.record.cgroup_made = created.made;
+        self.record.cgroup_inode = created.cgroup.inode();
+        if created.made {
+            self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
+        }
+        if let Some(resources) = resources {
+            created.cgroup.apply(&resources, &hierarchy, path, None, warn)?;
+        }
+        match cgroup::attach_device_program(&created.cgroup, self.device_program, !created.made) {
+            Ok(id) => self.record.device_program = id,
+            // In a user namespace no program can be loaded, nor any device be
+            // opened that its owner could not open outside of it.
+            Err(error) if error.is(Errno::PERM) && !has_device_rules(&setup.config) => {}
+            Err(error) if error.is(Errno::PERM) => {
+                warn(cgroup::DEVICES_NOT_ENFORCED);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Some(created.cgroup))
+    }
+
+    /// An ordinary user may have no cgroup to make others in. Where the configuration
+    /// does not need one, the container has none.
+    #[cold]
+    fn go_without_cgroup(
+        &mut self,
+        setup: &Setup<'_>,
+        error: Error,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<Option<Cgroup>> {
+        let rootless = self.rootless.unwrap_or_else(|| setup.process.ordinary_user || proc::in_user_namespace());
+        if !rootless || needs_cgroup(&setup.config) {
+            return Err(error);
+        }
+        let mut text = Printed::<{ limits::MESSAGE }>::new();
+        let all = if setup.namespaces.makes(flags::PID) {
+            ""
+        } else {
+            ", nor a pid namespace: nothing will find all of its processes"
+        };
+        text.add(format_args!("the container has no cgroup{all}: {error}"));
+        warn(text.as_str());
+        (self.record.cgroup, self.record.cgroup_made, self.record.cgroup_existing) = ("", false, 0);
+        self.folder.write_record(&self.record, self.scratch).map(|()| None)
+    }
+}
+
+/// Whether the configuration asks for a cgroup: for a certain one, or for limits.
+fn needs_cgroup(config: &Config<'_>) -> bool {
+    let Some(linux) = config.linux() else { return false };
+    let mut has_limits = false;
+    if let Some(resources) = linux.resources() {
+        // What is wrong with them was found before.
+        let _ = cgroup::lines(&resources, &mut |_| {
+            has_limits = true;
+            Ok(())
+        });
+    }
+    has_limits || linux.cgroups_path().is_some_and(|path| !path.is_empty())
+}
+
+fn has_device_rules(config: &Config<'_>) -> bool {
+    config.linux().and_then(|linux| linux.resources()).is_some_and(|resources| !resources.devices().is_empty())
+}
