@@ -170,7 +170,7 @@ fn features_are_valid_and_others_read_them() {
     assert_eq!((other.oci_version_min().as_str(), other.oci_version_max().as_str()), ("1.0.0", "1.3.0"));
     assert_eq!(other.mount_options().as_ref().unwrap().len(), 2);
     let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
-    let (no, yes) = (json!({"enabled": false}), json!({"enabled": true}));
+    let yes = json!({"enabled": true});
     let hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
     let expected = json!({
         "ociVersionMin": "1.0.0", "ociVersionMax": "1.3.0", "hooks": hooks, "mountOptions": ["ro", "rbind"],
