@@ -144,7 +144,9 @@ fn table(fields: &Fields, claims: &Claims) -> String {
         "# The fields of config.json, and the tests that prove them\n\n\
          Made by `cargo xtask fields` from what the cases say; `cargo xtask check` fails when a\n\
          field has no row. A case reads the field's effect back from the kernel. Those of `vm/`\n\
-         boot a guest, the others run on the host, in a guest with an old kernel, or in both.\n\n\
+         boot a guest, the others run on the host, in a guest with an old kernel, or in both.\n\
+         What the kernel has nothing for (another platform, cgroup version 1, SELinux without\n\
+         its module) is shown to be refused or told; for resctrl's hardware a folder stands in.\n\n\
          | field | proved by |\n|---|---|\n",
     );
     for (field, said) in fields {
