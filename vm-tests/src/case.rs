@@ -6,7 +6,7 @@ use crate::context::Context;
 
 /// One test.
 pub struct Case {
-    /// `vm/group/what_it_shows`.
+    /// `group/what_it_shows`.
     pub name: &'static str,
     pub run: fn(&Context) -> Result<()>,
 }
@@ -27,7 +27,7 @@ impl std::error::Error for Skip {}
 macro_rules! cases {
     ($group:literal: $($function:ident),+ $(,)?) => {
         pub const CASES: &[$crate::case::Case] = &[$(
-            $crate::case::Case { name: concat!("vm/", $group, "/", stringify!($function)), run: $function }
+            $crate::case::Case { name: concat!($group, "/", stringify!($function)), run: $function }
         ),+];
     };
 }

@@ -44,6 +44,7 @@ impl Setup {
 pub struct Context<'s> {
     pub setup: &'s Setup,
     pub folder: &'s Path,
+    pub machine: Machine,
 }
 
 /// A guest that has ended.
@@ -117,11 +118,11 @@ impl Kept {
 
 impl Context<'_> {
     /// What most cases want; emulation takes its time where other guests run.
-    pub fn options(&self, machine: Machine) -> Options {
+    pub fn options(&self) -> Options {
         let mut options = Options::new(&self.setup.ocinit);
         options.kernel = Some(self.setup.kernel.image.clone());
         options.modules = self.setup.kernel.modules.clone();
-        options.machine = machine;
+        options.machine = self.machine;
         options.limits.boot = Duration::from_secs(120);
         options
     }
@@ -183,9 +184,17 @@ impl Context<'_> {
         if let Some(modules) = &self.setup.kernel.modules {
             command.arg("--modules").arg(modules);
         }
-        command.args(["--machine", "microvm", "--boot-timeout", "120s"]).args(arguments);
+        command.args(["--machine", name(self.machine), "--boot-timeout", "120s"]).args(arguments);
         command.env("TMPDIR", self.folder).current_dir(self.folder).stdin(Stdio::null());
         Ok(command)
+    }
+}
+
+/// As the command line has it.
+pub fn name(machine: Machine) -> &'static str {
+    match machine {
+        Machine::Q35 => "q35",
+        Machine::Microvm => "microvm",
     }
 }
 

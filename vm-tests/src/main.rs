@@ -1,5 +1,6 @@
 //! Cases that boot a kernel. Each makes an image, boots it by ociboot's library
-//! or its command, and holds the outcome against what it must be.
+//! or its command, and holds the outcome against what it must be: on each machine
+//! that ociboot has, as `vm/MACHINE/group/case`.
 //!
 //! The kernel is the one of `--kernel`, else Debian's 6.1 from the user's cache.
 
@@ -16,9 +17,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use ociboot::run::machine::Machine;
 
 use case::{Case, Skip};
-use context::{Context, Setup};
+use context::{Context, Setup, name};
 
 /// The shipped binary as the init of guests
 #[derive(Parser)]
@@ -58,10 +60,12 @@ fn main() -> ExitCode {
 struct Count([usize; 3]);
 
 fn run(options: &Options) -> Result<bool> {
-    let wanted = |case: &&Case| options.filter.is_empty() || options.filter.iter().any(|part| case.name.contains(part));
-    let chosen: Vec<&Case> = cases::all().filter(wanted).collect();
+    let named = |machine| cases::all().map(move |case| (format!("vm/{}/{}", name(machine), case.name), case, machine));
+    let wanted = |name: &str| options.filter.is_empty() || options.filter.iter().any(|part| name.contains(part));
+    let chosen: Vec<(String, &Case, Machine)> =
+        [Machine::Q35, Machine::Microvm].into_iter().flat_map(named).filter(|(name, ..)| wanted(name)).collect();
     if options.list {
-        chosen.iter().for_each(|case| println!("{}", case.name));
+        chosen.iter().for_each(|(name, ..)| println!("{name}"));
         return Ok(true);
     }
     let count = Mutex::new(Count::default());
@@ -73,11 +77,11 @@ fn run(options: &Options) -> Result<bool> {
         std::thread::scope(|scope| {
             for _ in 0..options.jobs.max(1) {
                 scope.spawn(|| {
-                    while let Some(case) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while let Some((name, case, machine)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let begin = Instant::now();
-                        let result = one(case, &setup);
+                        let result = one(case, *machine, &setup);
                         let time = options.times.then(|| format!(" ({} ms)", begin.elapsed().as_millis()));
-                        report(&count, &format!("{}{}", case.name, time.unwrap_or_default()), result);
+                        report(&count, &format!("{name}{}", time.unwrap_or_default()), result);
                     }
                 });
             }
@@ -89,10 +93,10 @@ fn run(options: &Options) -> Result<bool> {
 }
 
 /// One case, in a folder of its own.
-fn one(case: &Case, setup: &Result<Setup>) -> Result<()> {
+fn one(case: &Case, machine: Machine, setup: &Result<Setup>) -> Result<()> {
     let setup = setup.as_ref().map_err(|why| Skip(format!("{why:#}")))?;
     let folder = tempfile::Builder::new().prefix("vm-tests-").tempdir()?;
-    let context = Context { setup, folder: folder.path() };
+    let context = Context { setup, folder: folder.path(), machine };
     let run = std::panic::AssertUnwindSafe(|| (case.run)(&context));
     std::panic::catch_unwind(run).unwrap_or_else(|_| Err(anyhow::anyhow!("the case itself panicked")))
 }

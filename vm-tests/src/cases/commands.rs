@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::tcgetattr;
 use serde_json::Value;
 
-use crate::context::{Context, need};
+use crate::context::{Context, name, need};
 
 cases!("commands":
     reports_of_tap,
@@ -62,7 +62,17 @@ fn as_nobody(context: &Context) -> Result<()> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"]);
     command.args([&program, "run", "--ocinit", &ocinit, "--kernel", &kernel, "--modules"]).arg(&modules);
-    command.args(["--machine", "microvm", "--boot-timeout", "120s", &root, "--", "sh", "-c", "id -u; exit 3"]);
+    command.args([
+        "--machine",
+        name(context.machine),
+        "--boot-timeout",
+        "120s",
+        &root,
+        "--",
+        "sh",
+        "-c",
+        "id -u; exit 3",
+    ]);
     let output = command.env("TMPDIR", context.folder).env("HOME", "/nonexistent").stdin(Stdio::null()).output()?;
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.code() == Some(3) && output.stdout == b"0\n", "{:?} {errors}", output.status);
@@ -73,8 +83,8 @@ fn a_terminal(context: &Context) -> Result<()> {
     let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY)?;
     rustix::pty::grantpt(&master)?;
     rustix::pty::unlockpt(&master)?;
-    let name = rustix::pty::ptsname(&master, Vec::new())?.into_string()?;
-    let slave = File::options().read(true).write(true).open(name)?;
+    let path = rustix::pty::ptsname(&master, Vec::new())?.into_string()?;
+    let slave = File::options().read(true).write(true).open(path)?;
     let size = rustix::termios::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&slave, size)?;
     let before = tcgetattr(&slave)?.local_modes;

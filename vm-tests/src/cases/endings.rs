@@ -4,7 +4,6 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use ociboot::run::machine::Machine;
 use ociboot::run::outcome::Outcome;
 use ociboot::run::watch::Phase;
 
@@ -36,18 +35,18 @@ fn killed(context: &Context) -> Result<()> {
         namespaces.retain(|namespace| namespace["type"] != "pid");
     }
     let bundle = context.bundle("bundle", &config)?;
-    let ended = context.boot(&bundle, &context.options(Machine::Microvm))?;
+    let ended = context.boot(&bundle, &context.options())?;
     status(ended.expect(&Outcome::Signal(9))?, 137)
 }
 
 fn out_of_memory(context: &Context) -> Result<()> {
-    let mut options = context.options(Machine::Microvm);
+    let mut options = context.options();
     options.memory = 160;
     status(context.script(&mut options, "echo before; exec tail /dev/zero")?.expect(&Outcome::Oom)?, 137)
 }
 
 fn out_of_time(context: &Context) -> Result<()> {
-    let mut options = context.options(Machine::Microvm);
+    let mut options = context.options();
     options.limits.run = Some(Duration::from_secs(2));
     status(
         context.script(&mut options, "echo begun; sleep 1000")?.expect(&Outcome::Timeout)?.expect_stdout("begun\n")?,
@@ -56,7 +55,7 @@ fn out_of_time(context: &Context) -> Result<()> {
 }
 
 fn error(context: &Context, command: &str, expected: u8) -> Result<()> {
-    let mut options = context.options(Machine::Microvm);
+    let mut options = context.options();
     options.command = Some(vec![command.into()]);
     let ended = context.boot(&context.root()?, &options)?;
     let good = matches!(ended.report.outcome(), Outcome::Error { message, .. } if message.contains(command));
@@ -78,7 +77,7 @@ fn a_panic_while_running(context: &Context) -> Result<()> {
         config["linux"].as_object_mut().map(|linux| linux.remove(field));
     }
     let bundle = context.bundle("bundle", &config)?;
-    let ended = context.boot(&bundle, &context.options(Machine::Q35))?;
+    let ended = context.boot(&bundle, &context.options())?;
     status(ended.expect_failure("kernel panic: sysrq triggered crash")?.expect_stdout("begun\n")?, 125)?;
     ensure!(ended.report.seen.phase == Phase::Run, "the phase is {:?}", ended.report.seen.phase);
     Ok(())
@@ -105,7 +104,7 @@ fn program(code: &[u8]) -> Vec<u8> {
 fn with_init(context: &Context, code: &[u8], limit: Duration) -> Result<Ended> {
     let init = context.folder.join("init");
     fs::write(&init, program(code))?;
-    let mut options = context.options(Machine::Microvm);
+    let mut options = context.options();
     options.ocinit = init;
     options.limits.boot = limit;
     context.script(&mut options, "echo never")
@@ -138,7 +137,7 @@ fn a_kernel_that_says_nothing(context: &Context) -> Result<()> {
     image.resize(8192, 0);
     let path = context.folder.join("kernel");
     fs::write(&path, image)?;
-    let mut options = context.options(Machine::Q35);
+    let mut options = context.options();
     (options.kernel, options.modules) = (Some(path), None);
     options.limits.boot = Duration::from_secs(3);
     status(context.script(&mut options, "echo never")?.expect_failure("hang in phase no kernel output")?, 125)
@@ -147,7 +146,7 @@ fn a_kernel_that_says_nothing(context: &Context) -> Result<()> {
 fn no_kernel_at_all(context: &Context) -> Result<()> {
     let path = context.folder.join("kernel");
     fs::write(&path, b"this is no kernel")?;
-    let mut options = context.options(Machine::Q35);
+    let mut options = context.options();
     (options.kernel, options.modules) = (Some(path), None);
     status(context.script(&mut options, "echo never")?.expect_failure("QEMU failed")?, 125)
 }

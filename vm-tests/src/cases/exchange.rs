@@ -5,7 +5,6 @@ use std::io::Read;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ociboot::run::artifacts::Artifact;
-use ociboot::run::machine::Machine;
 use ociboot::run::outcome::Outcome;
 use ociboot::run::shares::{Protocol, Share};
 
@@ -25,7 +24,7 @@ fn a_mebibyte_through_the_streams(context: &Context) -> Result<()> {
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     let path = context.folder.join("random");
     fs::write(&path, &random)?;
-    let mut options = context.options(Machine::Microvm);
+    let mut options = context.options();
     options.command = Some(words(&["sh", "-c", "tee /dev/stderr"]));
     let ended = context.boot_with(&context.root()?, &options, Some(File::open(path)?))?;
     ended.expect(&Outcome::Exit(0))?;
@@ -45,7 +44,7 @@ fn long_and_odd_arguments(context: &Context) -> Result<()> {
         length += word.len() + 1;
         expected.push(word);
     }
-    let mut options = context.options(Machine::Q35);
+    let mut options = context.options();
     let mut command = words(&["sh", "-c", "printf '%s\\0' \"$@\"; printf '%s' \"$ODD\"", "sh"]);
     command.extend(expected.iter().map(Into::into));
     options.command = Some(command);
@@ -58,7 +57,7 @@ fn long_and_odd_arguments(context: &Context) -> Result<()> {
 
 fn artifacts_of_a_failing_command(context: &Context) -> Result<()> {
     let host = context.folder.join("out");
-    let mut options = context.options(Machine::Microvm);
+    let mut options = context.options();
     let artifact = |guest: &str, place: &str| Artifact { guest: guest.into(), host: host.join(place) };
     options.artifacts =
         vec![artifact("/tmp/log", "log.txt"), artifact("/tmp/tree", "tree"), artifact("/tmp/gone", "gone")];
@@ -85,7 +84,7 @@ fn a_share(context: &Context) -> Result<()> {
     let shared = context.folder.join("shared");
     fs::create_dir(&shared)?;
     fs::write(shared.join("in"), "from the host\n")?;
-    let mut options = context.options(Machine::Q35);
+    let mut options = context.options();
     options.shares = vec![Share { host: shared.clone(), guest: "/mnt/shared".into(), read_only: false }];
     let ended = context.script(&mut options, "cat /mnt/shared/in && echo from the guest >/mnt/shared/out")?;
     ended.expect(&Outcome::Exit(0))?.expect_stdout("from the host\n")?;
@@ -95,7 +94,7 @@ fn a_share(context: &Context) -> Result<()> {
 }
 
 fn a_network(context: &Context) -> Result<()> {
-    let mut options = context.options(Machine::Q35);
+    let mut options = context.options();
     options.network = true;
     // QEMU's user network gives the first guest this address.
     let ended =

@@ -5,20 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use ociboot::run::machine::Machine;
 use ociboot::run::outcome::{Kind, Outcome};
 use serde_json::json;
 
 use crate::context::{Context, Ended, need, run_tool};
 
 cases!("sources":
-    a_root_on_q35,
-    a_root_on_microvm,
+    a_root,
     a_layout_by_umoci,
     an_archive_by_skopeo,
     an_archive_by_podman,
-    units_on_q35,
-    units_on_microvm,
+    units,
 );
 
 const HELLO: &str = "echo hello; echo trouble >&2; exit 42";
@@ -31,12 +28,8 @@ fn hello(ended: &Ended) -> Result<()> {
     Ok(())
 }
 
-fn a_root_on_q35(context: &Context) -> Result<()> {
-    hello(&context.script(&mut context.options(Machine::Q35), HELLO)?)
-}
-
-fn a_root_on_microvm(context: &Context) -> Result<()> {
-    hello(&context.script(&mut context.options(Machine::Microvm), HELLO)?)
+fn a_root(context: &Context) -> Result<()> {
+    hello(&context.script(&mut context.options(), HELLO)?)
 }
 
 /// An image of a busybox root with a command and a variable of its own.
@@ -72,7 +65,7 @@ fn layout(context: &Context) -> Result<PathBuf> {
 }
 
 fn a_layout_by_umoci(context: &Context) -> Result<()> {
-    hello(&context.boot(&layout(context)?, &context.options(Machine::Microvm))?)
+    hello(&context.boot(&layout(context)?, &context.options())?)
 }
 
 fn an_archive_by_skopeo(context: &Context) -> Result<()> {
@@ -81,7 +74,7 @@ fn an_archive_by_skopeo(context: &Context) -> Result<()> {
     let from = format!("oci:{}:latest", layout(context)?.display());
     let to = format!("docker-archive:{}:hello:latest", archive.display());
     run_tool(Command::new("skopeo").args(["--insecure-policy", "copy", &from, &to]))?;
-    hello(&context.boot(&archive, &context.options(Machine::Microvm))?)
+    hello(&context.boot(&archive, &context.options())?)
 }
 
 fn an_archive_by_podman(context: &Context) -> Result<()> {
@@ -98,13 +91,13 @@ fn an_archive_by_podman(context: &Context) -> Result<()> {
     let change = format!("CMD [\"/bin/sh\",\"-c\",\"{HELLO}\"]");
     podman(&["import", "--change", &change, &tar.display().to_string(), "hello:latest"])?;
     podman(&["save", "-o", &archive.display().to_string(), "hello:latest"])?;
-    hello(&context.boot(&archive, &context.options(Machine::Q35))?)
+    hello(&context.boot(&archive, &context.options())?)
 }
 
 /// Two steps, three services of which one fails until its budget is spent,
 /// and one last step, in LinuxKit's layout; the second step has an overlay and
 /// a runtime.json.
-fn units(context: &Context, machine: Machine) -> Result<()> {
+fn units(context: &Context) -> Result<()> {
     let tree = context.folder.join("tree");
     let unit = |place: &str, script: &str, annotations: serde_json::Value| -> Result<PathBuf> {
         let mut config = context.config(script)?;
@@ -123,7 +116,7 @@ fn units(context: &Context, machine: Machine) -> Result<()> {
     unit("services/once", "echo once >>/shared/log", json!({}))?;
     unit("services/quick", "sleep 1; echo quick >>/shared/log", json!({}))?;
     unit("onshutdown/000-last", "sort /shared/log | tr '\\n' ' ' | grep -qx '1st 2nd once quick '", json!({}))?;
-    let mut options = context.options(machine);
+    let mut options = context.options();
     options.command = None;
     let ended = context.boot(&tree, &options)?;
     let ends = |name: &str| -> Vec<Outcome> {
@@ -164,12 +157,4 @@ fn units(context: &Context, machine: Machine) -> Result<()> {
 fn make_runtime_json(unit: &Path) -> Result<()> {
     let runtime = json!({ "mkdir": ["/run/shared"], "mounts": [{ "type": "tmpfs", "source": "tmpfs", "destination": "/run/shared" }] });
     Ok(fs::write(unit.join("runtime.json"), serde_json::to_vec(&runtime)?)?)
-}
-
-fn units_on_q35(context: &Context) -> Result<()> {
-    units(context, Machine::Q35)
-}
-
-fn units_on_microvm(context: &Context) -> Result<()> {
-    units(context, Machine::Microvm)
 }
