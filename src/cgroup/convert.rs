@@ -114,11 +114,20 @@ pub fn ignored(resources: &Resources<'_>, warn: &mut dyn FnMut(&str)) {
         let (object, name) = bytes::cut(line, b' ');
         let name = core::str::from_utf8(name.unwrap_or(&[])).unwrap_or("");
         let object = core::str::from_utf8(object).unwrap_or("");
-        let place = resources.value().get(object).and_then(|object| object.get(name));
-        if let Some(place) = place.filter(|place| !asks_for_nothing(*place)) {
-            let error = place.error(format_args!("ignored: there is no such thing in cgroup version 2"));
-            warn(error.text(&mut [0; limits::MESSAGE]));
-        }
+        tell_of_ignored(resources.value().get(object), name, warn);
+    }
+    let devices = resources.value().get("blockIO").and_then(|block_io| block_io.get("weightDevice"));
+    for device in Items::of(devices) {
+        tell_of_ignored(Some(device), "leafWeight", warn);
+    }
+}
+
+#[inline(never)]
+fn tell_of_ignored(object: Option<Value<'_>>, name: &str, warn: &mut dyn FnMut(&str)) {
+    let place = object.and_then(|object| object.get(name));
+    if let Some(place) = place.filter(|place| !asks_for_nothing(*place)) {
+        let error = place.error(format_args!("ignored: there is no such thing in cgroup version 2"));
+        warn(error.text(&mut [0; limits::MESSAGE]));
     }
 }
 

@@ -170,14 +170,22 @@ fn lists_as_cpuset_has_them() {
 #[test]
 fn what_has_no_counterpart_is_told() {
     let text = r#"{"memory":{"limit":4096,"kernel":5,"kernelTCP":0,"swappiness":60,"disableOOMKiller":true},
-        "cpu":{"realtimeRuntime":7},"network":{"classID":0,"priorities":[{"name":"lo","priority":1}]}}"#;
+        "cpu":{"realtimeRuntime":7},"network":{"classID":0,"priorities":[{"name":"lo","priority":1}]},
+        "blockIO":{"weightDevice":[{"major":7,"minor":0,"weight":50},{"major":7,"minor":0,"leafWeight":50}]}}"#;
     let document = Document::parse("r", text.as_bytes()).unwrap();
     let mut all = Vec::new();
     ignored(&load_resources(&document).unwrap(), &mut |text| all.push(text.to_string()));
     let names: Vec<&str> = all.iter().filter_map(|text| text.split(": ").nth(1)).collect();
     assert_eq!(
         names,
-        ["memory.kernel", "memory.swappiness", "memory.disableOOMKiller", "cpu.realtimeRuntime", "network.priorities"]
+        [
+            "memory.kernel",
+            "memory.swappiness",
+            "memory.disableOOMKiller",
+            "cpu.realtimeRuntime",
+            "network.priorities",
+            "blockIO.weightDevice[1].leafWeight"
+        ]
     );
 }
 

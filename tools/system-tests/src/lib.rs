@@ -27,3 +27,4 @@ pub mod kernel;
 pub mod leaks;
 pub mod ordinary;
 pub mod terminal;
+pub mod traced;

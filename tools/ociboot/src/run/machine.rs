@@ -78,7 +78,12 @@ impl Machine {
             // A reset is the end: of a panic, too.
             "-no-reboot",
         ];
-        words.map(String::from).to_vec()
+        let mut words = words.map(String::from).to_vec();
+        if self == Machine::Microvm {
+            // virtio 1 over MMIO; virtiofsd knows nothing older.
+            words.extend(["-global", "virtio-mmio.force-legacy=false"].map(String::from));
+        }
+        words
     }
 
     /// The words of the kernel's line that this machine needs.

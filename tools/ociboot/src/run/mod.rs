@@ -33,7 +33,7 @@ use crate::pack::{self, pack};
 use artifacts::Artifact;
 use machine::{Accel, Machine};
 use progress::Progress;
-use qemu::Builder;
+use qemu::{Builder, Process};
 use relay::News;
 use report::Report;
 use shares::{Protocol, Share};
@@ -145,7 +145,7 @@ pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report>
     let packed = begin.elapsed();
 
     let mut builder = Builder::new(options.machine.arguments(accel, options.memory, options.cpus));
-    let servers = match protocol {
+    let mut servers = match protocol {
         Some(protocol) => {
             shares::serve(&options.shares, protocol, options.machine, options.memory, work.path(), &mut builder)?
         }
@@ -162,7 +162,7 @@ pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report>
         builder.add(["-netdev", "user,id=network"]);
         builder.add(["-device", &format!("{},netdev=network", options.machine.device("virtio-net"))]);
     }
-    let (seen, tap) = boot(builder, options, streams, &mut progress)?;
+    let (seen, tap) = boot(builder, &mut servers, options, streams, &mut progress)?;
     drop(servers);
     Ok(Report {
         source: source.to_owned(),
@@ -233,6 +233,7 @@ fn pack_options(options: &Options, kernel: &Kernel, protocol: Option<Protocol>) 
 /// Starts QEMU with a channel for each stream, and watches it.
 fn boot(
     mut builder: Builder,
+    servers: &mut [Process],
     options: &Options,
     streams: Streams,
     progress: &mut Progress,
@@ -274,7 +275,7 @@ fn boot(
         receive_artifacts(artifacts, options.artifacts.clone(), news.clone());
     }
     drop(news);
-    let seen = Watch::new(&mut qemu, options.limits, channels).run(&receiver, progress);
+    let seen = Watch::new(&mut qemu, servers, options.limits, channels).run(&receiver, progress);
     drop((stop, raw, signals));
     let tap = stdout.join().ok().flatten();
     let _ = stderr.join();

@@ -99,11 +99,16 @@ impl Process {
         Ok(Process { child, messages, reader })
     }
 
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Waits for its end for so long.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + limit;
         loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            if let Some(status) = self.ended() {
                 return Some(status);
             }
             if Instant::now() >= end {
@@ -120,7 +125,7 @@ impl Process {
 
     /// What it said on its standard error; all of it once it has ended.
     pub fn messages(&mut self) -> Vec<String> {
-        if matches!(self.child.try_wait(), Ok(Some(_)))
+        if self.ended().is_some()
             && let Some(reader) = self.reader.take()
         {
             let _ = reader.join();

@@ -82,9 +82,12 @@ pub struct Seen {
 /// One boot being watched.
 pub struct Watch<'a> {
     qemu: &'a mut Process,
+    /// Who serves shared folders.
+    servers: &'a mut [Process],
     limits: Limits,
     start: Instant,
     running_since: Option<Instant>,
+    unserved_since: Option<Instant>,
     told: Option<(Outcome, Instant)>,
     /// Channels that are open.
     open: usize,
@@ -93,7 +96,7 @@ pub struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// `open`: how many channels tell their end.
-    pub fn new(qemu: &'a mut Process, limits: Limits, open: usize) -> Watch<'a> {
+    pub fn new(qemu: &'a mut Process, servers: &'a mut [Process], limits: Limits, open: usize) -> Watch<'a> {
         let seen = Seen {
             outcome: Outcome::Failed(String::new()),
             phase: Phase::Firmware,
@@ -101,7 +104,17 @@ impl<'a> Watch<'a> {
             events: Vec::new(),
             artifacts: None,
         };
-        Watch { qemu, limits, start: Instant::now(), running_since: None, told: None, open, seen }
+        Watch {
+            qemu,
+            servers,
+            limits,
+            start: Instant::now(),
+            running_since: None,
+            unserved_since: None,
+            told: None,
+            open,
+            seen,
+        }
     }
 
     /// To the end, whichever it is; QEMU has ended then.
@@ -117,6 +130,9 @@ impl<'a> Watch<'a> {
                 Err(RecvTimeoutError::Timeout) => {
                     if Instant::now() >= self.deadline() {
                         break self.overdue();
+                    }
+                    if let Some(outcome) = self.served_no_more() {
+                        break outcome;
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break self.ended(),
@@ -178,6 +194,18 @@ impl<'a> Watch<'a> {
             (Some(_), None) => Instant::now() + Duration::from_secs(3600),
             (None, _) => self.start + self.limits.boot,
         }
+    }
+
+    /// Without its server, whoever opens a file of a shared folder hangs for ever.
+    fn served_no_more(&mut self) -> Option<Outcome> {
+        let (status, said) = self.servers.iter_mut().find_map(|server| Some((server.ended()?, server.complaint())))?;
+        // They end with QEMU as well, which is seen by itself a moment later.
+        let since = *self.unserved_since.get_or_insert(Instant::now());
+        if since.elapsed() < QEMU_END || self.told.is_some() {
+            return None;
+        }
+        let said = said.unwrap_or_else(|| "it did not say why".into());
+        Some(Outcome::Failed(format!("the server of a shared folder ended ({status}): {said}")))
     }
 
     /// A deadline has passed.

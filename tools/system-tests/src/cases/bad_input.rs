@@ -16,6 +16,10 @@ cases!("bad_input":
     cut_at_every_byte,
     cut_where_the_kernel_would_notice,
     fields_that_are_not_carried_out_are_named,
+    fields_of_other_platforms proves [
+        "freebsd", "process.commandLine", "solaris", "vm", "windows", "zos",
+    ],
+    versions_of_the_specification proves ["ociVersion"],
     engines_configurations_name_what_is_left_out,
     errors_of_the_runtime_leave_nothing,
 );
@@ -158,6 +162,56 @@ fn fields_that_are_not_carried_out_are_named(c: &Context) -> Result<()> {
         ensure!(output.status == 0 || output.stderr.contains(&name), "{pointer}: {output:?}");
         ensure!(output.status == 0 || output.stderr.contains("config.json:"), "{pointer}: {output:?}");
     }
+    Ok(())
+}
+
+/// By name, and before anything is made; empty ones ask for nothing.
+fn fields_of_other_platforms(c: &Context) -> Result<()> {
+    let plain = Config::plain().args(&["touch", "/ran"]);
+    for (pointer, value) in [
+        ("/freebsd", json!({"devices": [{"path": "null"}]})),
+        ("/solaris", json!({"milestone": "svc:/milestone/container:default"})),
+        ("/vm", json!({"kernel": {"path": "/boot/vmlinuz"}})),
+        ("/windows", json!({"layerFolders": ["C:\\Layers\\layer1"]})),
+        ("/zos", json!({"namespaces": [{"type": "ipc"}]})),
+        ("/process/commandLine", json!("touch /ran")),
+    ] {
+        let name = pointer.trim_start_matches('/').replace('/', ".");
+        let config = plain.clone().set(pointer, value);
+        c.run(&config)?.error(1, &["config.json:", &format!("{name}: for another platform than Linux")])?;
+        ensure!(!c.rootfs().join("ran").exists(), "{name}: the process ran");
+        ensure!(kernel::cgroups_with(&c.tag).is_empty() && !c.state_dir().exists(), "{name}: something was made");
+        if name != "process.commandLine" {
+            c.run(&plain.clone().set(pointer, json!({})))?.ok()?;
+            fs::remove_file(c.rootfs().join("ran"))?;
+            fs::remove_dir_all(c.state_dir())?;
+        }
+    }
+    Ok(())
+}
+
+/// All of 1.x is taken, and what came before; no other.
+fn versions_of_the_specification(c: &Context) -> Result<()> {
+    let ran = c.rootfs().join("ran");
+    for (version, known) in [
+        ("1.0.0", true),
+        ("1.0.2-dev", true),
+        ("1.3.0", true),
+        ("1.3.0+build.5", true),
+        ("1.99.0", true),
+        ("2.0.0", false),
+        ("0.5.0-dev", true),
+        ("1.0", false),
+        ("", false),
+    ] {
+        let output = c.run(&Config::plain().set("/ociVersion", json!(version)).args(&["touch", "/ran"]))?;
+        same!(ran.exists(), known, "whether the process ran, of version {version:?}: {output:?}");
+        match known {
+            true => fs::remove_file(&ran)?,
+            false => drop(output.error(1, &["config.json:", "ociVersion: "])?),
+        }
+    }
+    c.run(&Config::plain().remove("/ociVersion"))?.error(1, &["\"ociVersion\" is missing"])?;
     Ok(())
 }
 

@@ -12,18 +12,24 @@ use crate::context::Context;
 cases!("devices":
     default_devices_and_links,
     default_devices_work,
-    configured_devices,
+    configured_devices proves [
+        "linux.devices[].fileMode", "linux.devices[].gid", "linux.devices[].major", "linux.devices[].minor",
+        "linux.devices[].path", "linux.devices[].type", "linux.devices[].uid",
+    ],
     configured_device_over_a_default,
-    configured_device_outside_dev,
+    configured_device_outside_dev proves ["linux.devices[].path"],
     devices_in_a_user_namespace_are_bound,
     without_a_dev_mount,
     everything_else_is_denied,
-    a_rule_allows,
-    the_last_rule_wins,
+    a_rule_allows proves [
+        "linux.resources.devices[].access", "linux.resources.devices[].allow", "linux.resources.devices[].major",
+        "linux.resources.devices[].minor", "linux.resources.devices[].type",
+    ],
+    the_last_rule_wins proves ["linux.resources.devices[].allow"],
     rules_that_make_no_sense,
-    masked_files_and_folders,
-    masked_paths_of_the_root_itself,
-    read_only_paths,
+    masked_files_and_folders proves ["linux.maskedPaths[]"],
+    masked_paths_of_the_root_itself proves ["linux.maskedPaths[]"],
+    read_only_paths proves ["linux.readonlyPaths[]"],
     guarded_paths_that_are_missing,
 );
 
@@ -223,11 +229,14 @@ fn a_rule_allows(c: &Context) -> Result<()> {
     ] {
         same!(open(rule(wide.clone()), "r")?, true, "reading with {wide}");
     }
-    same!(
-        open(rule(json!({"allow": true, "type": "b", "access": "rwm"})), "r")?,
-        false,
-        "reading a char with a block rule"
-    );
+    for other in [
+        json!({"allow": true, "type": "b", "major": 1, "minor": 11, "access": "rwm"}),
+        json!({"allow": true, "type": "c", "major": 2, "minor": 11, "access": "rwm"}),
+        json!({"allow": true, "type": "c", "major": 1, "minor": 12, "access": "rwm"}),
+        json!({"allow": false, "type": "c", "major": 1, "minor": 11, "access": "rwm"}),
+    ] {
+        same!(open(rule(other.clone()), "r")?, false, "reading with {other}");
+    }
     Ok(())
 }
 

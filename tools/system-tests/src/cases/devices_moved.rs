@@ -11,7 +11,7 @@ use crate::command::host;
 use crate::context::Context;
 
 cases!("net_devices":
-    moved_and_renamed [Need::Host, Need::Program("ip")] proves ["linux.netDevices*"],
+    moved_and_renamed [Need::Host, Need::Program("ip")] proves ["linux.netDevices.*.name"],
     moved_before_hooks [Need::Host, Need::Program("ip")],
     that_cannot_be_moved_stay [Need::Host, Need::Program("ip")],
 );

@@ -12,9 +12,19 @@ use crate::case::Need;
 use crate::context::Context;
 
 cases!("hooks":
-    each_kind_at_its_moment_with_its_state proves ["hooks.prestart[].path", "hooks.prestart[].args[]", "hooks.prestart[].env[]", "hooks.createRuntime[].path", "hooks.createRuntime[].args[]", "hooks.createRuntime[].env[]", "hooks.createContainer[].path", "hooks.createContainer[].args[]", "hooks.createContainer[].env[]", "hooks.startContainer[].path", "hooks.startContainer[].args[]", "hooks.startContainer[].env[]", "hooks.poststart[].path", "hooks.poststart[].args[]", "hooks.poststart[].env[]", "hooks.poststop[].path", "hooks.poststop[].args[]", "hooks.poststop[].env[]"],
+    each_kind_at_its_moment_with_its_state proves [
+        "hooks.createContainer[].path", "hooks.createRuntime[].path", "hooks.poststart[].path",
+        "hooks.poststop[].path", "hooks.prestart[].path", "hooks.startContainer[].path",
+    ],
     run_has_all_of_them_too,
-    path_arguments_and_environment_are_exact,
+    path_arguments_and_environment_are_exact proves [
+        "hooks.createContainer[].args[]", "hooks.createContainer[].env[]", "hooks.createContainer[].path",
+        "hooks.createRuntime[].args[]", "hooks.createRuntime[].env[]", "hooks.createRuntime[].path",
+        "hooks.poststart[].args[]", "hooks.poststart[].env[]", "hooks.poststart[].path", "hooks.poststop[].args[]",
+        "hooks.poststop[].env[]", "hooks.poststop[].path", "hooks.prestart[].args[]", "hooks.prestart[].env[]",
+        "hooks.prestart[].path", "hooks.startContainer[].args[]", "hooks.startContainer[].env[]",
+        "hooks.startContainer[].path",
+    ],
     only_three_descriptors,
     in_a_user_namespace,
     the_configuration_is_that_of_create,
@@ -127,17 +137,24 @@ fn run_has_all_of_them_too(c: &Context) -> Result<()> {
 
 fn path_arguments_and_environment_are_exact(c: &Context) -> Result<()> {
     let (config, folder) = sharing(c)?;
-    // busybox takes its applet's name from the first argument.
     let out = folder.join("out");
-    let command = format!(
-        "for part in cmdline environ; do tr '\\0' '\\n' </proc/$$/$part >>{}; done; readlink /proc/self/cwd >>{0}",
-        out.display()
-    );
-    let hook =
-        json!({"path": "/bin/busybox", "args": ["sh", "-c", command, "a b", ""], "env": ["B=2", "A=1=1", "B=3"]});
-    c.run(&config.clone().push("/hooks/createRuntime", hook))?.ok()?;
-    let expected = format!("sh\n-c\n{command}\na b\n\nB=2\nA=1=1\nB=3\n{}\n", c.bundle().display());
-    same!(text(&out)?, expected, "command line, environment and working directory");
+    for kind in KINDS {
+        let out = seen_as(kind, &folder);
+        // busybox takes its applet's name from the first argument.
+        let command = format!(
+            "for part in cmdline environ; do tr '\\0' '\\n' </proc/self/$part >>{out}/{kind}; done; \
+             readlink /proc/self/cwd >>{out}/{kind}"
+        );
+        let hook =
+            json!({"path": "/bin/busybox", "args": ["sh", "-c", command, "a b", ""], "env": ["B=2", "A=1=1", "B=3"]});
+        c.run(&config.clone().push(&format!("/hooks/{kind}"), hook))?.ok()?;
+        let seen = text(&folder.join(kind))?;
+        let expected = format!("sh\n-c\n{command}\na b\n\nB=2\nA=1=1\nB=3\n");
+        let cwd = seen.strip_prefix(&expected).with_context(|| format!("{kind}: {seen:?}, not {expected:?}"))?;
+        if !matches!(kind, "createContainer" | "startContainer") {
+            ensure!(c.bundle() == Path::new(cwd.trim_end()), "working directory of {kind}: {cwd}");
+        }
+    }
     // Without arguments the path is the one there is, and there is no environment.
     let file = folder.join("hook");
     fs::write(

@@ -21,7 +21,10 @@ cases!("failing_hooks":
     a_failing_poststop_is_a_warning,
     one_that_cannot_be_executed,
     the_runtime_is_no_hook_in_the_container,
-    a_timeout_ends_the_whole_tree proves ["hooks.prestart[].timeout", "hooks.createRuntime[].timeout", "hooks.createContainer[].timeout", "hooks.startContainer[].timeout", "hooks.poststart[].timeout", "hooks.poststop[].timeout"],
+    a_timeout_ends_the_whole_tree proves [
+        "hooks.createContainer[].timeout", "hooks.createRuntime[].timeout", "hooks.poststart[].timeout",
+        "hooks.poststop[].timeout", "hooks.prestart[].timeout", "hooks.startContainer[].timeout",
+    ],
     what_one_leaves_running_hangs_nobody,
     delete_force_interrupts_a_create,
     a_killed_create_takes_its_hook_along,

@@ -9,16 +9,25 @@ use serde_json::{Value, json};
 
 use crate::bundle::Config;
 use crate::context::Context;
+use crate::kernel;
 
 cases!("identity":
     home_comes_from_the_passwd_file,
-    user_and_groups,
-    umask,
-    capabilities_five_sets,
+    user_and_groups proves ["process.user.additionalGids[]", "process.user.gid", "process.user.uid"],
+    umask proves ["process.user.umask"],
+    user_name_changes_nobody proves ["process.user.username"],
+    capabilities_five_sets proves [
+        "process.capabilities.ambient[]", "process.capabilities.bounding[]", "process.capabilities.inheritable[]",
+        "process.capabilities.permitted[]",
+    ],
+    capabilities_before_the_program proves [
+        "process.capabilities.bounding[]", "process.capabilities.effective[]", "process.capabilities.inheritable[]",
+        "process.capabilities.permitted[]",
+    ],
     capabilities_of_a_user_who_is_not_root,
     capabilities_absent_are_none,
     capabilities_unknown,
-    no_new_privileges,
+    no_new_privileges proves ["process.noNewPrivileges"],
 );
 
 fn home_comes_from_the_passwd_file(c: &Context) -> Result<()> {
@@ -76,6 +85,21 @@ fn umask(c: &Context) -> Result<()> {
     Ok(())
 }
 
+/// The name is another platform's way to say who the process is: on this one the
+/// numbers alone do.
+fn user_name_changes_nobody(c: &Context) -> Result<()> {
+    for (name, id) in [("alice", 0), ("root", 1000), ("nobody-here", 1000)] {
+        let user = json!({"username": name, "uid": id, "gid": id});
+        let seen = c.probe(&Config::plain().set("/process/user", user), &["status", "environment"])?;
+        for (field, shown) in [("Uid", id), ("Gid", id)] {
+            same!(seen["status"][field], json!(format!("{shown} {shown} {shown} {shown}")), "{field} of {name}");
+        }
+        let home = if id == 0 { "HOME=/root" } else { "HOME=/home/alice" };
+        holds!(seen["environment"].to_string(), home, "the environment of {name}");
+    }
+    Ok(())
+}
+
 /// The five sets as masks: inheritable, permitted, effective, bounding, ambient.
 fn sets(seen: &Value) -> [u64; 5] {
     ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]
@@ -109,6 +133,36 @@ fn capabilities_five_sets(c: &Context) -> Result<()> {
     same!((inheritable, permitted, effective), (1 << 5 | 1 << 10, bounding, bounding), "sets of root");
     let [_, permitted, effective, _, _] = sets(&c.probe(&config, &["status"])?);
     same!((permitted, effective), (1 << 0 | 1 << 5 | 1 << 10, 1 << 0 | 1 << 5 | 1 << 10), "sets of root, barred");
+    Ok(())
+}
+
+/// At execve the effective set is made anew (capabilities(7)), so what it was
+/// configured to be is seen in the process that waits for `start`.
+fn capabilities_before_the_program(c: &Context) -> Result<()> {
+    let config = Config::plain().set(
+        "/process/capabilities",
+        json!({
+            "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETUID"],
+            "permitted": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
+            "inheritable": ["CAP_KILL", "CAP_NET_BIND_SERVICE"],
+            "effective": ["CAP_CHOWN"],
+        }),
+    );
+    for user in [0, 1000] {
+        let config = config.clone().set("/process/user", json!({"uid": user, "gid": user}));
+        let id = c.create(&config.args(&["true"]))?;
+        let pid = c.pid(&id)?.to_string();
+        for (name, mask) in [
+            ("CapBnd", 1 << 0 | 1 << 5 | 1 << 7 | 1 << 10),
+            ("CapPrm", 1 << 0 | 1 << 5 | 1 << 10),
+            ("CapInh", 1 << 5 | 1 << 10),
+            ("CapEff", 1 << 0),
+        ] {
+            let found = kernel::status_field(&pid, name).unwrap_or_default();
+            same!(u64::from_str_radix(&found, 16)?, mask, "{name} of user {user}");
+        }
+        c.delete(&id)?;
+    }
     Ok(())
 }
 

@@ -17,9 +17,10 @@ use crate::harness::Skip;
 use crate::kernel;
 
 cases!("idmapped":
-    owners_without_a_user_namespace
-        proves ["mounts[].uidMappings[].containerID", "mounts[].uidMappings[].hostID", "mounts[].uidMappings[].size",
-            "mounts[].gidMappings[].containerID", "mounts[].gidMappings[].hostID", "mounts[].gidMappings[].size"],
+    owners_without_a_user_namespace proves [
+        "mounts[].gidMappings[].containerID", "mounts[].gidMappings[].hostID", "mounts[].gidMappings[].size",
+        "mounts[].uidMappings[].containerID", "mounts[].uidMappings[].hostID", "mounts[].uidMappings[].size",
+    ],
     owners_with_the_containers_map,
     owners_with_another_map_in_a_user_namespace,
     only_ridmap_reaches_below,

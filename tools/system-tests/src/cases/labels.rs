@@ -4,11 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::io::Errno;
 use serde_json::json;
 
 use crate::bundle::Config;
 use crate::case::Need;
 use crate::context::Context;
+use crate::harness::Skip;
+use crate::traced::{FSCONFIG, calls, text_of};
 
 /// Where profiles are loaded, on a kernel that has AppArmor.
 const LOAD: &str = "/sys/kernel/security/apparmor/.load";
@@ -16,10 +19,10 @@ const REMOVE: &str = "/sys/kernel/security/apparmor/.remove";
 
 cases!("labels":
     apparmor_profile [Need::Path(LOAD)] proves ["process.apparmorProfile"],
-    apparmor_profile_of_exec [Need::Path(LOAD)],
+    apparmor_profile_of_exec [Need::Path(LOAD)] proves ["process.apparmorProfile"],
     apparmor_profile_that_is_not_there [Need::Path(LOAD)],
     apparmor_where_the_kernel_lacks_it,
-    selinux_where_the_kernel_lacks_it,
+    selinux_where_the_kernel_lacks_it proves ["linux.mountLabel", "process.selinuxLabel"],
     empty_ones_are_none,
 );
 
@@ -131,7 +134,7 @@ fn apparmor_profile_that_is_not_there(c: &Context) -> Result<()> {
 
 fn apparmor_where_the_kernel_lacks_it(c: &Context) -> Result<()> {
     if Path::new(LOAD).exists() {
-        return Ok(()); // the cases above
+        return Err(Skip("this kernel has AppArmor".into()).into()); // the cases above
     }
     c.run(&Config::plain().set("/process/apparmorProfile", json!("docker-default")))?
         .error(1, &["cannot apply the AppArmor profile \"docker-default\": the kernel does not have it"])?;
@@ -142,12 +145,20 @@ fn apparmor_where_the_kernel_lacks_it(c: &Context) -> Result<()> {
 
 fn selinux_where_the_kernel_lacks_it(c: &Context) -> Result<()> {
     if Path::new("/sys/fs/selinux/enforce").exists() {
-        return Ok(());
+        return Err(Skip("this kernel has SELinux".into()).into());
     }
     let label = "system_u:system_r:container_t:s0:c1,c2";
     c.run(&Config::plain().set("/process/selinuxLabel", json!(label)))?
         .error(1, &[&format!("cannot apply the SELinux label \"{label}\"")])?;
-    c.run(&Config::plain().set("/linux/mountLabel", json!(label)))?.error(1, &["mounts[1]: "])?;
+    let config = Config::plain().set("/linux/mountLabel", json!(label));
+    c.run(&config)?.error(1, &["mounts[1]: "])?;
+    // The kernel was asked for it: FSCONFIG_SET_STRING of fsconfig(2).
+    let (asked, _) = calls(c.command(&["create", &c.id()]), FSCONFIG, |tid, [_, command, key, value, _, _]| {
+        let is = |address, text: &str| text_of(tid, address, text.len() as u64).is_ok_and(|found| found == text);
+        *command == 1 && is(*key, "context\0") && is(*value, &format!("{label}\0"))
+    })?;
+    let answers: Vec<i64> = asked.iter().map(|call| call.answer).collect();
+    same!(answers, [-i64::from(Errno::INVAL.raw_os_error())], "what the kernel says to the context");
     let id = c.sleeper()?;
     c.call(&["exec", "--process-label", label, &id, "true"])?.error(255, &["SELinux label"])?;
     c.delete(&id)

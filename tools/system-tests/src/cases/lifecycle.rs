@@ -21,7 +21,7 @@ cases!("lifecycle":
     run_forwards_signals,
     run_passes_standard_input_and_output,
     create_start_state_kill_delete,
-    state_has_the_fields_of_the_specification,
+    state_has_the_fields_of_the_specification proves ["annotations.*"],
     a_created_container_has_not_started,
     start_twice_is_an_error,
     start_of_a_stopped_container_is_an_error,

@@ -36,6 +36,7 @@ mod process;
 mod races;
 mod resctrl;
 mod resources;
+mod resources_of_devices;
 mod rootless;
 mod schedule;
 mod seccomp;
@@ -58,6 +59,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         idmapped::CASES,
         devices::CASES,
         resources::CASES,
+        resources_of_devices::CASES,
         limits::CASES,
         updating::CASES,
         pausing::CASES,

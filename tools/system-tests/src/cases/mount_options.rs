@@ -13,19 +13,22 @@ use crate::case::Need;
 use crate::context::Context;
 
 cases!("mount_options":
-    options_of_a_mount,
-    options_of_a_file_system,
-    the_last_of_contradicting_options_wins,
+    options_of_a_mount proves ["mounts[].options[]"],
+    options_of_a_file_system proves ["mounts[].options[]"],
+    the_last_of_contradicting_options_wins proves ["mounts[].options[]"],
     options_that_change_nothing_are_taken,
     unknown_options_are_errors,
-    bind_options,
+    bind_options proves ["mounts[].options[]"],
     bind_keeps_locked_flags_in_a_user_namespace,
-    recursive_options,
-    propagation_of_a_mount,
-    propagation_of_the_root,
+    recursive_options proves ["mounts[].options[]"],
+    propagation_of_a_mount proves ["mounts[].options[]"],
+    propagation_of_the_root proves ["linux.rootfsPropagation"],
     no_mount_reaches_the_host,
     host_mounts_reach_a_slave,
-    id_mapped_bind [Need::Kernel(5, 15)],
+    id_mapped_bind [Need::Kernel(5, 15)] proves [
+        "mounts[].gidMappings[].containerID", "mounts[].gidMappings[].hostID",
+        "mounts[].uidMappings[].containerID", "mounts[].uidMappings[].hostID",
+    ],
 );
 
 fn options_of_a_mount(c: &Context) -> Result<()> {

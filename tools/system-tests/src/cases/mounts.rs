@@ -12,20 +12,20 @@ use crate::bundle::Config;
 use crate::context::Context;
 
 cases!("mounts":
-    every_type,
-    bind_of_a_folder_and_a_file,
+    every_type proves ["mounts[].destination", "mounts[].source", "mounts[].type"],
+    bind_of_a_folder_and_a_file proves ["mounts[].destination", "mounts[].options[]", "mounts[].source"],
     bind_source_missing,
     bind_without_a_type,
-    recursive_bind_takes_what_is_below,
+    recursive_bind_takes_what_is_below proves ["mounts[].options[]"],
     missing_targets_are_created,
-    tmpcopyup,
+    tmpcopyup proves ["mounts[].options[]"],
     symlinks_are_resolved_inside_the_root,
     order_is_kept,
     one_over_another,
     overlay_with_long_options,
     five_hundred_mounts,
-    root_read_only,
-    root_by_absolute_path,
+    root_read_only proves ["root.readonly"],
+    root_by_absolute_path proves ["root.path"],
     root_that_is_no_folder,
     no_pivot,
     cgroup_mount_shows_the_containers_own,
@@ -286,12 +286,28 @@ fn root_read_only(c: &Context) -> Result<()> {
 }
 
 fn root_by_absolute_path(c: &Context) -> Result<()> {
-    let config = Config::plain().set("/root/path", json!(c.rootfs()));
-    c.run(&config)?.ok()?;
-    let config = Config::plain().set("/root/path", json!("./rootfs/"));
-    c.run(&config)?.ok()?;
+    // Which root it is, something in it tells.
+    fs::write(c.rootfs().join("which"), "of the bundle")?;
+    let other = c.folder("other")?;
+    for name in ["dev", "proc", "sys"] {
+        fs::create_dir(other.join(name))?;
+    }
+    fs::copy(c.rootfs().join("bin/busybox"), other.join("cat"))?;
+    fs::copy(c.rootfs().join("bin/busybox"), c.rootfs().join("cat"))?;
+    fs::write(other.join("which"), "another")?;
     symlink(c.rootfs(), c.bundle().join("link"))?;
-    c.run(&Config::plain().set("/root/path", json!("link")))?.ok()?;
+    symlink(&other, c.bundle().join("away"))?;
+    for (path, which) in [
+        (json!(c.rootfs()), "of the bundle"),
+        (json!("./rootfs/"), "of the bundle"),
+        (json!("link"), "of the bundle"),
+        (json!(other), "another"),
+        (json!("../other"), "another"),
+        (json!("away"), "another"),
+    ] {
+        let config = Config::plain().set("/root/path", path.clone()).args(&["/cat", "/which"]);
+        same!(c.run(&config)?.ok()?.stdout, which, "the root at {path}");
+    }
     Ok(())
 }
 

@@ -13,27 +13,36 @@ use crate::case::Need;
 use crate::context::Context;
 
 cases!("namespaces":
-    each_type_is_new_where_asked_for,
+    each_type_is_new_where_asked_for proves ["linux.namespaces[].type"],
     each_type_is_the_hosts_where_absent,
-    each_type_by_path,
-    mount_namespace_by_path,
+    each_type_by_path proves ["linux.namespaces[].path", "linux.namespaces[].type"],
+    mount_namespace_by_path proves ["linux.namespaces[].path"],
     pid_namespace_by_path_is_not_led,
-    user_namespace_maps_ids,
-    user_namespace_with_several_ranges,
+    user_namespace_maps_ids proves [
+        "linux.gidMappings[].containerID", "linux.gidMappings[].hostID", "linux.gidMappings[].size",
+        "linux.uidMappings[].containerID", "linux.uidMappings[].hostID", "linux.uidMappings[].size",
+    ],
+    user_namespace_with_several_ranges proves [
+        "linux.gidMappings[].containerID", "linux.gidMappings[].hostID", "linux.gidMappings[].size",
+        "linux.uidMappings[].containerID", "linux.uidMappings[].hostID", "linux.uidMappings[].size",
+    ],
     user_namespace_without_proc,
-    user_namespace_by_path,
-    time_namespace_with_offsets [Need::Path("/proc/self/timens_offsets")],
-    time_namespace_by_path [Need::Path("/proc/self/timens_offsets")],
-    hostname_and_domainname,
+    user_namespace_by_path proves ["linux.namespaces[].path"],
+    time_namespace_with_offsets [Need::Path("/proc/self/timens_offsets")] proves [
+        "linux.timeOffsets.boottime.nanosecs", "linux.timeOffsets.boottime.secs",
+        "linux.timeOffsets.monotonic.nanosecs", "linux.timeOffsets.monotonic.secs",
+    ],
+    time_namespace_by_path [Need::Path("/proc/self/timens_offsets")] proves ["linux.namespaces[].path"],
+    hostname_and_domainname proves ["domainname", "hostname"],
     names_need_a_namespace,
     loopback_is_up,
-    sysctls_are_set,
+    sysctls_are_set proves ["linux.sysctl.*"],
     sysctls_with_slashes_or_dots,
     sysctls_of_the_host_are_refused,
     wrong_paths_are_refused,
     a_type_given_twice_is_refused,
     cgroup_namespace_hides_the_path,
-    cgroup_path_absolute_relative_absent,
+    cgroup_path_absolute_relative_absent proves ["linux.cgroupsPath"],
 );
 
 /// Type in config.json, name under /proc/PID/ns.
@@ -200,12 +209,12 @@ fn user_namespace_by_path(c: &Context) -> Result<()> {
 fn time_namespace_with_offsets(c: &Context) -> Result<()> {
     let config = Config::plain().namespace("time", None).set(
         "/linux/timeOffsets",
-        json!({"monotonic": {"secs": 86_400, "nanosecs": 5}, "boottime": {"secs": 172_800, "nanosecs": 0}}),
+        json!({"monotonic": {"secs": 86_400, "nanosecs": 5}, "boottime": {"secs": 172_800, "nanosecs": 7}}),
     );
     let seen = c.probe(&config, &["process", "namespaces"])?;
     let words: Vec<_> =
         seen["process"]["/proc/self/timens_offsets"].as_str().unwrap_or_default().split_whitespace().collect();
-    same!(words, ["monotonic", "86400", "5", "boottime", "172800", "0"], "timens_offsets");
+    same!(words, ["monotonic", "86400", "5", "boottime", "172800", "7"], "timens_offsets");
     same!(
         seen["namespaces"]["time"],
         seen["namespaces"]["time_for_children"],

@@ -13,16 +13,31 @@ use crate::context::Context;
 use crate::kernel;
 
 cases!("resources":
-    every_field_is_in_its_file [ALL],
-    unified_files [ALL],
-    block_devices [ALL, Need::Path("/sys/block/loop0")],
-    limits_hold [ALL],
+    every_field_is_in_its_file [ALL] proves [
+        "linux.resources.blockIO.weight", "linux.resources.cpu.burst", "linux.resources.cpu.cpus",
+        "linux.resources.cpu.idle", "linux.resources.cpu.mems", "linux.resources.cpu.period",
+        "linux.resources.cpu.quota", "linux.resources.cpu.shares", "linux.resources.hugepageLimits[].limit",
+        "linux.resources.hugepageLimits[].pageSize", "linux.resources.memory.limit",
+        "linux.resources.memory.reservation", "linux.resources.memory.swap", "linux.resources.memory.useHierarchy",
+        "linux.resources.pids.limit",
+    ],
+    unified_files [ALL] proves ["linux.resources.unified.*"],
+    limits_hold [ALL] proves [
+        "linux.resources.cpu.cpus", "linux.resources.cpu.quota", "linux.resources.memory.limit",
+        "linux.resources.pids.limit",
+    ],
     born_limited [ALL],
     controllers_are_handed_down [ALL],
     a_parent_with_processes [ALL],
     a_threaded_parent [ALL],
     what_is_not_available_is_named,
-    what_version_2_lacks_is_told,
+    what_version_2_lacks_is_told proves [
+        "linux.resources.blockIO.leafWeight", "linux.resources.blockIO.weightDevice[].leafWeight",
+        "linux.resources.cpu.realtimePeriod", "linux.resources.cpu.realtimeRuntime",
+        "linux.resources.memory.disableOOMKiller", "linux.resources.memory.kernel",
+        "linux.resources.memory.kernelTCP", "linux.resources.memory.swappiness", "linux.resources.network.classID",
+        "linux.resources.network.priorities[].name", "linux.resources.network.priorities[].priority",
+    ],
     bad_values_come_first,
     without_a_cgroup_it_is_told,
 );
@@ -51,7 +66,7 @@ pub fn sleeper(resources: Value) -> Config {
 }
 
 /// A container with these resources, and what its files say then.
-fn expect(c: &Context, resources: Value, files: &[(&str, &str)]) -> Result<()> {
+pub fn expect(c: &Context, resources: Value, files: &[(&str, &str)]) -> Result<()> {
     let id = c.detached(&sleeper(resources.clone())).with_context(|| resources.to_string())?;
     let folder = folder(c, &id)?;
     for (name, text) in files {
@@ -101,13 +116,6 @@ fn every_field_is_in_its_file(c: &Context) -> Result<()> {
         false => same!(file(&folder, "io.weight")?, "default 4950", "io.weight"),
     }
     c.delete(&id)?;
-    // Without an adapter the kernel says so, of the line that was written.
-    let rdma = json!({"rdma": {"mlx5_0": {"hcaHandles": 3, "hcaObjects": 4}}});
-    if kernel::controllers().iter().any(|name| name == "rdma") {
-        let parts =
-            ["linux.resources.rdma.mlx5_0", "\"mlx5_0 hca_handle=3 hca_object=4\" to rdma.max", "no such device"];
-        c.run(&sleeper(rdma))?.error(1, &parts)?;
-    }
     Ok(())
 }
 
@@ -126,32 +134,6 @@ fn unified_files(c: &Context) -> Result<()> {
         c.run(&config)?.error(1, &[&format!("linux.resources.unified.{name}: "), part])?;
     }
     Ok(())
-}
-
-fn block_devices(c: &Context) -> Result<()> {
-    let numbers = fs::read_to_string("/sys/block/loop0/dev")?;
-    let (major, minor) = numbers.trim().split_once(':').context("the numbers of loop0")?;
-    let (major, minor): (u32, u32) = (major.parse()?, minor.parse()?);
-    let device = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
-    let resources = json!({"blockIO": {
-        "throttleReadBpsDevice": device(1_048_576),
-        "throttleWriteBpsDevice": device(2_097_152),
-        "throttleReadIOPSDevice": device(100),
-        "throttleWriteIOPSDevice": device(0),
-    }});
-    let line = format!("{major}:{minor} rbps=1048576 wbps=2097152 riops=100 wiops=max");
-    expect(c, resources, &[("io.max", &line)])?;
-    // A device's own weight: kept, or told not to be.
-    let resources = json!({"blockIO": {"weightDevice": [{"major": major, "minor": minor, "weight": 400}]}});
-    c.write(&sleeper(resources))?;
-    let id = c.id();
-    let output = c.call(&["run", "--detach", &id])?.ok()?;
-    let folder = folder(c, &id)?;
-    let weights = ["io.bfq.weight", "io.weight"].map(|name| file(&folder, name).unwrap_or_default()).join("\n");
-    let is_told = output.stderr.contains("weightDevice[0].weight: ignored: no scheduler with weights");
-    let own = format!("{major}:{minor} ");
-    ensure!(is_told != weights.contains(&own), "{weights:?} {:?}", output.stderr);
-    c.delete(&id)
 }
 
 fn limits_hold(c: &Context) -> Result<()> {
@@ -276,7 +258,7 @@ fn what_version_2_lacks_is_told(c: &Context) -> Result<()> {
         "memory": {"kernel": 1, "kernelTCP": 2, "swappiness": 60, "disableOOMKiller": true},
         "cpu": {"realtimeRuntime": 1, "realtimePeriod": 2},
         "network": {"classID": 5, "priorities": [{"name": "lo", "priority": 1}]},
-        "blockIO": {"leafWeight": 10},
+        "blockIO": {"leafWeight": 10, "weightDevice": [{"major": 7, "minor": 0, "leafWeight": 20}]},
     });
     let output = c.run(&Config::plain().set("/linux/resources", resources))?.ok()?;
     for name in [
@@ -289,10 +271,11 @@ fn what_version_2_lacks_is_told(c: &Context) -> Result<()> {
         "network.classID",
         "network.priorities",
         "blockIO.leafWeight",
+        "blockIO.weightDevice[0].leafWeight",
     ] {
         holds!(output.stderr, format!("linux.resources.{name}: ignored: "), "warnings");
     }
-    same!(output.stderr.lines().count(), 9, "warnings");
+    same!(output.stderr.lines().count(), 10, "warnings");
     Ok(())
 }
 

@@ -11,14 +11,21 @@ use crate::case::Need;
 use crate::context::Context;
 
 cases!("schedule":
-    scheduler_policies proves ["process.scheduler.policy", "process.scheduler.nice", "process.scheduler.priority"],
+    scheduler_policies proves ["process.scheduler.nice", "process.scheduler.policy", "process.scheduler.priority"],
     scheduler_flags proves ["process.scheduler.flags[]"],
-    scheduler_deadline proves ["process.scheduler.runtime", "process.scheduler.deadline", "process.scheduler.period"],
+    scheduler_deadline proves [
+        "process.scheduler.deadline", "process.scheduler.period", "process.scheduler.runtime",
+    ],
+    scheduler_deadline_as_chrt_sees_it [Need::Program("chrt")] proves [
+        "process.scheduler.deadline", "process.scheduler.period", "process.scheduler.runtime",
+    ],
     scheduler_of_a_user_who_is_not_root,
     scheduler_of_exec,
     io_priority proves ["process.ioPriority.class", "process.ioPriority.priority"],
     cpu_affinity_is_for_exec proves ["process.execCPUAffinity.initial", "process.execCPUAffinity.final"],
-    memory_policy [Need::Path("/proc/self/numa_maps")] proves ["linux.memoryPolicy.mode", "linux.memoryPolicy.nodes", "linux.memoryPolicy.flags[]"],
+    memory_policy [Need::Path("/proc/self/numa_maps")] proves [
+        "linux.memoryPolicy.flags[]", "linux.memoryPolicy.mode", "linux.memoryPolicy.nodes",
+    ],
     personality proves ["linux.personality.domain", "linux.personality.flags[]"],
     a_session_keyring [Need::Path("/proc/keys")],
 );
@@ -95,11 +102,24 @@ fn scheduler_deadline(c: &Context) -> Result<()> {
         }
     }
     c.delete(&id)?;
-    // More runtime than there is time.
-    let scheduler =
-        json!({"policy": "SCHED_DEADLINE", "runtime": 20_000_000, "deadline": 2_000_000, "period": 30_000_000});
-    c.run(&Config::plain().set("/process/scheduler", scheduler))?.error(1, &["process.scheduler: "])?;
+    // More runtime than there is time, and more time than a period has: sched(7).
+    for (runtime, deadline, period) in [(20_000_000, 2_000_000, 30_000_000), (2_000_000, 40_000_000, 30_000_000)] {
+        let scheduler = json!({"policy": "SCHED_DEADLINE", "runtime": runtime, "deadline": deadline, "period": period});
+        c.run(&Config::plain().set("/process/scheduler", scheduler))?
+            .error(1, &["process.scheduler: cannot set the scheduler: invalid argument"])?;
+    }
     Ok(())
+}
+
+/// As util-linux reads them by sched_getattr(2).
+fn scheduler_deadline_as_chrt_sees_it(c: &Context) -> Result<()> {
+    let scheduler =
+        json!({"policy": "SCHED_DEADLINE", "runtime": 2_000_000, "deadline": 20_000_000, "period": 30_000_000});
+    let id = c.detached(&Config::plain().set("/process/scheduler", scheduler).args(&["sleep", "1000"]))?;
+    let found = crate::command::host(&c.dir, "chrt", &["-p", &c.pid(&id)?.to_string()])?;
+    holds!(found, "SCHED_DEADLINE", "the policy");
+    holds!(found, "2000000/20000000/30000000", "runtime, deadline and period");
+    c.delete(&id)
 }
 
 fn scheduler_of_a_user_who_is_not_root(c: &Context) -> Result<()> {
@@ -212,7 +232,7 @@ fn memory_policy(c: &Context) -> Result<()> {
         ),
     ] {
         let found = seen(policy.clone())?;
-        ensure!(shown.starts_with(&found), "{policy}: {found:?}, expected {shown:?}");
+        same!(found, shown.split(' ').next().unwrap_or_default(), "{policy}");
     }
     let config = Config::plain().set("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0"}));
     let id = c.detached(&config.args(&["sleep", "1000"]))?;

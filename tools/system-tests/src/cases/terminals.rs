@@ -12,16 +12,16 @@ use crate::context::Context;
 use crate::terminal::{ConsoleSocket, Terminal, in_terminal};
 
 cases!("terminals":
-    foreground,
+    foreground proves ["process.terminal"],
     foreground_is_raw_and_restored,
     foreground_size_and_resize,
     foreground_input_and_interrupt,
     foreground_exec,
-    console_socket,
-    console_size_from_the_configuration,
+    console_socket proves ["process.terminal"],
+    console_size_from_the_configuration proves ["process.consoleSize.height", "process.consoleSize.width"],
     console_belongs_to_the_user,
     console_in_a_user_namespace,
-    console_is_mounted,
+    console_is_mounted proves ["process.terminal"],
     console_socket_without_a_terminal_is_an_error,
     terminal_without_a_console_socket_is_an_error,
     foreground_without_a_terminal,

@@ -19,7 +19,7 @@ cases!("updating":
     changes_what_it_names [ALL],
     from_a_file_and_from_input [ALL],
     takes_back [ALL],
-    checks_the_memory_in_use [ALL],
+    checks_the_memory_in_use [ALL] proves ["linux.resources.memory.checkBeforeUpdate"],
     refuses_bad_values,
     replaces_the_device_rules,
     of_a_cgroup_that_was_there,

@@ -60,6 +60,7 @@ pub const TESTED: &[&[&str]] =
 const CHECKS: &[(&str, Check)] = &[
     ("floors", floors::check),
     ("source", source::check),
+    ("fields", fields::check),
     ("system calls", |_| crate::syscalls::check()),
     ("rustfmt", |_| output(cargo().args(["fmt", "--all", "--check", "--", "-l"])).and_then(|_| passed("formatted"))),
     ("clippy", |_| {
