@@ -16,8 +16,9 @@ use crate::json::PathBuffer;
 use crate::sys::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fcntl_getfl, fcntl_setfl, openat, readlinkat_raw, statat,
 };
+use crate::sys::process::{Signal, WaitId, WaitIdOptions, set_parent_process_death_signal, waitid};
 use crate::sys::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io, write_all};
+use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, io, write_all};
 use crate::{bytes, fail, limits};
 
 /// The archive, on its way.
@@ -28,12 +29,38 @@ struct Archive {
 }
 
 /// Sends the files of `paths`, each ended by a NUL, to the port called `port`.
-/// What is missing is a warning.
+/// What is missing or goes wrong is a warning.
+///
+/// A child does it: whoever has entered the container's mount namespace finds
+/// there whatever the container has put at a path, and is to do nothing else.
+///
+/// # Errors
+/// The child cannot be made, or is killed.
+#[inline(never)]
+pub fn send(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()> {
+    let failed = |errno: Errno| fail!(errno => "cannot make a process that copies the artifacts");
+    let pidfd = match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None }).map_err(failed)? {
+        Child::Created { pidfd, .. } => pidfd,
+        Child::Myself => {
+            // Best effort: at the system's end it is killed with all others.
+            let _ = set_parent_process_death_signal(Some(Signal::KILL));
+            if let Err(error) = copy(mounts, paths, port) {
+                log::warning(&error);
+            }
+            sys::exit(0)
+        }
+    };
+    match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).map_err(failed)? {
+        Some(status) if status.exit_status() == Some(0) => Ok(()),
+        _ => Err(fail!("the process that copies the artifacts was killed")),
+    }
+}
+
+/// The child's work.
 ///
 /// # Errors
 /// The port cannot be opened or written to; or the kernel's.
-#[inline(never)]
-pub fn send(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()> {
+fn copy(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()> {
     let to = open_target(Target::Virtio(port), false)?;
     // From here on it takes as long as the reader takes.
     let failed = |errno: Errno| fail!(errno => "cannot write the artifacts to the port {}", Lossy(port));
