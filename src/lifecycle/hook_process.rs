@@ -145,7 +145,7 @@ pub fn end_all() {
         let children = procfs.open_file(c"thread-self/children", OFlags::RDONLY);
         let Ok(length) = children.and_then(|file| io::read(&file, &mut buffer[..])) else { return };
         let mut any = false;
-        for number in bytes::split(buffer.get(..length).unwrap_or(&[]), b' ') {
+        for number in whole_numbers(buffer.get(..length).unwrap_or(&[])) {
             let pid = bytes::decimal(number).and_then(|number| i32::try_from(number).ok()).and_then(Pid::from_raw);
             // A child that is not reaped keeps its number.
             any |= pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok());
@@ -154,5 +154,28 @@ pub fn end_all() {
             return;
         }
         let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 1_000_000 }));
+    }
+}
+
+/// The numbers of a list that have the blank behind them which every one has: what
+/// stands at the end of a read may be the beginning of one, and so somebody else's.
+fn whole_numbers(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = list.iter().rposition(|byte| *byte == b' ').unwrap_or(0);
+    bytes::split(list.get(..end).unwrap_or(&[]), b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn a_number_that_was_cut_is_none() {
+        for (list, expected) in
+            [(&b""[..], &[&b""[..]][..]), (b"12", &[b""]), (b"12 ", &[b"12"]), (b"12 345 67", &[b"12", b"345"])]
+        {
+            assert_eq!(whole_numbers(list).collect::<Vec<_>>(), expected);
+        }
     }
 }
