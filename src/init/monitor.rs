@@ -76,10 +76,8 @@ fn attend(errand: &mut Errand<'_>, lent: Lent) -> Result<Ending> {
     let unit = errand.unit;
     let text = if unit.in_layout() { prepare::read_runtime(&unit, lent.runtime)? } else { b"{}" };
     let document = Document::parse("runtime.json", text)?;
-    if unit.in_layout() {
-        prepare::before(&unit, &document)?;
-    }
-    let result = run(errand, &document, lent.workspace, lent.rooms);
+    let prepared = if unit.in_layout() { prepare::before(&unit, &document) } else { Ok(()) };
+    let result = prepared.and_then(|()| run(errand, &document, lent.workspace, lent.rooms));
     if unit.in_layout() {
         prepare::after(&unit);
     }
