@@ -82,6 +82,14 @@ fn copy(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()>
     archive.end().map_err(failed)
 }
 
+/// Says that a file is not in the archive, or not all of it; the rest goes on.
+#[cold]
+#[inline(never)]
+fn incomplete(name: &CStr, why: Errno) -> Result<(), Errno> {
+    log::warning(&fail!(why => "artifact {}: it is not there as a whole", Lossy(name.to_bytes())));
+    Ok(())
+}
+
 impl Archive {
     /// Adds the file whose absolute path are the first `length` bytes of `path`, and
     /// what is in it.
@@ -90,21 +98,14 @@ impl Archive {
     /// Only those of writing to the port.
     fn add(&mut self, path: &mut PathBuffer, length: usize, depth: usize) -> Result<(), Errno> {
         let Ok(name) = CStr::from_bytes_until_nul(path) else { return Ok(()) };
-        let warn = |why: Errno| log::warning(&fail!(why => "artifact {}", Lossy(name.to_bytes())));
         let status = match statat(CWD, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(status) => status,
-            Err(errno) => {
-                warn(errno);
-                return Ok(());
-            }
+            Err(errno) => return incomplete(name, errno),
         };
         match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => self.file(name, &status),
             FileType::Symlink => self.link(name, &status),
-            FileType::Directory if depth == 0 => {
-                warn(Errno::NAMETOOLONG);
-                Ok(())
-            }
+            FileType::Directory if depth == 0 => incomplete(name, Errno::NAMETOOLONG),
             FileType::Directory => {
                 self.head(name.to_bytes(), &status, 0)?;
                 self.folder(path, length, depth)
@@ -117,7 +118,10 @@ impl Archive {
     #[inline(never)] // its buffer is not to be on the stack for each folder
     fn link(&mut self, name: &CStr, status: &Stat) -> Result<(), Errno> {
         let mut target = [MaybeUninit::uninit(); limits::PATH];
-        let Ok((target, _)) = readlinkat_raw(CWD, name, &mut target) else { return Ok(()) };
+        let target = match readlinkat_raw(CWD, name, &mut target) {
+            Ok((target, _)) => target,
+            Err(errno) => return incomplete(name, errno),
+        };
         self.head(name.to_bytes(), status, target.len())?;
         self.body(target)?;
         self.pad(target.len())
@@ -127,17 +131,31 @@ impl Archive {
     fn folder(&mut self, path: &mut PathBuffer, length: usize, depth: usize) -> Result<(), Errno> {
         let Ok(name) = CStr::from_bytes_until_nul(path) else { return Ok(()) };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(folder) = openat(CWD, name, flags, Mode::empty()) else { return Ok(()) };
+        let folder = match openat(CWD, name, flags, Mode::empty()) {
+            Ok(folder) => folder,
+            Err(errno) => return incomplete(name, errno),
+        };
         let mut buffer = [MaybeUninit::uninit(); 512];
         let mut entries = RawDir::new(folder, &mut buffer);
-        while let Some(Ok(entry)) = entries.next() {
+        let mut end_of_all = Ok(());
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(errno) => {
+                    end_of_all = Err(errno);
+                    break;
+                }
+            };
             let entry = entry.file_name().to_bytes();
             if matches!(entry, b"." | b"..") {
                 continue;
             }
             let end = length + 1 + entry.len();
             // Behind it stand zeros, or what a longer path has left there.
-            let Some(place) = path.get_mut(length..=end) else { continue };
+            let Some(place) = path.get_mut(length..=end) else {
+                end_of_all = Err(Errno::NAMETOOLONG);
+                continue;
+            };
             for (to, from) in place.iter_mut().zip([&b"/"[..], entry, &[0]].into_iter().flatten()) {
                 *to = *from;
             }
@@ -146,42 +164,41 @@ impl Archive {
         if let Some(place) = path.get_mut(length) {
             *place = 0;
         }
-        Ok(())
+        match (end_of_all, CStr::from_bytes_until_nul(path)) {
+            (Err(errno), Ok(name)) => incomplete(name, errno),
+            _ => Ok(()),
+        }
     }
 
     #[inline(never)]
     fn file(&mut self, name: &CStr, status: &Stat) -> Result<(), Errno> {
-        let warn = |errno: Errno| log::warning(&fail!(errno => "artifact {}", Lossy(name.to_bytes())));
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = match openat(CWD, name, flags, Mode::empty()) {
             Ok(file) if u32::try_from(status.st_size).is_ok() => file,
-            Ok(_) => {
-                warn(Errno::FBIG); // the format has 32 bits for the size
-                return Ok(());
-            }
-            Err(errno) => {
-                warn(errno);
-                return Ok(());
-            }
+            Ok(_) => return incomplete(name, Errno::FBIG), // the format has 32 bits for the size
+            Err(errno) => return incomplete(name, errno),
         };
         // So many bytes it is, whatever becomes of the file meanwhile.
         let size = status.st_size as usize;
         self.head(name.to_bytes(), status, size)?;
         let mut left = size;
+        let mut whole = Ok(());
         let mut buffer = [0; limits::OUTPUT];
         while left > 0 {
             let wanted = left.min(buffer.len());
             let place = buffer.get_mut(..wanted).unwrap_or(&mut []);
             let length = match io::read(&file, &mut *place) {
-                Ok(0) | Err(_) => {
+                Ok(length @ 1..) => length,
+                ended => {
+                    whole = Err(ended.err().unwrap_or(Errno::NODATA));
                     place.fill(0);
                     wanted
                 }
-                Ok(length) => length,
             };
             self.body(buffer.get(..length).unwrap_or(&[]))?;
             left -= length;
         }
+        whole.or_else(|errno| incomplete(name, errno))?;
         self.pad(size)
     }
 
