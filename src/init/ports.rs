@@ -26,7 +26,8 @@ pub fn open_target(target: Target<'_>, read: bool) -> Result<OwnedFd> {
         Target::Console => open_file(b"/dev/console", flags).or_else(|_| open_file(b"/dev/null", flags)),
         Target::Null => open_file(b"/dev/null", flags),
         Target::Kmsg => open_file(b"/dev/kmsg", flags),
-        Target::File(path) => open_file(path, flags | OFlags::CREATE | OFlags::APPEND),
+        // A container that the folder is shared with may have put a link there.
+        Target::File(path) => open_file(path, flags | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW),
         Target::Virtio(name) => open_port(name, OFlags::RDWR),
     }
 }
