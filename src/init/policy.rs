@@ -65,11 +65,12 @@ impl Policy {
         stops_boot: false,
     };
 
-    /// Reads the annotations; what is kept of them goes into `strings`.
+    /// Reads the annotations; what is kept of them goes into `strings`. Those named
+    /// in `useless` mean nothing for the unit: such a one is a mistake.
     ///
     /// # Errors
     /// With the place.
-    pub fn read(annotations: Value<'_>, strings: &mut Arena<'static>) -> Result<Policy> {
+    pub fn read(annotations: Value<'_>, useless: &'static str, strings: &mut Arena<'static>) -> Result<Policy> {
         check(annotations, &<Map<'static, Text<'static>> as Shape>::FORM, Strictness::Valid)?;
         let annotations = <Map<'static, Text<'static>> as Shape>::field(Some(annotations));
         let mut policy = Policy::DEFAULT;
@@ -82,6 +83,9 @@ impl Policy {
             }
         }
         for (name, value) in annotations.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+            if name.place_in(useless).is_some() {
+                return Err(value.error(format_args!("it has no effect on a unit of this kind")));
+            }
             policy.take(name, value, strings, &mut buffer)?;
         }
         Ok(policy)
@@ -157,8 +161,23 @@ mod tests {
     use std::vec::Vec;
 
     fn read(annotations: &str) -> Result<Policy, String> {
+        read_without("", annotations)
+    }
+
+    fn read_without(useless: &'static str, annotations: &str) -> Result<Policy, String> {
         let document = Document::parse("c", annotations.as_bytes()).unwrap();
-        Policy::read(document.root(), &mut Arena::new(Vec::leak(std::vec![0; 4096]))).map_err(|error| error.to_string())
+        let mut strings = Arena::new(Vec::leak(std::vec![0; 4096]));
+        Policy::read(document.root(), useless, &mut strings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_has_no_effect_is_a_mistake() {
+        let read = |annotations| read_without("org.ocinit.restart org.ocinit.after", annotations);
+        assert_eq!(
+            read("{\"org.ocinit.after\":\"x\"}").err().unwrap(),
+            "c:1:21: org.ocinit.after: it has no effect on a unit of this kind"
+        );
+        assert!(read("{\"org.ocinit.restart-budget\":\"2\"}").is_ok());
     }
 
     #[test]

@@ -27,6 +27,20 @@ pub enum Kind {
     Onshutdown,
 }
 
+impl Kind {
+    /// The names of annotations that mean nothing for a unit of this kind.
+    fn useless_annotations(self) -> &'static str {
+        match self {
+            Kind::Service => "",
+            Kind::Onboot | Kind::Onshutdown => "org.ocinit.restart org.ocinit.restart-budget org.ocinit.after",
+            // Where its output goes the command line says.
+            Kind::Main => {
+                "org.ocinit.restart org.ocinit.restart-budget org.ocinit.after org.ocinit.stdout org.ocinit.stderr"
+            }
+        }
+    }
+}
+
 /// A unit.
 #[derive(Clone, Copy)]
 pub struct Unit {
@@ -127,7 +141,7 @@ pub fn read(
     let text = read_document(CWD, path, &mut workspace.document)?;
     let document = Document::parse("config.json", text)?;
     let policy = match document.root().get("annotations") {
-        Some(annotations) => Policy::read(annotations, strings)?,
+        Some(annotations) => Policy::read(annotations, kind.useless_annotations(), strings)?,
         None => Policy::DEFAULT,
     };
     // The rest is looked at by whoever makes the container.
