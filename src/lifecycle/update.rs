@@ -47,6 +47,11 @@ pub fn update(
     cgroup::lines(&resources, &mut |_| Ok(()))?;
     cgroup::warn_of_ignored(&resources, warn);
     let folder = container::open(root, id)?;
+    if !resources.devices().is_empty() {
+        // The record is written again: a `start`, a `delete` or another `update` has
+        // to be over when it is read.
+        folder.lock()?;
+    }
     let mut record = container::record(&folder, id, second, &mut Arena::new(strings))?;
     let (Status::Created | Status::Running, _) = container::status(&record)? else {
         return Err(fail!("container not running: {}", Lossy(id.to_bytes())));
