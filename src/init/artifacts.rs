@@ -14,7 +14,7 @@ use super::ports::open_target;
 use crate::error::{Lossy, Result};
 use crate::json::PathBuffer;
 use crate::sys::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fcntl_getfl, fcntl_setfl, openat, readlinkat_raw, statat,
+    CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fcntl_getfl, fcntl_setfl, fstat, openat2, readlinkat_raw,
 };
 use crate::sys::process::{Signal, WaitId, WaitIdOptions, set_parent_process_death_signal, waitid};
 use crate::sys::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
@@ -82,6 +82,13 @@ fn copy(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()>
     archive.end().map_err(failed)
 }
 
+/// Opens what is at a path itself, no link at its end followed; nor is on its way
+/// one of /proc's, which leads wherever a process is.
+fn open(name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat2(CWD, name, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+}
+
 /// Says that a file is not in the archive, or not all of it; the rest goes on.
 #[cold]
 #[inline(never)]
@@ -98,13 +105,14 @@ impl Archive {
     /// Only those of writing to the port.
     fn add(&mut self, path: &mut PathBuffer, length: usize, depth: usize) -> Result<(), Errno> {
         let Ok(name) = CStr::from_bytes_until_nul(path) else { return Ok(()) };
-        let status = match statat(CWD, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(status) => status,
+        let looked = open(name, OFlags::PATH).and_then(|file| Ok((fstat(&file)?, file)));
+        let (status, place) = match looked {
+            Ok(looked) => looked,
             Err(errno) => return incomplete(name, errno),
         };
         match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => self.file(name, &status),
-            FileType::Symlink => self.link(name, &status),
+            FileType::Symlink => self.link(name, place.as_fd(), &status),
             FileType::Directory if depth == 0 => incomplete(name, Errno::NAMETOOLONG),
             FileType::Directory => {
                 self.head(name.to_bytes(), &status, 0)?;
@@ -116,9 +124,9 @@ impl Archive {
     }
 
     #[inline(never)] // its buffer is not to be on the stack for each folder
-    fn link(&mut self, name: &CStr, status: &Stat) -> Result<(), Errno> {
+    fn link(&mut self, name: &CStr, link: BorrowedFd<'_>, status: &Stat) -> Result<(), Errno> {
         let mut target = [MaybeUninit::uninit(); limits::PATH];
-        let target = match readlinkat_raw(CWD, name, &mut target) {
+        let target = match readlinkat_raw(link, c"", &mut target) {
             Ok((target, _)) => target,
             Err(errno) => return incomplete(name, errno),
         };
@@ -130,8 +138,7 @@ impl Archive {
     #[inline(never)]
     fn folder(&mut self, path: &mut PathBuffer, length: usize, depth: usize) -> Result<(), Errno> {
         let Ok(name) = CStr::from_bytes_until_nul(path) else { return Ok(()) };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = match openat(CWD, name, flags, Mode::empty()) {
+        let folder = match open(name, OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(folder) => folder,
             Err(errno) => return incomplete(name, errno),
         };
@@ -172,8 +179,7 @@ impl Archive {
 
     #[inline(never)]
     fn file(&mut self, name: &CStr, status: &Stat) -> Result<(), Errno> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = match openat(CWD, name, flags, Mode::empty()) {
+        let file = match open(name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
             Ok(file) if u32::try_from(status.st_size).is_ok() => file,
             Ok(_) => return incomplete(name, Errno::FBIG), // the format has 32 bits for the size
             Err(errno) => return incomplete(name, errno),

@@ -270,8 +270,10 @@ impl Lease {
         let seconds = reply.seconds(LEASE_TIME).filter(|seconds| *seconds > 0)?;
         // RFC 2131, 4.4.5: half of it, and seven eighths.
         let end = seconds;
-        let rebind = reply.seconds(REBINDING_TIME).unwrap_or(end / 8 * 7).min(end);
-        let renew = reply.seconds(RENEWAL_TIME).unwrap_or(end / 2).min(rebind);
+        // A server that says at once would be asked without a pause.
+        let said = |option| reply.seconds(option).filter(|seconds| *seconds > 0);
+        let rebind = said(REBINDING_TIME).unwrap_or(end / 8 * 7).min(end);
+        let renew = said(RENEWAL_TIME).unwrap_or(end / 2).min(rebind).max(1);
         let at = |time| if seconds == FOR_EVER { Deadline::NEVER } else { asked.later(time) };
         Some(Lease {
             address: reply.yours()?,
