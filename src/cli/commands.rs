@@ -55,6 +55,30 @@ const fn command(task: Task, name: &'static str, about: &'static str) -> Command
     Command { task, name, about, words: "ID", count: (1, 1), flags_anywhere: true, flags: &[] }
 }
 
+/// The flags of `update`. Behind the first come those that each set one member of
+/// `linux.resources`, in the order of `update`'s names for them.
+pub const UPDATE: &[Flag] = &[
+    Flag::Resources,
+    Flag::BlkioWeight,
+    Flag::CpuPeriod,
+    Flag::CpuQuota,
+    Flag::CpuBurst,
+    Flag::CpuShare,
+    Flag::CpuRtPeriod,
+    Flag::CpuRtRuntime,
+    Flag::CpusetCpus,
+    Flag::CpusetMems,
+    Flag::CpuIdle,
+    Flag::Memory,
+    Flag::MemoryReservation,
+    Flag::MemorySwap,
+    Flag::PidsLimit,
+    Flag::L3CacheSchema,
+    Flag::MemBwSchema,
+    Flag::KernelMemory,
+    Flag::KernelMemoryTcp,
+];
+
 /// Every command, in the order in which `--help` lists them: by what a person
 /// meets first.
 pub const COMMANDS: &[Command] = &[
@@ -132,30 +156,7 @@ pub const COMMANDS: &[Command] = &[
     },
     command(Task::Pause, "pause", "freeze all processes of a container"),
     command(Task::Resume, "resume", "let a paused container go on"),
-    Command {
-        flags: &[
-            Flag::Resources,
-            Flag::BlkioWeight,
-            Flag::CpuPeriod,
-            Flag::CpuQuota,
-            Flag::CpuBurst,
-            Flag::CpuShare,
-            Flag::CpuRtPeriod,
-            Flag::CpuRtRuntime,
-            Flag::CpusetCpus,
-            Flag::CpusetMems,
-            Flag::CpuIdle,
-            Flag::Memory,
-            Flag::MemoryReservation,
-            Flag::MemorySwap,
-            Flag::PidsLimit,
-            Flag::L3CacheSchema,
-            Flag::MemBwSchema,
-            Flag::KernelMemory,
-            Flag::KernelMemoryTcp,
-        ],
-        ..command(Task::Update, "update", "change the limits of a container that runs")
-    },
+    Command { flags: UPDATE, ..command(Task::Update, "update", "change the limits of a container that runs") },
     Command {
         flags: &[Flag::Interval, Flag::Stats],
         ..command(Task::Events, "events", "print what a container uses, and when it runs out of memory, as JSON")

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use super::Invocation;
-use super::commands::{Flag, Takes};
+use super::commands::{Flag, Takes, UPDATE};
 use super::report::Log;
 use crate::bytes::{self, Printed};
 use crate::error::Result;
@@ -13,25 +13,8 @@ use crate::{fail, words};
 /// Bytes of the JSON that flags can come to.
 const ROOM: usize = 4096;
 
-/// The flags whose values are members of `linux.resources`, in [`MEMBERS`]' order.
-const FLAGS: [Flag; 14] = [
-    Flag::BlkioWeight,
-    Flag::CpuPeriod,
-    Flag::CpuQuota,
-    Flag::CpuBurst,
-    Flag::CpuShare,
-    Flag::CpuRtPeriod,
-    Flag::CpuRtRuntime,
-    Flag::CpusetCpus,
-    Flag::CpusetMems,
-    Flag::CpuIdle,
-    Flag::Memory,
-    Flag::MemoryReservation,
-    Flag::MemorySwap,
-    Flag::PidsLimit,
-];
-
-/// An object's name where one begins, and a member's.
+/// The members that the flags behind the first of [`UPDATE`] set: an object's name
+/// where one begins, and the member's.
 const MEMBERS: &str = "blockIO weight|cpu period| quota| burst| shares| realtimePeriod| realtimeRuntime| cpus| mems| \
                        idle|memory limit| reservation| swap|pids limit";
 
@@ -56,8 +39,8 @@ fn write_flags(invocation: &Invocation, text: &mut Printed<ROOM>) -> Result<()> 
     let mut fits = text.push("{");
     // What stands before the next member; and the object that it is in.
     let (mut before, mut object, mut end) = ("", "", "}");
-    for (index, flag) in FLAGS.into_iter().enumerate() {
-        let member = bytes::part(MEMBERS, b'|', index).unwrap_or("");
+    for (index, flag) in UPDATE.iter().copied().skip(1).enumerate() {
+        let Some(member) = bytes::part(MEMBERS, b'|', index) else { break };
         let (begun, name) = (bytes::word(member, 0).unwrap_or(""), bytes::word(member, 1).unwrap_or(""));
         if !begun.is_empty() {
             object = begun;

@@ -7,4 +7,5 @@
 pub mod kernel;
 pub mod modules;
 pub mod pack;
+mod progress;
 pub mod run;

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::limits;
-use super::progress::Progress;
 use super::spool::Content;
 use super::tree::{Id, Kind, Meta, Tree};
+use crate::progress::Progress;
 
 /// Takes folders in. Hard links are found across all that one of these takes.
 pub struct Folders<'a> {
@@ -50,7 +50,7 @@ impl<'a> Folders<'a> {
         if source.as_os_str().len() > 2 * limits::PATH {
             bail!("{}: is too deep in its folder", source.display());
         }
-        self.progress.tick(&format!("reading {}", source.display()));
+        self.progress.say(&format!("reading {}", source.display()));
         let entries = fs::read_dir(source).with_context(|| format!("cannot read the folder {}", source.display()))?;
         for entry in entries {
             let path = entry.with_context(|| format!("cannot read the folder {}", source.display()))?.path();

@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 
 use super::digest::{Digest, Hashed};
 use super::packed::{self, Packing};
-use super::progress::Progress;
 use super::spool::Spool;
 use super::store::Store;
 use super::tree::{Id, Tree};
 use super::{layer, limits};
+use crate::progress::Progress;
 
 /// Media types of Docker's that mean what OCI's do.
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 
 use super::archive::{Archive, Entry, EntryKind};
 use super::limits;
-use super::progress::Progress;
 use super::spool::{Content, Spool};
 use super::tree::{self, Id, Kind, Meta, Tree};
+use crate::progress::Progress;
 
 /// Applies a layer below `root`. The layers of one image have numbers that rise.
 pub fn apply(
@@ -24,7 +24,7 @@ pub fn apply(
     tree.layer = layer;
     let mut archive = Archive::new(input);
     while let Some(entry) = archive.next()? {
-        progress.tick(&format!("unpacking {}", entry.path.escape_ascii()));
+        progress.say(&format!("unpacking {}", entry.path.escape_ascii()));
         let mut content = Content::default();
         if entry.kind == EntryKind::File {
             content = spool

@@ -14,7 +14,6 @@ mod layer;
 mod limits;
 mod output;
 pub(crate) mod packed;
-mod progress;
 mod source;
 mod spool;
 mod squashfs;
@@ -29,9 +28,9 @@ use anyhow::{Context, Result, bail};
 use oci_spec::runtime::Mount;
 
 use crate::modules;
+use crate::progress::Progress;
 use folder::Folders;
 use output::Output;
-use progress::Progress;
 use source::Source;
 use spool::Spool;
 use tree::Tree;
@@ -181,7 +180,7 @@ pub fn pack(source: &Path, options: &Options, out: &Path) -> Result<Summary> {
     spool.flush()?;
 
     let mut initramfs = Output::new(out)?;
-    progress.tick("writing the initramfs");
+    progress.say("writing the initramfs");
     let lost = initramfs::write(&tree, options.compression, initramfs.file(), &|_| false)?;
     for name in lost {
         warnings.push(format!("{name}: an initramfs has no place for extended attributes; a disk has"));
@@ -190,7 +189,7 @@ pub fn pack(source: &Path, options: &Options, out: &Path) -> Result<Summary> {
     let disk = match &options.layout {
         Layout::Initramfs => None,
         Layout::Disk { file, format } => {
-            progress.tick("writing the disk");
+            progress.say("writing the disk");
             let mut disk = Output::new(file)?;
             write_disk(&tree, containers, *format, options.compression, &mut disk, &mut warnings)?;
             Some(disk)

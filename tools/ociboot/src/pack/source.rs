@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::folder::{Folders, read_small};
 use super::image::{self, Image};
-use super::progress::Progress;
 use super::spool::{Content, Spool};
 use super::store::Store;
 use super::tree::{Id, Tree};
 use super::{Kind, Options, config, limits};
+use crate::progress::Progress;
 
 /// What of a folder shows that it is a root file system.
 const ROOT_FOLDERS: &[&str] = &["bin", "sbin", "usr", "etc", "lib"];

@@ -14,8 +14,8 @@ use super::archive::{Archive, EntryKind};
 use super::layer::inner_path;
 use super::limits;
 use super::packed::{self, Packing};
-use super::progress::Progress;
 use super::spool::Spool;
+use crate::progress::Progress;
 
 pub enum Store {
     Folder(PathBuf),
@@ -40,7 +40,7 @@ impl Store {
             let size = file.metadata()?.len();
             (Arc::new(file), 0, size)
         } else {
-            progress.tick("unpacking the archive");
+            progress.say("unpacking the archive");
             spool.take_all(&mut unpacked).context("cannot unpack it")?
         };
         let mut archive = Archive::new(Window { file: file.clone(), position: start, end: start + size });

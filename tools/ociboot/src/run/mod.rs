@@ -7,7 +7,6 @@ pub mod cli;
 pub mod console;
 pub mod machine;
 pub mod outcome;
-pub mod progress;
 pub mod qemu;
 mod relay;
 pub mod report;
@@ -30,9 +29,9 @@ use anyhow::{Context, Result, ensure};
 use crate::kernel::Kernel;
 use crate::modules;
 use crate::pack::{self, pack};
+use crate::progress::Progress;
 use artifacts::Artifact;
 use machine::{Accel, Machine};
-use progress::Progress;
 use qemu::{Builder, Process};
 use relay::News;
 use report::Report;
@@ -124,7 +123,8 @@ const CHANNELS: &[&str] = &[
 /// found wrong before there was a guest; all else is the report's outcome.
 pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report> {
     let begin = Instant::now();
-    let mut progress = Progress::new(options.progress, "looking for a kernel");
+    let mut progress = Progress::new(options.progress);
+    progress.say("looking for a kernel");
     let kernel = Kernel::find(options.kernel.as_deref(), options.modules.as_deref())?;
     let protocol = match options.shares.is_empty() {
         true => None,

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::artifacts::Received;
 use super::console::Console;
 use super::outcome::{Event, Kind, Outcome};
-use super::progress::Progress;
 use super::qemu::Process;
 use super::relay::News;
+use crate::progress::Progress;
 
 /// How far a boot has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

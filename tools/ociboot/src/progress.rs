@@ -1,42 +1,39 @@
 //! A line on a terminal for what takes longer than a second.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The line; it is gone when dropped.
+/// The line; it is gone when dropped. There is none in the first second, nor where
+/// stderr is no terminal.
 pub struct Progress {
-    bar: Option<ProgressBar>,
-    start: Instant,
-    text: &'static str,
     wanted: bool,
+    start: Instant,
+    bar: RefCell<Option<ProgressBar>>,
 }
 
 impl Progress {
-    pub fn new(wanted: bool, text: &'static str) -> Progress {
-        Progress { bar: None, start: Instant::now(), text, wanted: wanted && std::io::stderr().is_terminal() }
+    pub fn new(wanted: bool) -> Progress {
+        let wanted = wanted && std::io::stderr().is_terminal();
+        Progress { wanted, start: Instant::now(), bar: RefCell::new(None) }
     }
 
     /// What is being done now.
-    pub fn say(&mut self, text: &'static str) {
-        self.text = text;
-        self.tick();
-    }
-
-    /// Shows the line once it has taken long enough.
-    pub fn tick(&mut self) {
+    pub fn say(&self, text: &str) {
         if !self.wanted || self.start.elapsed() < Duration::from_secs(1) {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| {
+        let mut bar = self.bar.borrow_mut();
+        let bar = bar.get_or_insert_with(|| {
             let bar = ProgressBar::new_spinner().with_elapsed(self.start.elapsed());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
                 bar.set_style(style);
             }
             bar
         });
-        bar.set_message(self.text);
+        bar.set_message(text.to_owned());
         bar.tick();
     }
 
