@@ -21,4 +21,18 @@ fn main() {
     // The first changes with the branch, the second with every commit.
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    schemas(&root);
+}
+
+/// The schemas of the runtime-spec are not part of this repository: tests over them
+/// run where a folder of them is at hand, and are ignored elsewhere.
+fn schemas(root: &str) {
+    let folder = std::env::var("OCINIT_OCI_DIR").unwrap_or_else(|_| format!("{root}/../shared/oci"));
+    println!("cargo:rustc-check-cfg=cfg(schemas)");
+    println!("cargo:rerun-if-env-changed=OCINIT_OCI_DIR");
+    println!("cargo:rerun-if-changed={folder}/config-schema.json");
+    if std::path::Path::new(&folder).join("config-schema.json").exists() {
+        println!("cargo:rustc-cfg=schemas");
+        println!("cargo:rustc-env=OCINIT_SCHEMAS={folder}");
+    }
 }

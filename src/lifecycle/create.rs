@@ -208,6 +208,15 @@ fn decide<'a>(
             "the container of an ordinary user needs a user namespace in \"linux.namespaces\" (see spec --rootless)"
         )));
     }
+    // A form of configuration that the specification calls good, but moving a device
+    // to the namespace that it is in, and renaming it there, would be done to the host.
+    if !namespaces.has(flags::NETWORK)
+        && let Some((name, _)) = config.linux().and_then(|linux| linux.net_devices().iter().next())
+    {
+        return Err(name
+            .value()
+            .error(format_args!("needs a network namespace, which \"linux.namespaces\" does not list")));
+    }
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let mut process = ProcessPlan::new(process, config.linux(), buffers, hardened)?;
     process.change(&request.changes)?;

@@ -1,7 +1,7 @@
 //! Whether a document has the form that its tables describe.
 
 use super::record::{Form, Rule, Table, Test};
-use crate::bytes;
+use crate::bytes::{self, Finder};
 use crate::error::{Error, Result};
 use crate::json::{Kind, Text, Value};
 use crate::limits::MAP_MEMBERS;
@@ -124,9 +124,10 @@ impl core::fmt::Display for OrList {
 
 fn check_object(object: Value<'_>, table: &Table, strictness: Strictness) -> Result<()> {
     let mut seen = 0u64; // one bit a field; no table has more than 64
+    let mut finder = Finder::new(table.names);
 
     for (name, value) in object.members() {
-        let Some((index, form, rule)) = table.find(name) else { continue };
+        let Some((index, form, rule)) = table.find(name, &mut finder) else { continue };
         if seen & 1 << index != 0 {
             return Err(name.error(format_args!("stands here a second time")));
         }

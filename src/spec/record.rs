@@ -8,6 +8,7 @@
 
 use core::marker::PhantomData;
 
+use crate::bytes::Finder;
 use crate::json::{Items, Members, Text, Value};
 
 pub use super::check::{Strictness, asks_for_nothing, check, not_between};
@@ -23,9 +24,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// The field called `name`: its index, its form and its rule.
-    pub fn find(&self, name: Text<'_>) -> Option<(usize, &'static Form, Rule)> {
-        let index = name.place_in(self.names)?;
+    /// The field called `name`: its index, its form and its rule. `finder` is for
+    /// this table's names.
+    pub fn find(&self, name: Text<'_>, finder: &mut Finder<'_>) -> Option<(usize, &'static Form, Rule)> {
+        let index = name.place_by(finder)?;
         Some((index, self.forms.get(index)?, *self.rules.get(index)?))
     }
 }
@@ -133,8 +135,9 @@ impl<'a> Record<'a> {
     #[inline(never)]
     pub fn of(value: Value<'a>, table: &Table) -> Record<'a> {
         let mut record = Record { value, members: [0; FIELDS] };
+        let mut finder = Finder::new(table.names);
         for (name, value) in value.members() {
-            if let Some(place) = name.place_in(table.names).and_then(|index| record.members.get_mut(index)) {
+            if let Some(place) = name.place_by(&mut finder).and_then(|index| record.members.get_mut(index)) {
                 // A document's size fits.
                 *place = if value.is_null() { 0 } else { value.offset() as u32 };
             }

@@ -27,9 +27,6 @@ pub fn check(config: &Config<'_>) -> Result<()> {
         sysctls(config, linux)?;
         linux.devices().iter().try_for_each(device)?;
         linux.cgroups_path().map_or(Ok(()), cgroups_path)?;
-        if let Some((name, _)) = linux.net_devices().iter().next() {
-            needs(Some(linux), "network", name.value())?;
-        }
         if let Some(flag) = linux.personality().and_then(|personality| personality.flags().iter().next()) {
             return Err(flag.error(format_args!("the specification has no such flag")));
         }
