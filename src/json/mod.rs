@@ -12,7 +12,7 @@ mod text;
 mod validate;
 mod value;
 
-pub use text::{PathBuffer, Text};
+pub use text::{PathBuffer, Text, WORD};
 pub use value::{Document, Items, Kind, Members, Value};
 
 #[cfg(test)]

@@ -4,13 +4,16 @@ use core::ffi::CStr;
 use core::fmt::{self, Write};
 
 use super::value::Value;
-use crate::bytes;
+use crate::bytes::{self, Finder};
 use crate::error::{Error, Result};
 use crate::limits;
 
 /// A string, which stands at that place: its escapes are decoded as it is read.
 #[derive(Clone, Copy)]
 pub struct Text<'a>(pub(super) Value<'a>);
+
+/// Longer than any word of a list, in bytes.
+pub const WORD: usize = 64;
 
 /// Room for one path, with its NUL.
 pub type PathBuffer = [u8; limits::PATH];
@@ -44,14 +47,49 @@ impl<'a> Text<'a> {
 
     #[inline(never)]
     fn is_bytes(&self, other: &[u8]) -> bool {
-        self.bytes().eq(other.iter().copied())
+        match self.plain() {
+            Some(plain) => plain == other,
+            None => self.bytes().eq(other.iter().copied()),
+        }
+    }
+
+    /// The bytes as they stand in the document, if there is no escape among them, as
+    /// is the rule.
+    fn plain(&self) -> Option<&'a [u8]> {
+        let rest = self.0.rest();
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let (plain, behind) = rest.split_at_checked(end)?;
+        (behind.first() == Some(&b'"')).then_some(plain)
     }
 
     /// Where it stands in `list`, whose words have one blank between each other
     /// (see [`bytes::words`]).
-    #[inline(never)]
     pub fn place_in(&self, list: &str) -> Option<usize> {
-        bytes::split(list.as_bytes(), b' ').position(|word| self.is_bytes(word))
+        self.place_by(&mut Finder::new(list))
+    }
+
+    /// The same, by one who has looked for others there.
+    #[inline(never)]
+    pub fn place_by(&self, finder: &mut Finder<'_>) -> Option<usize> {
+        finder.find(self.word(&mut [0; WORD])?)
+    }
+
+    /// The decoded bytes, if they are no more than a word: those of the document
+    /// itself, or where they must be decoded, in `buffer`.
+    #[inline(never)]
+    pub fn word<'b>(&self, buffer: &'b mut [u8; WORD]) -> Option<&'b [u8]>
+    where
+        'a: 'b,
+    {
+        if let Some(plain) = self.plain() {
+            return Some(plain);
+        }
+        let mut length = 0;
+        for byte in self.bytes() {
+            *buffer.get_mut(length)? = byte;
+            length += 1;
+        }
+        buffer.get(..length)
     }
 
     /// Whether it says the same as another string of a document.

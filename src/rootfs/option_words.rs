@@ -2,7 +2,7 @@
 //! table (mount(8), config.md, "Linux mount options").
 
 use crate::bytes;
-use crate::json::Text;
+use crate::json::{Text, WORD};
 
 /// `MOUNT_ATTR_*` (mount_setattr(2)), with the kernel's values.
 pub const RDONLY: u32 = 0x1;
@@ -89,21 +89,24 @@ macro_rules! words {
 }
 
 words! {
+    // First what engines write again and again.
     "ro" ReadOnly(true);
-    "rw" ReadOnly(false);
     "nosuid" Set(NOSUID);
-    "suid" Clear(NOSUID);
     "nodev" Set(NODEV);
-    "dev" Clear(NODEV);
     "noexec" Set(NOEXEC);
+    "bind" BindMount;
+    "private" Propagation(PRIVATE);
+    "rw" ReadOnly(false);
+    "relatime" Atime(0);
+    "strictatime" Atime(STRICTATIME);
+    "suid" Clear(NOSUID);
+    "dev" Clear(NODEV);
     "exec" Clear(NOEXEC);
     "nosymfollow" Set(NOSYMFOLLOW);
     "symfollow" Clear(NOSYMFOLLOW);
     "nodiratime" Set(NODIRATIME);
     "diratime" Clear(NODIRATIME);
     "noatime" Atime(NOATIME);
-    "strictatime" Atime(STRICTATIME);
-    "relatime" Atime(0);
     // The kernel's default is relatime: what is not the one extreme, nor the
     // other, is that.
     "atime" Atime(0);
@@ -120,9 +123,7 @@ words! {
     "noiversion" Setting(Super::IVersion, false);
     "shared" Propagation(SHARED);
     "slave" Propagation(SLAVE);
-    "private" Propagation(PRIVATE);
     "unbindable" Propagation(UNBINDABLE);
-    "bind" BindMount;
     "remount" Remount;
     "tmpcopyup" CopyUp;
     "acl" Nothing; // MS_POSIXACL: file systems that have ACLs set it themselves
@@ -162,15 +163,16 @@ pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync 
 /// What `text` means and whether in its recursive form; `None`: the file
 /// system's own.
 pub fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
-    let mut buffer = [0; 24]; // longer than any word
-    if text.length() < buffer.len()
-        && let Ok(word) = text.c_str(&mut buffer)
+    let mut buffer = [0; WORD];
+    if let Some(word) = text.word(&mut buffer)
+        && !word.contains(&b'=')
+    // none of ours has a value
     {
         let effect = |word| EFFECTS.get(bytes::index_of(WORDS, word)?).copied();
-        if let Some(effect) = effect(word.to_bytes()) {
+        if let Some(effect) = effect(word) {
             return Some((effect, false));
         }
-        if let Some(effect) = word.to_bytes().strip_prefix(b"r").and_then(effect)
+        if let Some(effect) = word.strip_prefix(b"r").and_then(effect)
             && effect.has_recursive_form()
         {
             return Some((effect, true));
