@@ -115,7 +115,7 @@ fn boot(kernel: &Path, archive: &Path, time: impl Fn(&str) -> Option<u64>) -> Re
     let console = output(
         Command::new("timeout")
             .args([
-                "60",
+                "300",
                 "qemu-system-x86_64",
                 "-M",
                 "q35",

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod dist;
 mod shell;
+mod sizes;
 mod syscalls;
 mod test;
 
@@ -24,6 +25,8 @@ enum Command {
     Dist,
     /// Verify what can be seen without running a container: floors, style, size, the ELF file, stack depth
     Check,
+    /// Where the bytes of the shipped binary are
+    Size,
     /// Write docs/fields.md: each field of the specification and the tests that prove it
     Fields,
     /// Run a container that shows itself (needs root)
@@ -50,6 +53,7 @@ fn main() {
     let result = match arguments.command {
         Command::Dist => dist::dist().map(|_| ()),
         Command::Check => check::check(),
+        Command::Size => sizes::print(),
         Command::Fields => check::fields::write(),
         Command::Demo => demo::demo(),
         Command::Test { filter } => test::test(filter.as_deref()),
