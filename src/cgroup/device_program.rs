@@ -115,12 +115,14 @@ const EPILOGUE: &[Instruction] = &[
 pub struct Program {
     instructions: [Instruction; limits::DEVICE_PROGRAM],
     length: usize,
+    /// The kind and major number of the last rule, and where its tests of them begin.
+    group: (i32, i32, usize),
 }
 
 impl Program {
     /// Empty, which no kernel takes: see [`Program::assemble`].
     pub const fn new() -> Program {
-        Program { instructions: [0; _], length: 0 }
+        Program { instructions: [0; _], length: 0, group: (0, 0, 0) }
     }
 
     /// Makes it the program for these rules, which were checked with the
@@ -129,7 +131,7 @@ impl Program {
     /// # Errors
     /// With the place: more rules than the limit has room for.
     pub fn assemble(&mut self, rules: List<'_, DeviceRule<'static>>) -> Result<()> {
-        self.length = 0;
+        (self.length, self.group) = (0, (0, 0, 0));
         self.append(PROLOGUE);
         for rule in rules.iter() {
             // What follows always fits, so its room is kept free.
@@ -161,7 +163,16 @@ impl Program {
             // It overrules all that came before.
             self.length = PROLOGUE.len();
         }
-        for (load, field, value) in conditions {
+        // Devices of one driver stand together as a rule: those behind the first
+        // are put behind its tests of kind and major number.
+        let (kind, major, start) = self.group;
+        let joins = (kind, major) == (rule.kind, rule.major) && kind != ANY && major != ANY;
+        if joins {
+            left -= 2;
+        } else {
+            self.group = (rule.kind, rule.major, self.length);
+        }
+        for (load, field, value) in conditions.into_iter().skip(if joins { 2 } else { 0 }) {
             if value != ANY {
                 left -= 1;
                 // Loaded for each rule anew: the kernel's verifier follows what
@@ -180,6 +191,14 @@ impl Program {
             false => instruction(AND, GRANTED, 0, 0, !rule.access),
         };
         self.append(&[change]);
+        if joins {
+            for (place, value) in [(start + 1, kind), (start + 3, major)] {
+                let past = self.length.saturating_sub(place + 1) as i16;
+                if let Some(jump) = self.instructions.get_mut(place) {
+                    *jump = instruction(JUMP_IF_NOT, VALUE, 0, past, value);
+                }
+            }
+        }
     }
 
     /// The room was measured by `assemble`, so this does not fail.
