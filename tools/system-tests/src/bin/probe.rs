@@ -6,7 +6,7 @@
 //! under two runtimes can be compared as they are.
 //!
 //! Usage: `probe [SECTION]...`; all sections without an argument. `probe
-//! notify MESSAGE` sends that to $NOTIFY_SOCKET. `probe
+//! notify MESSAGE` sends that to $NOTIFY_SOCKET, `probe flood MESSAGE` for ever. `probe
 //! write PATH` tries to write there, `probe read PATH` to read, and both print
 //! what came of it. `probe sleep SECONDS` prints all, then waits.
 #![deny(unsafe_code)]
@@ -422,6 +422,17 @@ fn notify(message: &str) {
     }
 }
 
+/// The same again and again, as fast as it is taken, until nobody is there.
+fn flood(message: &str) {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| loop {
+                notify(message);
+            });
+        }
+    });
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -431,6 +442,7 @@ fn main() {
         ["read", paths @ ..] => return paths.iter().for_each(|path| println!("{path}: {}", reading(path))),
         ["write", paths @ ..] => return paths.iter().for_each(|path| println!("{path}: {}", writing(path))),
         ["notify", message] => return notify(message),
+        ["flood", message] => return flood(message),
         sections => (sections, 0),
     };
     let mut out = String::new();
