@@ -174,15 +174,12 @@ fn remove(
 }
 
 fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
-    match container::status(record)?.0 {
+    match container::status_and_paused(record)?.0 {
         Status::Stopped if container::creator(record)?.is_some() => {
             Err(fail!("container {} is being deleted", Lossy(id.to_bytes())))
         }
         Status::Stopped | Status::Created => Ok(()),
-        _ => {
-            let status = container::status_and_paused(record)?.0;
-            Err(fail!("cannot delete container {} that is not stopped: {status}", Lossy(id.to_bytes())))
-        }
+        status => Err(fail!("cannot delete container {} that is not stopped: {status}", Lossy(id.to_bytes()))),
     }
 }
 

@@ -70,6 +70,9 @@ fn before_the_start(c: &Context) -> Result<()> {
     let id = c.create(&Config::plain().args(&["sleep", "1000"]))?;
     c.call(&["pause", &id])?.ok()?;
     same!(c.state(&id)?["status"], "paused", "status");
+    // As under runc.
+    c.call(&["start", &id])?.error(1, &[&format!("cannot start container {id} in the paused state")])?;
+    c.call(&["delete", &id])?.error(1, &[&format!("cannot delete container {id} that is not stopped: paused")])?;
     c.call(&["resume", &id])?.ok()?;
     same!(c.state(&id)?["status"], "created", "status");
     c.call(&["start", &id])?.ok()?;
