@@ -109,8 +109,16 @@ impl Made {
     ///
     /// # Errors
     /// As [`Made::undo`].
-    pub fn delete(self, id: &CStr, warn: &mut dyn FnMut(&str)) -> Result<()> {
+    pub fn delete(mut self, id: &CStr, warn: &mut dyn FnMut(&str)) -> Result<()> {
         self.folder.lock()?;
+        // On a cgroup that stays an `update` may have put another device program.
+        if !self.record.cgroup_made && self.hierarchy.is_some() {
+            let Later { buffers, output, .. } = &mut self.later;
+            if let Some(written) = self.folder.read_record(output, &mut buffers.arena)? {
+                self.record.device_program = written.device_program;
+                self.record.device_program_next = written.device_program_next;
+            }
+        }
         self.undo(id, warn)
     }
 }

@@ -86,11 +86,11 @@ fn replace_program(
     scratch: &mut [u8],
 ) -> Result<()> {
     if record.cgroup_made {
-        return cgroup::replace_device_program(group, program, 0);
+        return cgroup::replace_device_program(group, program, None);
     }
     record.device_program_next = cgroup::device_program_id(program)?;
     folder.write_record(record, scratch)?;
-    let replaced = cgroup::replace_device_program(group, program, record.device_program);
+    let replaced = cgroup::replace_device_program(group, program, Some(record.device_program));
     if replaced.is_ok() {
         record.device_program = record.device_program_next;
     }
