@@ -217,7 +217,7 @@ fn refuses_bad_values(c: &Context) -> Result<()> {
         (&["--cpuset-cpus", "0\",\"x\":\"1"], "--cpuset-cpus: not a list"),
         (&["--memory-swap", "100M"], "memory.swap: includes the memory"),
         (&["--blkio-weight", "5"], "blockIO.weight: expected an integer from 10 to 1000"),
-        (&["--l3-cache-schema", "L3:0=f"], "--l3-cache-schema is not supported by this version"),
+        (&["--l3-cache-schema", "L3:0=f"], &format!("container {id} has no class of service")),
     ] {
         c.call(&[&["update"], flags, &[&id]].concat())?.error(1, &[part])?;
     }
