@@ -55,6 +55,9 @@ pub const LISTING: usize = 1 << 20;
 /// (decoded and with their NUL they take no more than there), a second time
 /// for what the command line adds, and some paths.
 pub const STRING_BYTES: usize = 2 * DOCUMENT + 16 * PATH;
+/// Messages to a container's notify socket that are read once its first process has
+/// ended: more than its queue holds (net.unix.max_dgram_qlen is 10, under systemd 512).
+pub const LAST_MESSAGES: u32 = 1024;
 /// Levels of cgroups nested below a container's, when its processes are
 /// listed: one descriptor each. Removing them has no such limit.
 pub const CGROUP_DEPTH: usize = 32;

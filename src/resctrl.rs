@@ -4,14 +4,13 @@
 
 use core::ffi::CStr;
 
-use crate::bytes;
 use crate::error::{Lossy, Result};
 use crate::json::PathBuffer;
-use crate::limits;
 use crate::spec::linux::{IntelRdt, Linux};
 use crate::spec::record::asks_for_nothing;
 use crate::sys::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, unlinkat};
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io, read_file};
+use crate::{bytes, fail, limits};
 
 /// Where it is mounted, by custom.
 const MOUNT: &CStr = c"/sys/fs/resctrl";
@@ -98,6 +97,46 @@ pub fn join(rdt: &IntelRdt<'_>, id: &CStr, pid: i32, create: bool) -> Result<()>
     };
     let result = joined();
     result.map_err(|errno| rdt.value().os_error(errno, format_args!("{doing}")))
+}
+
+/// What a class had before [`update`].
+pub struct Before {
+    class: OwnedFd,
+    text: PathBuffer,
+    length: usize,
+}
+
+/// Gives the class of a container the schemata of `new`; those that it does not
+/// name stay.
+///
+/// # Errors
+/// There is no resctrl, the class is gone, or the kernel refuses.
+#[inline(never)]
+pub fn update(rdt: &IntelRdt<'_>, id: &CStr, new: &IntelRdt<'_>) -> Result<Before> {
+    let mut buffer: PathBuffer = [0; _];
+    let (name, _) = class(rdt, id, &mut buffer)?;
+    let mut doing = "find";
+    let mut change = || -> Result<Before, Errno> {
+        let class = open_folder(Some(open_folder(None, MOUNT)?.as_fd()), name)?;
+        doing = "read";
+        let mut before = Before { class, text: [0; _], length: 0 };
+        before.length = read_file(before.class.as_fd(), c"schemata", &mut before.text)?.len();
+        let mut room: PathBuffer = [0; _];
+        let lines = schemata(new, &mut room).filter(|_| before.length < before.text.len()).ok_or(Errno::TOOBIG)?;
+        doing = "write";
+        write(before.class.as_fd(), c"schemata", lines)?;
+        Ok(before)
+    };
+    let changed = change();
+    let shown = Lossy(name.to_bytes());
+    changed.map_err(|errno| fail!(errno => "cannot {doing} the schemata of class {shown} in /sys/fs/resctrl"))
+}
+
+impl Before {
+    /// Gives it back. Whether that could be done.
+    pub fn give_back(&self) -> bool {
+        write(self.class.as_fd(), c"schemata", self.text.get(..self.length).unwrap_or(&[])).is_ok()
+    }
 }
 
 /// Removes what [`own_group`] named.

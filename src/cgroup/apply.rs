@@ -9,9 +9,9 @@ use super::path::CgroupPath;
 use super::tree::{Cgroup, Hierarchy, cannot};
 use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
-use crate::limits;
 use crate::spec::resources::Resources;
 use crate::sys::Errno;
+use crate::{fail, limits};
 
 impl Cgroup {
     /// Gives the cgroup, which is at `path`, the limits of `resources`; makes its
@@ -62,7 +62,8 @@ impl Cgroup {
             Err(Errno::NOENT) => return Ok(()), // not counted yet: it starts from nothing
             Err(errno) => return Err(cannot(errno, "read memory.current")),
         };
-        let used = bytes::decimal(used.trim_ascii()).and_then(|used| i64::try_from(used).ok()).unwrap_or(0);
+        let used = bytes::decimal(used.trim_ascii()).and_then(|used| i64::try_from(used).ok());
+        let used = used.ok_or_else(|| fail!("cannot tell what memory is used: memory.current is not a number"))?;
         for limit in [memory.limit(), memory.swap()].into_iter().flatten() {
             if limit > 0 && limit <= used {
                 return Err(memory.value().error(format_args!("{used} bytes are used, {limit} are to be the limit")));

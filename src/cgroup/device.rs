@@ -44,15 +44,16 @@ pub fn attach(cgroup: &Cgroup, program: &Program, outlive: bool) -> Result<u32> 
     attached.map(|()| id).map_err(|errno| fail!(errno => "cannot attach the device program to the cgroup"))
 }
 
-/// Puts a program that is loaded in the place of the one with the number `old`; of
-/// 0, in that of the one that was attached first, as ours is. There is no moment
-/// without either.
+/// Puts a program that is loaded in the place of the one with the number `old`,
+/// beside all others where that is not there; without a number in the place of the
+/// one that was attached first, as ours is to a cgroup that we made. There is no
+/// moment without either.
 ///
 /// # Errors
 /// The kernel's.
-pub fn replace(cgroup: &Cgroup, loaded: &OwnedFd, old: u32) -> Result<()> {
+pub fn replace(cgroup: &Cgroup, loaded: &OwnedFd, old: Option<u32>) -> Result<()> {
     let (group, loaded) = (cgroup.fd(), loaded.as_fd());
-    let old = if old == 0 { bpf_cgroup_device_first(group) } else { Ok(old) };
+    let old = old.map_or_else(|| bpf_cgroup_device_first(group), Ok);
     match old.and_then(bpf_program_by_id) {
         Ok(old) => bpf_cgroup_device_attach(group, loaded, Some(old.as_fd())),
         // Who made the container might not load any.

@@ -5,39 +5,52 @@ use core::ffi::CStr;
 use super::tree::Cgroup;
 use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
+use crate::sys::fs::OFlags;
+use crate::sys::{AsFd, Errno, read_all};
 use crate::{fail, limits};
 
 /// Files and lines, each with a NUL behind it. All zeros at the start.
 pub struct Journal {
     text: [u8; limits::CGROUP_JOURNAL],
     length: usize,
+    /// Room for a file that is to be changed, and a byte to notice a larger one.
+    file: [u8; limits::CGROUP_JOURNAL + 1],
 }
 
 impl Journal {
     pub const fn new() -> Journal {
-        Journal { text: [0; _], length: 0 }
+        Journal { text: [0; _], length: 0, file: [0; _] }
     }
 
     /// Notes what `file` holds of that which `text` is going to change.
     ///
-    /// A file that cannot be read has nothing to go back to.
+    /// A file that the kernel lets nobody read does something and holds nothing, as
+    /// cgroup.kill: its empty line says that there is no way back.
     ///
     /// # Errors
-    /// The journal is full.
+    /// The file cannot be read now, or is larger than there is room for: it is not
+    /// to be changed then.
     pub(super) fn note(&mut self, cgroup: &Cgroup, file: &CStr, text: &str) -> Result<()> {
-        let mut buffer = [0; limits::CGROUP_LINE];
-        let Ok(old) = cgroup.read(file, &mut buffer) else { return Ok(()) };
-        let mut line = Printed::<{ limits::CGROUP_LINE }>::new();
-        line.add(format_args!("{}", Lossy(before(file.to_bytes(), text.as_bytes(), old, &mut [0; 512]))));
-        for part in [file.to_bytes(), line.as_bytes()] {
-            let end = self.length + part.len() + 1;
-            let room = self.text.get_mut(self.length..end).and_then(|room| room.split_last_mut());
-            let full = || fail!("what is to be changed takes more than the limit of {} bytes", limits::CGROUP_JOURNAL);
+        let shown = Lossy(file.to_bytes());
+        let full = || fail!("what is to be changed takes more than the limit of {} bytes", limits::CGROUP_JOURNAL);
+        let read = cgroup.open(file, OFlags::RDONLY).and_then(|fd| read_all(fd.as_fd(), &mut self.file));
+        let room: &mut [u8] = &mut [0; 512];
+        let line = match read {
+            Ok(old) if old.len() > limits::CGROUP_JOURNAL => return Err(full()),
+            Ok(old) => before(file.to_bytes(), text.as_bytes(), old, room),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::INVAL | Errno::ACCESS) => b"",
+            Err(errno) => return Err(fail!(errno => "cannot read {shown}, which is to be changed")),
+        };
+        let mut end = self.length;
+        for part in [file.to_bytes(), line] {
+            let room = self.text.get_mut(end..=end + part.len()).and_then(|room| room.split_last_mut());
             let (last, room) = room.ok_or_else(full)?;
             room.copy_from_slice(part);
             *last = 0;
-            self.length = end;
+            end += part.len() + 1;
         }
+        self.length = end;
         Ok(())
     }
 
@@ -50,7 +63,8 @@ impl Journal {
         let mut failed = Printed::new();
         for index in (0..entries).rev() {
             let file = Printed::<{ limits::CGROUP_FILE }>::of(format_args!("{}", Lossy(part(2 * index))));
-            if cgroup.write(file.as_c_str(), part(2 * index + 1)).is_err() {
+            let line = part(2 * index + 1);
+            if line.is_empty() || cgroup.write(file.as_c_str(), line).is_err() {
                 failed = file;
             }
         }

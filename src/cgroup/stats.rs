@@ -5,18 +5,14 @@
 //! is, counts as empty; members that are zero under version 2 are left out, as
 //! runc leaves out zeros.
 
-use core::fmt::{Result, Write};
+use core::fmt::{Error, Result, Write};
 
 use crate::bytes::{self, Printed};
 use crate::error::Lossy;
-use crate::limits;
 
 /// Gives the text of a file of the cgroup, in the buffer; nothing of one that is
 /// not there.
 pub type Reader<'r> = dyn for<'b> FnMut(&str, &'b mut [u8]) -> &'b [u8] + 'r;
-
-/// Room for the largest of the files, memory.stat: sixty lines.
-type Buffer = [u8; limits::CGROUP_LINE];
 
 /// Pages of the hugetlb controller, in its files' names, on all architectures.
 const HUGE_PAGES: &str = "64KB 1MB 2MB 16MB 32MB 512MB 1GB 2GB 16GB";
@@ -50,9 +46,13 @@ const DOCUMENT: &str = r#"{"cpu":{"usage":{"total":	u cpu.stat usage_usec
 },"hugetlb":{	h -
 },"intel_rdt":{},"network_interfaces":null}"#;
 
-/// Writes the `data` of a `stats` event.
-pub fn write(read: &mut Reader<'_>, out: &mut dyn Write) -> Result {
-    let buffer: &mut Buffer = &mut [0; _];
+/// Writes the `data` of a `stats` event. `buffer`: room for one file, the largest
+/// of which is io.stat, with a line for each device.
+///
+/// # Errors
+/// There is not enough of it, or `out` takes no more.
+pub fn write(read: &mut Reader<'_>, buffer: &mut [u8], out: &mut dyn Write) -> Result {
+    let most = buffer.len();
     for line in bytes::split(DOCUMENT.as_bytes(), b'\n') {
         let (literal, rest) = bytes::cut(line, b'\t');
         write!(out, "{}", Lossy(literal))?;
@@ -60,6 +60,9 @@ pub fn write(read: &mut Reader<'_>, out: &mut dyn Write) -> Result {
             core::str::from_utf8(bytes::split(rest.unwrap_or(&[]), b' ').nth(index).unwrap_or(&[])).unwrap_or("")
         };
         let text = read(word(1), buffer);
+        if text.len() == most {
+            return Err(Error); // there may be more of it
+        }
         let found = match word(0).as_bytes().first() {
             Some(b'u') => value(text, word(2)).saturating_mul(1000),
             Some(b'v') => value(text, word(2)),
@@ -116,7 +119,7 @@ fn io(text: &[u8], keys: [&str; 2], out: &mut dyn Write) -> Result {
     Ok(())
 }
 
-fn hugetlb(read: &mut Reader<'_>, buffer: &mut Buffer, out: &mut dyn Write) -> Result {
+fn hugetlb(read: &mut Reader<'_>, buffer: &mut [u8], out: &mut dyn Write) -> Result {
     let mut separator = "";
     for size in bytes::words(HUGE_PAGES) {
         let mut file = |kind: &str| -> Option<u64> {
@@ -207,7 +210,7 @@ mod tests {
             let length = read(name, buffer);
             &buffer[..length]
         }
-        write(&mut |name, buffer| adapt(&mut read, name, buffer), &mut text).unwrap();
+        write(&mut |name, buffer| adapt(&mut read, name, buffer), &mut [0; 65_536], &mut text).unwrap();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
@@ -250,6 +253,19 @@ mod tests {
             "network_interfaces": null,
         });
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn many_devices() {
+        let lines: String =
+            (0..500).map(|minor| std::format!("8:{minor} rbytes=4096 wbytes=0 rios=1 wios=0\n")).collect();
+        let found = written(&[("io.stat", &lines)]);
+        let devices = found["blkio"]["ioServiceBytesRecursive"].as_array().unwrap();
+        assert_eq!(devices.len(), 1000);
+        assert_eq!(devices[998], json!({"major": 8, "minor": 499, "op": "Read", "value": 4096}));
+        // Where there is no room for them, nothing is left out.
+        let mut text = String::new();
+        assert!(write(&mut |_, buffer| buffer, &mut [b'0'; 64], &mut text).is_err());
     }
 
     #[test]

@@ -247,14 +247,6 @@ impl Cgroup {
         self.event("frozen ").map_err(|errno| cannot(errno, "read cgroup.events"))
     }
 
-    /// How many processes in it or below it the kernel has killed for want of
-    /// memory; none where the memory controller is not enabled.
-    pub fn oom_kills(&self) -> u64 {
-        let mut buffer = [0; 256];
-        let text = self.read(c"memory.events", &mut buffer).unwrap_or(&[]);
-        bytes::field(text, "oom_kill ").and_then(bytes::decimal).unwrap_or(0)
-    }
-
     /// Kills every process in it and below it, forks in the making included.
     /// The frozen ones too.
     pub fn kill(&self) -> Result<()> {

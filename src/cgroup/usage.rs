@@ -11,9 +11,9 @@ use crate::sys::fs::OFlags;
 use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, io};
 
 impl Cgroup {
-    /// Writes what it has used so far, as JSON.
-    pub fn stats(&self, out: &mut dyn Write) -> Result<()> {
-        let written = stats::write(&mut |name, buffer| self.text(name, buffer), out);
+    /// Writes what it has used so far, as JSON. `buffer`: room for one of its files.
+    pub fn stats(&self, buffer: &mut [u8], out: &mut dyn Write) -> Result<()> {
+        let written = stats::write(&mut |name, buffer| self.text(name, buffer), buffer, out);
         written.map_err(|_| fail!("what the cgroup has used takes more room than there is"))
     }
 
@@ -27,7 +27,8 @@ impl Cgroup {
 /// The kernel's count of processes of a cgroup that were killed for want of
 /// memory.
 pub struct OutOfMemory {
-    events: OwnedFd,
+    /// None once the cgroup is gone.
+    events: Option<OwnedFd>,
     seen: u64,
 }
 
@@ -36,33 +37,36 @@ impl OutOfMemory {
     pub fn of(cgroup: &Cgroup) -> Result<Option<OutOfMemory>> {
         match cgroup.open(c"memory.events", OFlags::RDONLY) {
             Ok(events) => {
-                let seen = killed(events.as_fd())?;
-                Ok(Some(OutOfMemory { events, seen }))
+                let mut watched = OutOfMemory { events: Some(events), seen: 0 };
+                watched.has_killed()?;
+                Ok(Some(watched))
             }
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(cannot(errno, "open memory.events")),
         }
     }
 
-    /// To poll for POLLPRI: something has changed since the last look.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.events.as_fd()
+    /// To poll for POLLPRI: something has changed since the last look. Nothing once
+    /// the cgroup is gone, of which poll would tell for ever.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.events.as_ref().map(AsFd::as_fd)
     }
 
     /// Whether a process has been killed since the last look.
     pub fn has_killed(&mut self) -> Result<bool> {
-        let now = killed(self.events.as_fd())?;
-        let has = now > self.seen;
-        self.seen = now;
-        Ok(has)
-    }
-}
-
-fn killed(events: BorrowedFd<'_>) -> Result<u64> {
-    let mut buffer = [0; 256];
-    match io::pread(events, &mut buffer[..], 0) {
-        Ok(length) => Ok(stats::value(buffer.get(..length).unwrap_or(&[]), "oom_kill")),
-        Err(Errno::NODEV) => Ok(0), // the cgroup was removed
-        Err(errno) => Err(cannot(errno, "read memory.events")),
+        let Some(events) = &self.events else { return Ok(false) };
+        let mut buffer = [0; 256];
+        match io::pread(events, &mut buffer[..], 0) {
+            Ok(length) => {
+                let before = self.seen;
+                self.seen = stats::value(buffer.get(..length).unwrap_or(&[]), "oom_kill");
+                Ok(self.seen > before)
+            }
+            Err(Errno::NODEV) => {
+                self.events = None;
+                Ok(false)
+            }
+            Err(errno) => Err(cannot(errno, "read memory.events")),
+        }
     }
 }

@@ -274,7 +274,7 @@ fn is_named(flag: Flag, name: &[u8]) -> bool {
 /// Switches that ask for what this version does not have.
 fn check_switch(flag: Flag, set: bool) -> Result<()> {
     match flag {
-        Flag::SystemdCgroup if set => Err(unsupported_flag(flag)),
+        Flag::SystemdCgroup if set => Err(fail!("--{} is not supported by this version", flag.row().long)),
         _ => Ok(()),
     }
 }
@@ -309,17 +309,11 @@ fn check_value(flag: Flag, value: &CStr) -> Result<()> {
         return Err(fail!("invalid value \"{}\" for --{}: {expected}{}", Lossy(value), row.long, Choices(choices)));
     }
     match flag {
-        // An engine may well pass an empty one.
-        Flag::L3CacheSchema | Flag::MemBwSchema if !value.is_empty() => Err(unsupported_flag(flag)),
         Flag::CgroupManager if value == b"systemd" => {
             Err(fail!("--cgroup-manager systemd is not supported by this version: use cgroupfs"))
         }
         _ => Ok(()),
     }
-}
-
-fn unsupported_flag(flag: Flag) -> crate::error::Error {
-    fail!("--{} is not supported by this version", flag.row().long)
 }
 
 fn explain(mistake: Mistake, argument: &CStr, command: Option<&Command>) -> crate::error::Error {

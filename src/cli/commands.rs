@@ -303,7 +303,7 @@ flags! {
     Tty = "tty" "t" "" "give the process a terminal";
     User = "user" "u" "UID[:GID]" "user id, and group id, in the container";
     // update
-    Resources = "resources" "r" "FILE" "the limits as JSON, as in config.json; - is standard input; no other flag counts";
+    Resources = "resources" "r" "FILE" "the limits as JSON, as in config.json; - is standard input; of other flags only schemata count";
     BlkioWeight = "blkio-weight" "" "INTEGER" "weight of block I/O, 10 to 1000";
     CpuPeriod = "cpu-period" "" "INTEGER" "period of the CPU quota, in microseconds";
     CpuQuota = "cpu-quota" "" "INTEGER" "CPU time in a period, in microseconds; -1 is no limit";
@@ -318,8 +318,8 @@ flags! {
     MemoryReservation = "memory-reservation" "" "BYTES" "memory that is left to it when memory is short";
     MemorySwap = "memory-swap" "" "BYTES" "limit of memory and swap together; -1 is no limit";
     PidsLimit = "pids-limit" "" "INTEGER" "number of processes and threads; -1 is no limit";
-    L3CacheSchema = "l3-cache-schema" "" "LINE" "Intel RDT: not supported by this version";
-    MemBwSchema = "mem-bw-schema" "" "LINE" "Intel RDT: not supported by this version";
+    L3CacheSchema = "l3-cache-schema" "" "LINES" "schemata of L3 caches for its class of service, as L3:0=ff";
+    MemBwSchema = "mem-bw-schema" "" "LINE" "that of memory bandwidth, as MB:0=50";
     KernelMemory = "kernel-memory" "" "TEXT" "ignored: not in cgroup version 2";
     KernelMemoryTcp = "kernel-memory-tcp" "" "TEXT" "ignored: not in cgroup version 2";
     // events

@@ -8,6 +8,7 @@ use super::report::Log;
 use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::lifecycle::{self, Source, StateRoot, Workspace};
+use crate::spec::write::Json;
 use crate::{fail, words};
 
 /// Bytes of the JSON that flags can come to.
@@ -29,9 +30,24 @@ pub fn update(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &m
             Source::Text(text.as_bytes())
         }
     };
+    let mut schemata = [0; ROOM];
+    let schemata = write_schemata(invocation, &mut schemata)?;
     let root = StateRoot::open(root, false)?;
     let mut warn = |text: &str| log.warning(format_args!("{text}"));
-    lifecycle::update(root.as_ref(), invocation.id(), source, workspace, &mut warn).map(|()| 0)
+    lifecycle::update(root.as_ref(), invocation.id(), source, schemata, workspace, &mut warn).map(|()| 0)
+}
+
+/// The `linux.intelRdt` that the flags stand for.
+fn write_schemata<'b>(invocation: &Invocation, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+    let mut members = heapless::Vec::<_, 2>::new();
+    for (flag, name) in [(Flag::L3CacheSchema, "l3CacheSchema"), (Flag::MemBwSchema, "memBwSchema")] {
+        if let Some(lines) = invocation.path(flag) {
+            let lines = lines.to_str().map_err(|_| fail!("--{}: not UTF-8", flag.row().long))?;
+            let _ = members.push((name, Json::Text(lines))); // there are two
+        }
+    }
+    let length = Json::Object(&members).write("what the flags say", buffer)?;
+    Ok(buffer.get(..length).unwrap_or(&[]))
 }
 
 /// The JSON object that the flags stand for.

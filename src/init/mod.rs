@@ -34,6 +34,7 @@ mod prepare;
 mod pump;
 mod reports;
 mod setup;
+mod shortage;
 mod shutdown;
 mod slots;
 mod smbios;

@@ -11,6 +11,7 @@ use super::outcome::Ending;
 use super::prepare;
 use super::pump::Room;
 use super::reports::{What, tell};
+use super::shortage::Shortage;
 use super::streams::{Pumps, Streams, Targets, let_go};
 use super::trace::Trace;
 use super::units::Unit;
@@ -121,10 +122,12 @@ fn run(
     let mut warn = |text: &str| log::warning(&fail!("{}: {text}", unit.name()));
     let mut created = lifecycle::create(&request, errand.hardened, workspace, &mut warn)?;
     errand.trace.mark("container made");
-    let ended = start(errand, document, &mut created, &mut warn)
-        .inspect_err(|_| give_up(&created.waiting.process))
-        .and_then(|mounts| stay_with(errand, &created, &mut streams).map(|status| (status, mounts)))
-        .map(|(status, mounts)| look_after(errand, &created, &status, mounts));
+    let mut shortage = Shortage::of(&created); // before the program can be short of memory
+    let begun = start(errand, document, &mut created, &mut warn);
+    let begun = begun.inspect_err(|_| give_up(&created.waiting.process));
+    let ended = begun.and_then(|mounts| {
+        stay_with(errand, &created, &mut streams, &mut shortage).inspect(|_| look_after(errand, mounts))
+    });
     if let Err(error) = created.made.delete(unit.id, &mut warn) {
         log::warning(&error);
     }
@@ -166,11 +169,11 @@ fn give_up(process: &Process) {
 
 /// Until the container's process has ended, and all that it wrote is passed on.
 #[inline(never)]
-fn stay_with(errand: &Errand<'_>, created: &Created, streams: &mut Streams) -> Result<WaitIdStatus> {
+fn stay_with(errand: &Errand<'_>, created: &Created, streams: &mut Streams, shortage: &mut Shortage) -> Result<Ending> {
     let mut pumps = streams.take_pumps();
     let (mut relay, raw) = streams.relay(created.waiting.terminal.as_ref())?;
-    let status = wait(errand, created, &mut pumps, relay.as_mut());
-    let status = status.inspect_err(|_| give_up(&created.waiting.process))?;
+    let ending = wait(errand, created, &mut pumps, relay.as_mut(), shortage);
+    let ending = ending.inspect_err(|_| give_up(&created.waiting.process))?;
     pumps.drain();
     if let Some(relay) = &mut relay
         && let Err(error) = relay.drain()
@@ -178,26 +181,16 @@ fn stay_with(errand: &Errand<'_>, created: &Created, streams: &mut Streams) -> R
         log::warning(&error);
     }
     drop(raw);
-    Ok(status)
+    Ok(ending)
 }
 
 /// What is left to do once it has ended.
-fn look_after(errand: &Errand<'_>, created: &Created, status: &WaitIdStatus, mounts: Option<OwnedFd>) -> Ending {
+fn look_after(errand: &Errand<'_>, mounts: Option<OwnedFd>) {
     if let (Some(mounts), Some(port)) = (mounts, errand.options.artifacts)
         && let Err(error) = artifacts::send(mounts.as_fd(), errand.artifacts, port)
     {
         log::warning(&error);
     }
-    // Numbers of the kernel's: a status has eight bits, and signals end at 64.
-    match status.terminating_signal() {
-        Some(9) if was_short_of_memory(created) => Ending::OutOfMemory,
-        Some(signal) => Ending::Signal(signal as u8),
-        None => Ending::Exit(status.exit_status().unwrap_or(0) as u8),
-    }
-}
-
-fn was_short_of_memory(created: &Created) -> bool {
-    matches!(lifecycle::cgroup_of(&created.made.record), Ok(Some(cgroup)) if cgroup.oom_kills() > 0)
 }
 
 /// The loop: streams, signals, the end.
@@ -207,14 +200,20 @@ fn wait(
     created: &Created,
     pumps: &mut Pumps,
     mut relay: Option<&mut Relay<'_>>,
-) -> Result<WaitIdStatus> {
+    shortage: &mut Shortage,
+) -> Result<Ending> {
     let process = &created.waiting.process;
     let failed = |errno: Errno| fail!(errno => "cannot wait for the container's process");
     let signals = sys::signalfd(SignalSet::ALL).map_err(failed)?;
     let mut kill_at = None;
     loop {
         if let Some(status) = ended(process).map_err(failed)? {
-            return Ok(status);
+            // Numbers of the kernel's: a status has eight bits, and signals end at 64.
+            return Ok(match status.terminating_signal() {
+                Some(9) if shortage.has_killed() => Ending::OutOfMemory,
+                Some(signal) => Ending::Signal(signal as u8),
+                None => Ending::Exit(status.exit_status().unwrap_or(0) as u8),
+            });
         }
         if kill_at.is_some_and(|at| now() >= at) {
             kill_at = None;
@@ -225,7 +224,10 @@ fn wait(
             let mut wanted = heapless::Vec::<PollFd<'_>, 8>::new();
             let _ = wanted.push(PollFd::new(&signals, PollFlags::IN));
             pumps.want(&mut wanted);
-            let mut timeout = kill_at.map(until);
+            if let Some(kills) = shortage.fd() {
+                let _ = wanted.push(PollFd::from_borrowed_fd(kills, PollFlags::PRI)); // the eighth at most
+            }
+            let mut timeout = kill_at.into_iter().chain(shortage.due()).min().map(until);
             if let Some(relay) = relay.as_deref_mut() {
                 wanted.extend(relay.poll_fds()); // three at most
                 timeout = relay.timeout().or(timeout);
@@ -240,6 +242,9 @@ fn wait(
             polled.extend(wanted.iter().map(|fd| (fd.as_fd().as_raw_fd(), fd.revents())));
         }
         pumps.turn(&polled);
+        let kills = shortage.fd().map(|fd| fd.as_raw_fd());
+        let polled = polled.iter().any(|(fd, events)| Some(*fd) == kills && !events.is_empty());
+        shortage.turn(polled, process.number());
         while let Some(signal) = sys::read_signal(signals.as_fd()).map_err(failed)? {
             // From process 1. CHLD has only woken us.
             let patience = match signal {

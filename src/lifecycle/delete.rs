@@ -109,8 +109,16 @@ impl Made {
     ///
     /// # Errors
     /// As [`Made::undo`].
-    pub fn delete(self, id: &CStr, warn: &mut dyn FnMut(&str)) -> Result<()> {
+    pub fn delete(mut self, id: &CStr, warn: &mut dyn FnMut(&str)) -> Result<()> {
         self.folder.lock()?;
+        // On a cgroup that stays an `update` may have put another device program.
+        if !self.record.cgroup_made && self.hierarchy.is_some() {
+            let Later { buffers, output, .. } = &mut self.later;
+            if let Some(written) = self.folder.read_record(output, &mut buffers.arena)? {
+                self.record.device_program = written.device_program;
+                self.record.device_program_next = written.device_program_next;
+            }
+        }
         self.undo(id, warn)
     }
 }
@@ -174,15 +182,12 @@ fn remove(
 }
 
 fn refuse_running(record: &StateRecord<'_>, id: &CStr) -> Result<()> {
-    match container::status(record)?.0 {
+    match container::status_and_paused(record)?.0 {
         Status::Stopped if container::creator(record)?.is_some() => {
             Err(fail!("container {} is being deleted", Lossy(id.to_bytes())))
         }
         Status::Stopped | Status::Created => Ok(()),
-        _ => {
-            let status = container::status_and_paused(record)?.0;
-            Err(fail!("cannot delete container {} that is not stopped: {status}", Lossy(id.to_bytes())))
-        }
+        status => Err(fail!("cannot delete container {} that is not stopped: {status}", Lossy(id.to_bytes()))),
     }
 }
 

@@ -39,7 +39,7 @@ pub fn events(
     };
     let cgroup = container::own_cgroup(&record)?;
     let Some(interval) = interval else {
-        return event(id, Some(&cgroup), output, each);
+        return event(id, Some((&cgroup, second)), output, each);
     };
     let mut memory = OutOfMemory::of(&cgroup)?;
     let mut next = now().saturating_add(interval);
@@ -47,7 +47,7 @@ pub fn events(
         let left = next.saturating_sub(now());
         let timeout = Timespec { tv_sec: (left / 1000) as _, tv_nsec: (left % 1000 * 1_000_000) as _ };
         // Without a memory controller the one stands for both.
-        let killed = memory.as_ref().map_or(init.pidfd.as_fd(), |memory| memory.fd());
+        let killed = memory.as_ref().and_then(OutOfMemory::fd).unwrap_or(init.pidfd.as_fd());
         let mut wanted = [
             PollFd::from_borrowed_fd(init.pidfd.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(killed, PollFlags::PRI),
@@ -66,16 +66,17 @@ pub fn events(
             return Ok(());
         }
         if now() >= next {
-            event(id, Some(&cgroup), output, each)?;
+            event(id, Some((&cgroup, &mut *second)), output, each)?;
             next = now().saturating_add(interval);
         }
     }
 }
 
-/// One event: the statistics of `cgroup`; without one, that memory ran out.
+/// One event: the statistics of `cgroup`, with room for one of its files; without
+/// one, that memory ran out.
 fn event(
     id: &CStr,
-    cgroup: Option<&Cgroup>,
+    cgroup: Option<(&Cgroup, &mut [u8])>,
     buffer: &mut [u8],
     each: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
@@ -84,9 +85,9 @@ fn event(
     let kind = if cgroup.is_some() { "stats" } else { "oom" };
     // An id holds nothing that JSON would escape. There is room for it, and more.
     let _ = write!(out, "{{\"type\":\"{kind}\",\"id\":\"{}\"", Lossy(id.to_bytes()));
-    if let Some(cgroup) = cgroup {
+    if let Some((cgroup, room)) = cgroup {
         let _ = out.write_str(",\"data\":");
-        cgroup.stats(&mut out)?;
+        cgroup.stats(room, &mut out)?;
     }
     let _ = out.write_str("}\n");
     each(buffer.get(..length).unwrap_or(&[]))

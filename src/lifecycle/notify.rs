@@ -122,15 +122,18 @@ impl Notify {
         Ok(true)
     }
 
-    /// Waits until the process is ready, or has ended.
+    /// Waits until the process is ready, or has ended: then what it has still said
+    /// counts, but not all that others may go on to say.
     pub fn await_ready(&self, process: &Process) -> Result<()> {
+        let mut left = limits::LAST_MESSAGES;
         loop {
             let mut both = [self.fd(), process.pidfd.as_fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
             let _ = poll(&mut both, None); // fails for lack of memory: again
             let [message, ended] = both.map(|fd| !fd.revents().is_empty());
-            if (message && self.pass(Some(process.pid.as_raw_nonzero().get()))?) || (ended && !message) {
+            if (message && self.pass(Some(process.pid.as_raw_nonzero().get()))?) || (ended && (!message || left == 0)) {
                 return Ok(());
             }
+            left -= u32::from(ended);
         }
     }
 }

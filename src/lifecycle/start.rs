@@ -35,7 +35,8 @@ pub fn start(
     let folder = container::open(root, id)?;
     folder.lock()?;
     let mut record = container::record(&folder, id, second, &mut arena)?;
-    let init = match container::status(&record)? {
+    // What is paused would be waited for until somebody resumes it.
+    let init = match container::status_and_paused(&record)? {
         (Status::Created, Some(init)) => init,
         (other, _) => return Err(fail!("cannot start container {shown} in the {other} state")),
     };

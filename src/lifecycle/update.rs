@@ -10,10 +10,12 @@ use super::workspace::Workspace;
 use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
 use crate::json::Document;
+use crate::spec::config::Config;
+use crate::spec::record::asks_for_nothing;
 use crate::spec::state::StateRecord;
 use crate::sys::fs::CWD;
 use crate::sys::{self, AsFd, Errno, OwnedFd, read_all};
-use crate::{fail, limits, spec};
+use crate::{fail, limits, resctrl, spec};
 
 /// Where the new limits are: the JSON of `linux.resources`, of which what is not
 /// there stays as it is.
@@ -24,7 +26,8 @@ pub enum Source<'s> {
     Text(&'s [u8]),
 }
 
-/// Gives the container new limits, and new device rules where there are any.
+/// Gives the container new limits, and new device rules where there are any;
+/// `schemata` is a `linux.intelRdt` with new ones for the container's class.
 ///
 /// # Errors
 /// A value is bad, before anything is changed; or the kernel refuses one, and
@@ -33,10 +36,11 @@ pub fn update(
     root: Option<&StateRoot>,
     id: &CStr,
     source: Source<'_>,
+    schemata: &[u8],
     workspace: &mut Workspace,
     warn: &mut dyn FnMut(&str),
 ) -> Result<()> {
-    let Workspace { document, second, strings, device_program, journal, .. } = workspace;
+    let Workspace { document, second, strings, device_program, journal, output, .. } = workspace;
     let text = match source {
         Source::File(path) => read_document(CWD, path, document)?,
         Source::StandardInput => read_input(document)?,
@@ -46,6 +50,9 @@ pub fn update(
     let resources = spec::load_resources(&document)?;
     cgroup::lines(&resources, &mut |_| Ok(()))?;
     cgroup::warn_of_ignored(&resources, warn);
+    let schemata = Document::parse("schemata", schemata)?;
+    let schemata = spec::load_intel_rdt(&schemata)?;
+    let has_schemata = !asks_for_nothing(schemata.value());
     let folder = container::open(root, id)?;
     if !resources.devices().is_empty() {
         // The record is written again: a `start`, a `delete` or another `update` has
@@ -57,6 +64,13 @@ pub fn update(
         return Err(fail!("container not running: {}", Lossy(id.to_bytes())));
     };
     let group = container::own_cgroup(&record)?;
+    let text = if has_schemata { folder.read(c"config.json", output)? } else { None };
+    let config = Document::parse("config.json", text.unwrap_or(b"{}"))?;
+    let linux = Config::view(config.root()).linux();
+    let class = linux.as_ref().and_then(resctrl::asked);
+    if has_schemata && class.is_none() {
+        return Err(fail!("container {} has no class of service", Lossy(id.to_bytes())));
+    }
     let mut program = None;
     if !resources.devices().is_empty() {
         device_program.assemble(resources.devices())?;
@@ -69,11 +83,16 @@ pub fn update(
     group.check_memory(&resources)?;
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
     let limited = group.apply(&resources, &Hierarchy::open()?, &path, Some(&mut *journal), warn);
-    let replaced = limited.and_then(|()| match &program {
-        Some(program) => replace_program(program, &group, &folder, &mut record, second),
-        None => Ok(()),
+    let changed = limited.and_then(|()| {
+        let before = class.as_ref().map(|class| resctrl::update(class, id, &schemata)).transpose()?;
+        let Some(program) = &program else { return Ok(()) };
+        let replaced = replace_program(program, &group, &folder, &mut record, second);
+        replaced.map_err(|error| match before {
+            Some(before) if !before.give_back() => fail!("{error} (its new schemata stay)"),
+            _ => error,
+        })
     });
-    replaced.map_err(|error| journal.give_back(&group, error))
+    changed.map_err(|error| journal.give_back(&group, error))
 }
 
 /// As a record that is wrong would have a program stay on a cgroup that is not
@@ -86,11 +105,11 @@ fn replace_program(
     scratch: &mut [u8],
 ) -> Result<()> {
     if record.cgroup_made {
-        return cgroup::replace_device_program(group, program, 0);
+        return cgroup::replace_device_program(group, program, None);
     }
     record.device_program_next = cgroup::device_program_id(program)?;
     folder.write_record(record, scratch)?;
-    let replaced = cgroup::replace_device_program(group, program, record.device_program);
+    let replaced = cgroup::replace_device_program(group, program, Some(record.device_program));
     if replaced.is_ok() {
         record.device_program = record.device_program_next;
     }

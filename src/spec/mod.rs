@@ -6,6 +6,7 @@
 use crate::error::Result;
 use crate::json::Document;
 use config::{Config, Process};
+use linux::IntelRdt;
 use record::{Shape, Strictness};
 use resources::Resources;
 
@@ -64,4 +65,13 @@ pub fn load_process<'a>(document: &'a Document<'a>) -> Result<Process<'a>> {
 pub fn load_resources<'a>(document: &'a Document<'a>) -> Result<Resources<'a>> {
     record::check(document.root(), &<Resources<'static> as Shape>::FORM, Strictness::Supported)?;
     Ok(Resources::view(document.root()))
+}
+
+/// The classes of service that `document` asks for: what `update`'s flags say.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_intel_rdt<'a>(document: &'a Document<'a>) -> Result<IntelRdt<'a>> {
+    record::check(document.root(), &<IntelRdt<'static> as Shape>::FORM, Strictness::Supported)?;
+    Ok(IntelRdt::view(document.root()))
 }

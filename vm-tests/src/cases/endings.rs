@@ -12,6 +12,7 @@ use crate::context::{Context, Ended};
 cases!("endings":
     killed,
     out_of_memory,
+    out_of_memory_before,
     out_of_time,
     no_such_command,
     not_executable,
@@ -43,6 +44,18 @@ fn out_of_memory(context: &Context) -> Result<()> {
     let mut options = context.options();
     options.memory = 160;
     status(context.script(&mut options, "echo before; exec tail /dev/zero")?.expect(&Outcome::Oom)?, 137)
+}
+
+fn out_of_memory_before(context: &Context) -> Result<()> {
+    // It is another that the kernel kills; the first process is killed later, by itself.
+    let mut config = context.config("tail /dev/zero; echo survived; sleep 1; kill -KILL $$")?;
+    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "pid");
+    }
+    let mut options = context.options();
+    options.memory = 160;
+    let ended = context.boot(&context.bundle("bundle", &config)?, &options)?;
+    status(ended.expect(&Outcome::Signal(9))?.expect_stdout("survived\n")?, 137)
 }
 
 fn out_of_time(context: &Context) -> Result<()> {

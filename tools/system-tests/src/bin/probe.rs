@@ -6,7 +6,7 @@
 //! under two runtimes can be compared as they are.
 //!
 //! Usage: `probe [SECTION]...`; all sections without an argument. `probe
-//! notify MESSAGE` sends that to $NOTIFY_SOCKET. `probe
+//! notify MESSAGE` sends that to $NOTIFY_SOCKET, `probe flood MESSAGE` for ever. `probe
 //! write PATH` tries to write there, `probe read PATH` to read, and both print
 //! what came of it. `probe sleep SECONDS` prints all, then waits.
 #![deny(unsafe_code)]
@@ -422,6 +422,24 @@ fn notify(message: &str) {
     }
 }
 
+/// The same again and again, as fast as it is taken, until nobody is there.
+fn flood(message: &str) {
+    let target = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+    // What one socket has on its way is limited; who waits for room is slower than who reads.
+    let socket = |_| -> Option<std::os::unix::net::UnixDatagram> {
+        let socket = std::os::unix::net::UnixDatagram::unbound().ok()?;
+        socket.set_nonblocking(true).ok().map(|()| socket)
+    };
+    let send = || {
+        let sockets: Vec<_> = (0..16).filter_map(socket).collect();
+        let is_taken = |sent: std::io::Result<usize>| {
+            sent.map_or_else(|error| error.kind() == std::io::ErrorKind::WouldBlock, |_| true)
+        };
+        while sockets.iter().all(|socket| is_taken(socket.send_to(message.as_bytes(), &target))) {}
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(send))));
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -431,6 +449,7 @@ fn main() {
         ["read", paths @ ..] => return paths.iter().for_each(|path| println!("{path}: {}", reading(path))),
         ["write", paths @ ..] => return paths.iter().for_each(|path| println!("{path}: {}", writing(path))),
         ["notify", message] => return notify(message),
+        ["flood", message] => return flood(message),
         sections => (sections, 0),
     };
     let mut out = String::new();

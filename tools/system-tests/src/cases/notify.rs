@@ -20,6 +20,7 @@ cases!("notify":
     of_an_ordinary_user_in_a_user_namespace,
     an_abstract_socket,
     nobody_waits_for_one_that_ends,
+    nobody_waits_for_those_that_it_leaves,
     without_a_socket_nothing_is_there,
 );
 
@@ -157,6 +158,27 @@ fn nobody_waits_for_one_that_ends(c: &Context) -> Result<()> {
     c.write(&Config::plain().args(&["/probe", "notify", "READY=1"]))?;
     let output = c.finish(with_socket(c, &["run", &c.id()], &path(c, "nobody")))?.ok()?;
     holds!(output.stderr, "that the container is ready: no such file or directory", "the warning");
+    Ok(())
+}
+
+fn nobody_waits_for_those_that_it_leaves(c: &Context) -> Result<()> {
+    let _socket = engine(c, "notify")?;
+    let script = "/probe flood STATUS=busy & sleep 0.3";
+    c.write(&Config::plain().without_namespace("pid").script(script))?;
+    for commands in [&["run --detach"][..], &["create", "start"]] {
+        let id = c.id();
+        for command in commands {
+            // A queue that is never empty, however the processes take turns.
+            let script = "echo 100000 > /proc/sys/net/unix/max_dgram_qlen && exec \"$@\"";
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--net", "sh", "-c", script, "sh"]).arg(&c.program).arg("--root").arg(c.state_dir());
+            unshare.args(command.split(' ')).arg(&id).env("NOTIFY_SOCKET", path(c, "notify"));
+            c.surroundings(&mut unshare);
+            c.finish(unshare)?.ok()?;
+        }
+        c.await_status(&id, "stopped")?;
+        c.delete(&id)?;
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::resources::folder;
+use super::resources::{folder, sleeper};
 use crate::bundle::Config;
 use crate::case::Need;
 use crate::context::Context;
@@ -27,6 +27,7 @@ cases!("pausing":
     statistics_like_runcs [Need::Controller("memory"), Need::Program("runc")],
     events_until_the_end,
     events_of_memory [Need::Controller("memory")],
+    events_without_the_cgroup [Need::Controller("memory")],
     events_of_what_does_not_run,
 );
 
@@ -70,6 +71,9 @@ fn before_the_start(c: &Context) -> Result<()> {
     let id = c.create(&Config::plain().args(&["sleep", "1000"]))?;
     c.call(&["pause", &id])?.ok()?;
     same!(c.state(&id)?["status"], "paused", "status");
+    // As under runc.
+    c.call(&["start", &id])?.error(1, &[&format!("cannot start container {id} in the paused state")])?;
+    c.call(&["delete", &id])?.error(1, &[&format!("cannot delete container {id} that is not stopped: paused")])?;
     c.call(&["resume", &id])?.ok()?;
     same!(c.state(&id)?["status"], "created", "status");
     c.call(&["start", &id])?.ok()?;
@@ -281,6 +285,31 @@ fn events_of_memory(c: &Context) -> Result<()> {
     kill_process(Pid::from_raw(c.pid(&id)? as i32).context("a pid")?, Signal::KILL)?;
     running.finish()?.ok()?;
     c.delete(&id)
+}
+
+fn events_without_the_cgroup(c: &Context) -> Result<()> {
+    let id = c.detached(&sleeper(json!({"memory": {"limit": 67_108_864}})))?;
+    let folder = folder(c, &id)?;
+    let running = c.spawn(&["events", "--interval", "1h", &id])?;
+    c.until("events to watch", || Ok(kernel::wait_channel(running.pid()).contains("poll")))?;
+    let other = kernel::cgroup_root().join(format!("{}-other", c.tag));
+    fs::create_dir(&other)?;
+    fs::write(other.join("cgroup.procs"), c.pid(&id)?.to_string())?;
+    c.until("the cgroup to be empty", || Ok(fs::remove_dir(&folder).is_ok()))?;
+    // Whatever poll says of files that are gone, it goes on waiting.
+    let ticks = || -> Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", running.pid()))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').context("a name")?.1.split_whitespace().collect();
+        Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+    };
+    let before = ticks()?;
+    std::thread::sleep(Duration::from_millis(500));
+    let used = ticks()? - before;
+    ensure!(used < 10, "{used} hundredths of a second of CPU time in half a second of waiting");
+    c.call(&["kill", &id, "KILL"])?.ok()?;
+    running.finish()?.ok()?;
+    c.delete(&id)?;
+    c.until("the other cgroup to be empty", || Ok(fs::remove_dir(&other).is_ok()))
 }
 
 fn events_of_what_does_not_run(c: &Context) -> Result<()> {

@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::bundle::Config;
+use crate::command::{Output, input};
 use crate::context::Context;
 use crate::harness::Skip;
 
@@ -21,6 +22,8 @@ cases!("resctrl":
     a_class_that_is_not_there,
     monitoring proves ["linux.intelRdt.enableMonitoring"],
     what_is_made_is_removed,
+    update_writes_new_schemata,
+    update_changes_all_or_nothing,
     where_the_kernel_lacks_it,
 );
 
@@ -133,6 +136,72 @@ fn what_is_made_is_removed(c: &Context) -> Result<()> {
     c.finish(command(c, &["create", &id]))?.error(1, &["linux.intelRdt: there is a group"])?;
     ensure!(root.join(&id).join("tasks").exists(), "somebody else's class is gone");
     Ok(())
+}
+
+/// `update` with these resources and flags.
+fn update(c: &Context, id: &str, resources: &Value, flags: &[&str]) -> Result<Output> {
+    let mut command = command(c, &[&["update", "--resources", "-"], flags, &[id]].concat());
+    command.stdin(input(&c.dir, resources.to_string().as_bytes())?);
+    c.finish(command)
+}
+
+fn update_writes_new_schemata(c: &Context) -> Result<()> {
+    const L3: &str = "--l3-cache-schema";
+    const MB: &str = "--mem-bw-schema";
+    let root = stand_in(c, &["gold"])?;
+    for (name, class) in [("gold", "gold"), ("/", ".")] {
+        c.write(&with(json!({"closID": name, "l3CacheSchema": "L3:0=f"})))?;
+        let id = c.id();
+        c.finish(command(c, &["run", "--detach", &id]))?.ok()?;
+        let schemata = root.join(class).join("schemata");
+        for (flags, expected) in [
+            (&[L3, "L3:0=3;1=f"][..], "L3:0=3;1=f\n"),
+            (&[MB, "MB:0=70"], "MB:0=70\n"),
+            (&[L3, "L3:0=f\nMB:0=20\nL3CODE:0=1\n", MB, "MB:0=50"], "L3:0=f\nL3CODE:0=1\nMB:0=50\n"),
+            (&[L3, "", MB, ""], ""),
+        ] {
+            for resources in [None, Some(json!({}))] {
+                fs::write(&schemata, "")?;
+                match resources {
+                    None => c.finish(command(c, &[&["update"], flags, &[&id]].concat()))?.ok()?,
+                    Some(resources) => update(c, &id, &resources, flags)?.ok()?,
+                };
+                same!(fs::read_to_string(&schemata)?, expected, "the schemata after `update {flags:?}`");
+            }
+        }
+        c.finish(command(c, &["delete", "--force", &id]))?.ok()?;
+    }
+    Ok(())
+}
+
+fn update_changes_all_or_nothing(c: &Context) -> Result<()> {
+    const LINE: [&str; 2] = ["--mem-bw-schema", "MB:0=70"];
+    let root = stand_in(c, &["gold"])?;
+    let schemata = root.join("gold/schemata");
+    c.write(&with(json!({"closID": "gold"})))?;
+    let id = c.id();
+    c.finish(command(c, &["run", "--detach", &id]))?.ok()?;
+    let folder = super::resources::folder(c, &id)?;
+    let (good, bad) = (json!({"cgroup.max.depth": "5"}), json!({"cgroup.max.depth": "x"}));
+    let (good, bad) = (json!({"unified": good}), json!({"unified": bad}));
+    update(c, &id, &bad, &LINE)?.error(1, &["cannot write \"x\" to cgroup.max.depth"])?;
+    same!(fs::read_to_string(&schemata)?, "", "the schemata after a limit that was refused");
+    update(c, &id, &good, &["--mem-bw-schema", "L3:0=f"])?.error(1, &["schemata:1:", "memBwSchema: "])?;
+    // What cannot be read could not be given back.
+    fs::remove_file(&schemata)?;
+    update(c, &id, &good, &LINE)?.error(
+        1,
+        &["cannot read the schemata of class gold in /sys/fs/resctrl: no such file or directory", "is taken back"],
+    )?;
+    same!(super::resources::file(&folder, "cgroup.max.depth")?, "max", "the limit after schemata that were refused");
+    fs::remove_dir_all(root.join("gold"))?;
+    update(c, &id, &json!({}), &LINE)?.error(1, &["cannot find the schemata of class gold"])?;
+    c.finish(command(c, &["delete", "--force", &id]))?.ok()?;
+    let id = c.sleeper()?;
+    update(c, &id, &good, &LINE)?.error(1, &[&format!("container {id} has no class of service")])?;
+    let folder = super::resources::folder(c, &id)?;
+    same!(super::resources::file(&folder, "cgroup.max.depth")?, "max", "the limit of a container without a class");
+    c.delete(&id)
 }
 
 fn where_the_kernel_lacks_it(c: &Context) -> Result<()> {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::resources::{ALL, file, folder, sleeper};
 use crate::bundle::Config;
+use crate::case::Need;
 use crate::command::{Output, input};
 use crate::context::Context;
 use crate::kernel;
@@ -19,10 +20,15 @@ cases!("updating":
     changes_what_it_names [ALL],
     from_a_file_and_from_input [ALL],
     takes_back [ALL],
+    takes_back_long_files,
+    changes_nothing_that_it_cannot_read,
+    says_what_it_cannot_take_back [ALL, Need::Kernel(5, 19)],
     checks_the_memory_in_use [ALL] proves ["linux.resources.memory.checkBeforeUpdate"],
+    memory_in_use_that_is_not_known [ALL],
     refuses_bad_values,
     replaces_the_device_rules,
     of_a_cgroup_that_was_there,
+    leaves_the_rules_of_others,
     of_what_does_not_run,
 );
 
@@ -121,6 +127,75 @@ fn takes_back(c: &Context) -> Result<()> {
     c.delete(&id)
 }
 
+/// `update` with `resources`, where `file` stands in for a file of the container's cgroup.
+fn update_with(c: &Context, id: &str, (name, file): (&str, &str), resources: &Value) -> Result<Output> {
+    let script = "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", file])
+        .arg(folder(c, id)?.join(name));
+    command.arg(&c.program).arg("--root").arg(c.state_dir()).args(["update", "--resources", "-", id]);
+    c.surroundings(&mut command);
+    command.stdin(input(&c.dir, resources.to_string().as_bytes())?);
+    c.finish(command)
+}
+
+fn takes_back_long_files(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let long = c.dir.join("long");
+    let stand_in = ("cgroup.max.descendants", &*long.to_string_lossy());
+    let resources = json!({"unified": {"cgroup.max.descendants": "9:9 wbps=1", "cgroup.max.depth": "x"}});
+    let lines: String = (0..400).map(|minor| format!("8:{minor} rbps=1000 wbps=max\n")).collect();
+    fs::write(&long, format!("{lines}9:9 wbps=77"))?;
+    update_with(c, &id, stand_in, &resources)?.error(1, &["cannot write \"x\"", "is taken back)"])?;
+    // One write overwrites the beginning of a plain file.
+    ensure!(fs::read_to_string(&long)?.starts_with("9:9 wbps=77"), "another line was written back");
+    // A list that is longer than a page.
+    let list: String = (0..2000).map(|number| format!("{},", 2 * number)).collect();
+    let resources = json!({"unified": {"cgroup.max.descendants": "0", "cgroup.max.depth": "x"}});
+    fs::write(&long, &list)?;
+    update_with(c, &id, stand_in, &resources)?.error(1, &["is taken back)"])?;
+    same!(fs::read_to_string(&long)?, list, "the list");
+    // One for which there is no room is not changed.
+    let list = "1,".repeat(40_000);
+    fs::write(&long, &list)?;
+    update_with(c, &id, stand_in, &resources)?.error(1, &["takes more than the limit of 65536 bytes"])?;
+    same!(fs::read_to_string(&long)?, list, "the list that is too long");
+    c.delete(&id)
+}
+
+fn changes_nothing_that_it_cannot_read(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let resources = json!({"unified": {"cgroup.max.depth": "5", "cgroup.max.descendants": "6"}});
+    // At its beginning there is nothing.
+    update_with(c, &id, ("cgroup.max.descendants", "/proc/self/mem"), &resources)?
+        .error(1, &["cannot read cgroup.max.descendants, which is to be changed: ", "is taken back)"])?;
+    let folder = folder(c, &id)?;
+    same!(file(&folder, "cgroup.max.depth")?, "max", "cgroup.max.depth");
+    same!(file(&folder, "cgroup.max.descendants")?, "max", "cgroup.max.descendants");
+    c.delete(&id)
+}
+
+fn says_what_it_cannot_take_back(c: &Context) -> Result<()> {
+    let id = c.detached(&sleeper(json!({"pids": {"limit": 100}})))?;
+    let unified = json!({"memory.reclaim": "0", "cgroup.max.depth": "x"});
+    update_with_input(c, &id, &json!({"pids": {"limit": 20}, "unified": unified}))?
+        .error(1, &["what was written before is taken back, but not of memory.reclaim"])?;
+    same!(file(&folder(c, &id)?, "pids.max")?, "100", "pids.max");
+    c.delete(&id)
+}
+
+fn memory_in_use_that_is_not_known(c: &Context) -> Result<()> {
+    let id = c.detached(&sleeper(json!({"memory": {"limit": 67_108_864}})))?;
+    let other = c.dir.join("other");
+    fs::write(&other, "much\n")?;
+    let resources = json!({"memory": {"limit": 33_554_432, "checkBeforeUpdate": true}});
+    update_with(c, &id, ("memory.current", &other.to_string_lossy()), &resources)?
+        .error(1, &["cannot tell what memory is used: memory.current is not a number"])?;
+    same!(file(&folder(c, &id)?, "memory.max")?, "67108864", "memory.max");
+    c.delete(&id)
+}
+
 fn checks_the_memory_in_use(c: &Context) -> Result<()> {
     let id = c.detached(&sleeper(json!({"memory": {"limit": 67_108_864}})))?;
     let small = json!({"memory": {"limit": 4096, "checkBeforeUpdate": true}, "pids": {"limit": 5}});
@@ -142,7 +217,7 @@ fn refuses_bad_values(c: &Context) -> Result<()> {
         (&["--cpuset-cpus", "0\",\"x\":\"1"], "--cpuset-cpus: not a list"),
         (&["--memory-swap", "100M"], "memory.swap: includes the memory"),
         (&["--blkio-weight", "5"], "blockIO.weight: expected an integer from 10 to 1000"),
-        (&["--l3-cache-schema", "L3:0=f"], "--l3-cache-schema is not supported by this version"),
+        (&["--l3-cache-schema", "L3:0=f"], &format!("container {id} has no class of service")),
     ] {
         c.call(&[&["update"], flags, &[&id]].concat())?.error(1, &[part])?;
     }
@@ -154,16 +229,15 @@ fn refuses_bad_values(c: &Context) -> Result<()> {
 
 /// A container that tries to open one of the host's devices again and again, and
 /// says so in a file whenever that changes.
-fn opener(c: &Context, config: Config) -> Result<(String, PathBuf)> {
+fn opener(c: &Context, config: Config) -> Result<(Config, PathBuf)> {
     let node = c.rootfs().join("srv/kmsg");
     if !node.exists() {
         mknodat(CWD, &node, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(1, 11))?;
     }
-    let seen = c.rootfs().join("srv/seen");
     let script = "while :; do if true < /srv/kmsg; then echo yes; else echo no; fi > /srv/new 2>/dev/null; \
                   mv /srv/new /srv/seen; usleep 5000; done";
-    let id = c.detached(&config.capabilities(&["CAP_SYSLOG", "CAP_DAC_OVERRIDE"]).script(script))?;
-    Ok((id, seen))
+    let config = config.capabilities(&["CAP_SYSLOG", "CAP_DAC_OVERRIDE"]).script(script);
+    Ok((config, c.rootfs().join("srv/seen")))
 }
 
 fn opens(c: &Context, seen: &Path, expected: &str) -> Result<()> {
@@ -178,7 +252,8 @@ fn rules(allow: bool) -> Value {
 }
 
 fn replaces_the_device_rules(c: &Context) -> Result<()> {
-    let (id, seen) = opener(c, Config::plain())?;
+    let (config, seen) = opener(c, Config::plain())?;
+    let id = c.detached(&config)?;
     opens(c, &seen, "no")?;
     for (allow, expected) in [(true, "yes"), (false, "no"), (true, "yes")] {
         update_with_input(c, &id, &rules(allow))?.ok()?;
@@ -191,26 +266,67 @@ fn replaces_the_device_rules(c: &Context) -> Result<()> {
     c.delete(&id)
 }
 
-fn of_a_cgroup_that_was_there(c: &Context) -> Result<()> {
+/// Does something with a cgroup that is there before; `config` is of a container in it.
+fn with_a_cgroup(c: &Context, work: impl FnOnce(&Path, Config, &Path) -> Result<()>) -> Result<()> {
     let folder = kernel::cgroup_root().join(format!("{}-there", c.tag));
     fs::create_dir(&folder)?;
-    let tried = (|| -> Result<()> {
-        let config = Config::plain().set("/linux/cgroupsPath", json!(format!("/{}-there", c.tag)));
-        let (id, seen) = opener(c, config)?;
-        opens(c, &seen, "no")?;
-        update_with_input(c, &id, &rules(true))?.ok()?;
-        opens(c, &seen, "yes")?;
-        update_with_input(c, &id, &rules(false))?.ok()?;
-        opens(c, &seen, "no")?;
-        c.delete(&id)?;
-        // No rule is left on it.
-        let script = format!("echo $$ > {}/cgroup.procs && true < /dev/kmsg", folder.display());
-        let output = Command::new("sh").args(["-c", &script]).output()?;
-        ensure!(output.status.success(), "a program is left on the cgroup: {output:?}");
-        Ok(())
-    })();
+    let config = Config::plain().set("/linux/cgroupsPath", json!(format!("/{}-there", c.tag)));
+    let tried = opener(c, config).and_then(|(config, seen)| work(&folder, config, &seen));
+    if tried.is_err() {
+        c.give_up();
+    }
     c.until("the cgroup to be empty", || Ok(fs::remove_dir(&folder).is_ok()))?;
     tried
+}
+
+/// Whether a process of the host's in the cgroup may open the device.
+fn may_open(folder: &Path) -> Result<bool> {
+    let script = format!("echo $$ > {}/cgroup.procs && true < /dev/kmsg", folder.display());
+    Ok(Command::new("sh").args(["-c", &script]).output()?.status.success())
+}
+
+fn of_a_cgroup_that_was_there(c: &Context) -> Result<()> {
+    with_a_cgroup(c, |folder, config, seen| {
+        for flags in [&["--detach"][..], &[]] {
+            let id = c.id();
+            c.write(&config)?;
+            let running = c.spawn(&[&["run"], flags, &[&id]].concat())?;
+            opens(c, seen, "no")?;
+            for (allow, expected) in [(true, "yes"), (false, "no")] {
+                update_with_input(c, &id, &rules(allow))?.ok()?;
+                opens(c, seen, expected)?;
+            }
+            c.call(&["kill", &id, "KILL"])?.ok()?;
+            running.finish()?;
+            if !flags.is_empty() {
+                c.delete(&id)?;
+            }
+            ensure!(may_open(folder)?, "a program is left on the cgroup after `run {flags:?}`");
+            fs::remove_file(seen)?;
+        }
+        Ok(())
+    })
+}
+
+fn leaves_the_rules_of_others(c: &Context) -> Result<()> {
+    with_a_cgroup(c, |folder, config, seen| {
+        let id = c.detached(&config)?;
+        opens(c, seen, "no")?;
+        update_with_input(c, &id, &rules(false))?.ok()?; // which writes the whole record
+        // As if another had attached the program, and who made the container could not.
+        let path = c.state_dir().join(&id).join("state.json");
+        let mut record: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        let program = record["deviceProgram"].as_u64().filter(|program| *program != 0);
+        ensure!(program.is_some(), "no device program in {record}");
+        record["deviceProgram"] = json!(0);
+        fs::write(&path, record.to_string())?;
+        update_with_input(c, &id, &rules(true))?.ok()?;
+        fs::remove_file(seen)?;
+        opens(c, seen, "no")?;
+        c.delete(&id)?;
+        ensure!(!may_open(folder)?, "the other program is gone");
+        Ok(())
+    })
 }
 
 fn of_what_does_not_run(c: &Context) -> Result<()> {
