@@ -34,7 +34,10 @@ fn reports_of_tap(context: &Context) -> Result<()> {
     let report: Value = serde_json::from_slice(&fs::read(context.folder.join("r.json"))?)?;
     ensure!(report["status"] == 0 && report["outcome"]["result"] == "exit", "{report}");
     ensure!(report["tap"]["tests"][1]["verdict"] == "failed", "{report}");
-    ensure!(report["guest_microseconds"]["started"].as_u64() > Some(0), "{report}");
+    let time = |name: &str| report["guest_microseconds"][name].as_u64();
+    let times = ["init", "start", "started", "outcome"].map(time);
+    ensure!(times[0] > Some(0) && times.is_sorted(), "{report}");
+    ensure!(report["events"][0]["event"] == "starting", "{report}");
     let xml = fs::read_to_string(context.folder.join("r.xml"))?;
     ensure!(xml.contains(r#"tests="4" failures="1" skipped="1""#) && xml.contains("why"), "{xml}");
     Ok(())
