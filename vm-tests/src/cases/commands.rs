@@ -20,6 +20,7 @@ cases!("commands":
     told_to_stop,
     killed,
     mistakes,
+    output_that_cannot_be_written,
 );
 
 fn reports_of_tap(context: &Context) -> Result<()> {
@@ -212,5 +213,15 @@ fn mistakes(context: &Context) -> Result<()> {
     }
     let left = left_in(context)?;
     ensure!(left.is_empty(), "it left {left:?}");
+    Ok(())
+}
+
+fn output_that_cannot_be_written(context: &Context) -> Result<()> {
+    let root = context.root()?.display().to_string();
+    let mut command = context.command(&[&root, "--", "sh", "-c", "echo lost; exit 0"])?;
+    let output = command.stdout(File::options().write(true).open("/dev/full")?).output()?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(errors.contains("standard output could not be written as a whole: No space left on device"), "{errors}");
+    ensure!(output.status.code() == Some(125), "the status is {}", output.status);
     Ok(())
 }
