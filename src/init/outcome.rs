@@ -90,7 +90,7 @@ impl fmt::Display for Ending {
 
 /// One thing that happened.
 pub struct Event<'a> {
-    /// `init`, `started`, `exited` or `outcome`.
+    /// `init`, `starting`, `started`, `exited` or `outcome`.
     pub name: &'a str,
     pub unit: Option<&'a str>,
     /// How it ended, and for an error the sentence.

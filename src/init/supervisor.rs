@@ -162,6 +162,7 @@ impl Supervisor {
     /// Makes the process that attends to a unit.
     fn start(&mut self, index: usize) {
         let Some(unit) = self.slot(index).map(|slot| slot.unit) else { return };
+        channels::tell(&Event { name: "starting", unit: Some(unit.name()), ending: None, us: boot_time() });
         match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None }) {
             Ok(Child::Myself) => {
                 let is_main = unit.kind == Kind::Main;

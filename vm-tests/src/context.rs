@@ -28,7 +28,7 @@ pub struct Setup {
 
 impl Setup {
     pub fn new(ocinit: PathBuf, kernel: Option<&Path>) -> Result<Setup> {
-        find_program(ociboot::run::qemu::PROGRAM).context("no qemu-system-x86_64 here (Debian: qemu-system-x86)")?;
+        ociboot::run::qemu::program()?;
         let kernel = match kernel {
             Some(image) => Kernel::find(Some(image), None)?,
             None => {

@@ -9,3 +9,4 @@ pub mod modules;
 pub mod pack;
 mod progress;
 pub mod run;
+pub mod signals;

@@ -29,10 +29,10 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(status) } else { ExitCode::SUCCESS };
         }
     };
-    let result = match cli.command {
+    let result = ociboot::signals::take().and_then(|()| match cli.command {
         Command::Pack(arguments) => arguments.run(),
         Command::Run(arguments) => arguments.run(),
-    };
+    });
     match result {
         Ok(status) => status,
         Err(error) => {

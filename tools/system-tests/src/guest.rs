@@ -1,19 +1,25 @@
-//! The cases on an old kernel: Debian's 6.1 in a virtual machine without a
-//! disk, emulated, since hardware help is often missing or broken where tests
-//! run. There root has every capability, and the cgroup tree is v2 alone.
+//! The cases on an old kernel: Debian's 6.1 in a virtual machine that ociboot boots,
+//! with the program under test as its init. They run in a unit that is no container:
+//! it has the init's own namespaces and root, and every capability, and the cgroup
+//! tree there is v2 alone.
 //!
 //! Where the kernel or QEMU cannot be had, the guest's cases are skipped.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bundle::old_kernel::OldKernel;
+use ociboot::run::outcome::Outcome as Ended;
+use ociboot::run::report::Report;
+use ociboot::run::watch::Limits;
+use ociboot::run::{Options, Streams};
+use serde_json::{Value, json};
 
 use crate::cases;
 use crate::harness::{Count, Outcome};
@@ -70,8 +76,8 @@ const CHOSEN: &[&str] = &[
 /// Those among them that are left out all the same.
 const TOO_SLOW: &[&str] = &["joining/a_hundred_in_a_row", "mounts/five_hundred_mounts", "process/many_arguments"];
 
-/// The emulation, from the first instruction to the last case.
-const LIMIT: Duration = Duration::from_secs(900);
+/// The emulation, up to the first case and from there to the last.
+const LIMITS: Limits = Limits { boot: Duration::from_secs(120), run: Some(Duration::from_secs(900)) };
 
 /// Programs of the host's that cases use, and other runtimes to compare with.
 const PROGRAMS: &[&str] = &["bash", "setpriv", "unshare", "ldd", "runc", "crun", "env", "newuidmap", "newgidmap"];
@@ -93,29 +99,28 @@ pub fn run(filter: &[String], program: &Path, count: &mut Count) -> Result<()> {
         return Ok(());
     }
     let work = tempfile::Builder::new().prefix("ocinit-guest-").tempdir()?;
-    let prepared = found().and_then(|boot| {
-        make_initramfs(work.path(), program, &boot, &chosen)?;
-        Ok(boot)
+    let prepared = found().and_then(|kernel| {
+        make_tree(work.path(), program, &chosen)?;
+        Ok(kernel)
     });
     match prepared {
-        Ok(boot) => relay(work.path(), &boot, chosen.len(), count),
-        Err(why) => {
-            count.report(PREFIX.trim_end_matches('/'), &Outcome::Skipped(format!("{why:#}")));
-            Ok(())
-        }
+        Ok(kernel) => relay(work.path(), program, &kernel, chosen.len(), count),
+        Err(why) => count.report(PREFIX.trim_end_matches('/'), &Outcome::Skipped(format!("{why:#}"))),
     }
+    Ok(())
 }
 
 /// The kernel; or why the guest cannot be had.
 pub fn found() -> Result<OldKernel> {
-    kernel::find_program("qemu-system-x86_64").context("no qemu-system-x86_64 here (Debian: qemu-system-x86)")?;
+    ociboot::run::qemu::program()?;
     OldKernel::find()
 }
 
-/// A folder's tree with all that the guest needs, packed for the kernel.
-fn make_initramfs(work: &Path, program: &Path, boot: &OldKernel, chosen: &[&str]) -> Result<()> {
-    let tree = work.join("tree");
-    for folder in ["bin", "dev", "etc", "proc", "sys", "tmp", "run", "root", "new", "modules"] {
+/// The guest's root, with a unit that runs the cases.
+fn make_tree(tree: &Path, program: &Path, chosen: &[&str]) -> Result<()> {
+    // Other users go through it.
+    fs::set_permissions(tree, fs::Permissions::from_mode(0o755))?;
+    for folder in ["bin", "etc", "root", "tmp", UNIT] {
         fs::create_dir_all(tree.join(folder))?;
     }
     fs::copy("/bin/busybox", tree.join("bin/busybox")).context("no static busybox (busybox-static)")?;
@@ -123,18 +128,11 @@ fn make_initramfs(work: &Path, program: &Path, boot: &OldKernel, chosen: &[&str]
     for applet in String::from_utf8_lossy(&list.stdout).lines().filter(|applet| *applet != "busybox") {
         symlink("busybox", tree.join("bin").join(applet))?;
     }
-    fs::copy(program, tree.join("ocinit"))?;
-    add(&tree, &std::env::current_exe()?, "system-tests")?;
+    add(tree, &std::env::current_exe()?, "system-tests")?;
     for name in PROGRAMS {
         if let Some(path) = kernel::find_program(name) {
             let _ = fs::remove_file(tree.join("bin").join(name));
-            add(&tree, &path, &format!("bin/{name}"))?;
-        }
-    }
-    for module in ["fs/overlayfs/overlay.ko", "drivers/block/loop.ko"] {
-        let path = boot.modules.join("kernel").join(module);
-        if let Some(name) = path.file_name().filter(|_| path.exists()) {
-            fs::copy(&path, tree.join("modules").join(name))?;
+            add(tree, &path, &format!("bin/{name}"))?;
         }
     }
     fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
@@ -146,13 +144,33 @@ fn make_initramfs(work: &Path, program: &Path, boot: &OldKernel, chosen: &[&str]
             fs::set_permissions(mapper, fs::Permissions::from_mode(0o4755))?;
         }
     }
-    fs::write(tree.join("init"), INIT)?;
-    fs::set_permissions(tree.join("init"), fs::Permissions::from_mode(0o755))?;
     fs::write(tree.join("cases"), chosen.join("\n") + "\n")?;
-    let script = "find . | /bin/busybox cpio -o -H newc >../initramfs 2>/dev/null";
-    let status = Command::new("sh").args(["-c", script]).current_dir(&tree).status()?;
-    ensure!(status.success(), "cannot pack the initramfs");
+    fs::write(tree.join(UNIT).join("config.json"), serde_json::to_vec(&config(program)?)?)?;
     Ok(())
+}
+
+/// Where the unit is; ociboot finds units in folders of these names.
+const UNIT: &str = "containers/onboot/cases";
+
+/// A unit without any namespace of its own, whose root is the init's: what it does it
+/// does to the guest itself, as a person who has logged in would.
+fn config(program: &Path) -> Result<Value> {
+    let output = Command::new(program).arg("features").output().context("cannot run the program under test")?;
+    let features: Value = serde_json::from_slice(&output.stdout).context("`features` is no JSON")?;
+    let all = &features["linux"]["capabilities"];
+    ensure!(all.is_array(), "`features` has no linux.capabilities");
+    Ok(json!({
+        "ociVersion": "1.2.0",
+        "root": {"path": "/"},
+        "process": {
+            "args": ["/bin/sh", "-c", SCRIPT],
+            "cwd": "/",
+            "env": ["PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/root", "SYSTEM_TESTS_GUEST=1"],
+            "capabilities": {"bounding": all, "effective": all, "permitted": all},
+        },
+        "linux": {},
+        "annotations": {"org.ocinit.stdout": "virtio:ocinit.stdout"},
+    }))
 }
 
 /// Copies a program and the libraries that ldd(1) names.
@@ -169,99 +187,80 @@ fn add(tree: &Path, program: &Path, place: &str) -> Result<()> {
     Ok(())
 }
 
-/// The guest's first process. The first root cannot be pivoted away from, so
-/// all goes to a tmpfs before anything else.
-const INIT: &str = r#"#!/bin/sh
-export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root
-if [ ! -e /moved ]; then
-    mount -t tmpfs -o size=90% tmpfs /new
-    cp -a /bin /etc /root /tmp /run /modules /ocinit /system-tests /cases /init /new/
-    for folder in /lib /lib64 /usr; do [ -d $folder ] && cp -a $folder /new/; done
-    mkdir -p /new/dev /new/proc /new/sys
-    touch /new/moved
-    exec switch_root /new /init
-fi
-mount -t devtmpfs devtmpfs /dev
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t securityfs securityfs /sys/kernel/security
-ln -s /proc/self/fd /dev/fd # as udev does
-mkdir -p /dev/pts /dev/shm
-mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
-mount -t tmpfs tmpfs /dev/shm
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-    echo +$controller >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
-done
-chmod 1777 /tmp
-ip link set lo up
-for module in /modules/*.ko; do insmod $module; done
+/// What the unit runs: one half of the cases for each processor.
+const SCRIPT: &str = r#"
+echo 0 >/sys/fs/cgroup/cgroup.procs # where a system's first processes are
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd # as udev does
 # A file system whose ids this kernel can map for a mount, which it cannot of a tmpfs.
-truncate -s 512M /disk && mke2fs -F /disk >/dev/null && mount -t ext4 -o loop /disk /tmp && chmod 1777 /tmp
-echo "guest: Linux $(uname -r)"
-# One half of the cases for each processor.
-export SYSTEM_TESTS_GUEST=1
-half() { [ -z "$1" ] || /system-tests --exact --ocinit /ocinit $1 </dev/null 2>&1; }
+truncate -s 512M /disk && mke2fs -F /disk >/dev/null && mount -t ext4 -o loop /disk /tmp && chmod 1777 /tmp || exit
+half() { [ -z "$1" ] || /system-tests --exact --ocinit /init $1 </dev/null 2>&1; }
 half "$(sed -n 'p;n' /cases)" &
 half "$(sed -n 'n;p' /cases)"
 wait
-echo "guest: end"
-poweroff -f
 "#;
 
 /// Boots and passes on each case's line.
-fn relay(work: &Path, boot: &OldKernel, expected: usize, count: &mut Count) -> Result<()> {
-    let mut child = Command::new("qemu-system-x86_64")
-        .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", "2048"])
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"])
-        .arg("-kernel")
-        .arg(&boot.image)
-        .arg("-initrd")
-        .arg(work.join("initramfs"))
-        .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot start QEMU")?;
-    let output = child.stdout.take().context("its output is a pipe")?;
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-            if sender.send(String::from_utf8_lossy(&line).trim_end().to_string()).is_err() {
-                break;
-            }
-        }
-    });
-    let end = Instant::now() + LIMIT;
+fn relay(tree: &Path, program: &Path, kernel: &OldKernel, expected: usize, count: &mut Count) {
+    let mut options = Options::new(program);
+    options.kernel = Some(kernel.image.clone());
+    options.modules = Some(kernel.modules.clone());
+    options.more_modules = ["ext4", "loop"].map(String::from).to_vec();
+    (options.memory, options.cpus, options.limits) = (2048, 2, LIMITS);
+    let (sender, lines) = channel();
+    let streams =
+        Streams { stdin: None, stdout: Box::new(Lines { sender, begun: Vec::new() }), stderr: Box::new(io::sink()) };
     let (mut seen, mut last) = (0, String::new());
-    let ended = loop {
-        let Ok(line) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) else { break false };
-        if line == "guest: end" {
-            break true;
+    let ended = std::thread::scope(|scope| {
+        let guest = scope.spawn(|| ociboot::run::run(tree, &options, streams));
+        for line in lines {
+            let (word, rest) = line.split_once(' ').unwrap_or_default();
+            let (name, why) = rest.split_once(": ").unwrap_or((rest, ""));
+            let outcome = match word {
+                "ok" => Outcome::Passed,
+                "FAILED" => Outcome::Failed(why.into()),
+                "skipped" => Outcome::Skipped(why.into()),
+                _ => {
+                    last = line;
+                    continue;
+                }
+            };
+            seen += 1;
+            count.report(&format!("{PREFIX}{name}"), &outcome);
         }
-        let (word, rest) = line.split_once(' ').unwrap_or_default();
-        let (name, why) = rest.split_once(": ").unwrap_or((rest, ""));
-        let outcome = match word {
-            "ok" => Outcome::Passed,
-            "FAILED" => Outcome::Failed(why.into()),
-            "skipped" => Outcome::Skipped(why.into()),
-            _ => {
-                last = line;
-                continue;
-            }
-        };
-        seen += 1;
-        count.report(&format!("{PREFIX}{name}"), &outcome);
-    };
-    let _ = child.kill();
-    let _ = child.wait();
-    if !ended || seen != expected {
-        let why = format!("the guest ended after {seen} of {expected} cases; its last words: {last:?}");
+        guest.join().unwrap_or_else(|_| Err(anyhow::anyhow!("ociboot panicked")))
+    });
+    let ended = ended.map(|report| why(&report));
+    if seen != expected || !matches!(ended, Ok(None)) {
+        let end = ended.unwrap_or_else(|error| Some(format!("{error:#}")));
+        let why = format!("{seen} of {expected} cases, and then: {}; last words: {last:?}", end.unwrap_or_default());
         count.report(PREFIX.trim_end_matches('/'), &Outcome::Failed(why));
     }
-    if seen == 0 && !ended {
-        bail!("the guest did not start: {last:?}");
+}
+
+/// What went wrong in the guest, besides cases.
+fn why(report: &Report) -> Option<String> {
+    let console = report.seen.console.last_line();
+    (*report.outcome() != Ended::Exit(0)).then(|| format!("{:?}; the console's last line: {console}", report.outcome()))
+}
+
+/// Sends whole lines.
+struct Lines {
+    sender: Sender<String>,
+    begun: Vec<u8>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun.extend_from_slice(bytes);
+        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.begun.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line).trim_end().to_string();
+            self.sender.send(line).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        }
+        Ok(bytes.len())
     }
-    Ok(())
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -20,6 +20,7 @@ cases!("commands":
     told_to_stop,
     killed,
     mistakes,
+    output_that_cannot_be_written,
 );
 
 fn reports_of_tap(context: &Context) -> Result<()> {
@@ -34,7 +35,10 @@ fn reports_of_tap(context: &Context) -> Result<()> {
     let report: Value = serde_json::from_slice(&fs::read(context.folder.join("r.json"))?)?;
     ensure!(report["status"] == 0 && report["outcome"]["result"] == "exit", "{report}");
     ensure!(report["tap"]["tests"][1]["verdict"] == "failed", "{report}");
-    ensure!(report["guest_microseconds"]["started"].as_u64() > Some(0), "{report}");
+    let time = |name: &str| report["guest_microseconds"][name].as_u64();
+    let times = ["init", "start", "started", "outcome"].map(time);
+    ensure!(times[0] > Some(0) && times.is_sorted(), "{report}");
+    ensure!(report["events"][0]["event"] == "starting", "{report}");
     let xml = fs::read_to_string(context.folder.join("r.xml"))?;
     ensure!(xml.contains(r#"tests="4" failures="1" skipped="1""#) && xml.contains("why"), "{xml}");
     Ok(())
@@ -209,5 +213,15 @@ fn mistakes(context: &Context) -> Result<()> {
     }
     let left = left_in(context)?;
     ensure!(left.is_empty(), "it left {left:?}");
+    Ok(())
+}
+
+fn output_that_cannot_be_written(context: &Context) -> Result<()> {
+    let root = context.root()?.display().to_string();
+    let mut command = context.command(&[&root, "--", "sh", "-c", "echo lost; exit 0"])?;
+    let output = command.stdout(File::options().write(true).open("/dev/full")?).output()?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(errors.contains("standard output could not be written as a whole: No space left on device"), "{errors}");
+    ensure!(output.status.code() == Some(125), "the status is {}", output.status);
     Ok(())
 }

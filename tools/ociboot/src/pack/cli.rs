@@ -1,13 +1,14 @@
 //! `ociboot pack` on the command line.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Mount, MountBuilder};
 
-use super::{Compression, Format, Layout, Options, Written, pack};
+use super::{Compression, Format, Layout, Options, pack};
 use crate::modules;
 
 /// Packs a bundle, a root folder or a container image into something that boots
@@ -30,7 +31,7 @@ pub struct Arguments {
     /// How the initramfs, and a squashfs disk, is compressed
     #[arg(long, value_enum, default_value = "gzip")]
     compress: Compression,
-    /// The binary that becomes /init [default: beside this program, then in the PATH]
+    /// The binary that becomes /init [default: $OCINIT, else beside this program, in dist, or in the PATH]
     #[arg(long, value_name = "PATH")]
     ocinit: Option<PathBuf>,
     /// A kernel's module folder (/lib/modules/VERSION)
@@ -64,10 +65,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(&self) -> Result<ExitCode> {
-        let mut options = Options::new(match &self.ocinit {
-            Some(path) => path.clone(),
-            None => find_ocinit()?,
-        });
+        let mut options = Options::new(ocinit(self.ocinit.clone())?);
         options.command = (!self.command.is_empty()).then(|| self.command.clone());
         options.environment = self.env.clone();
         options.artifacts = self.artifact.clone();
@@ -88,10 +86,14 @@ impl Arguments {
         for warning in &summary.warnings {
             eprintln!("ociboot: warning: {warning}");
         }
-        let line = |written: &Written| println!("{}: {} bytes", written.path.display(), written.size);
-        line(&summary.initramfs);
-        summary.disk.iter().for_each(line);
-        println!("without the container's root file system the initramfs has {} bytes", summary.without_root);
+        let mut text = String::new();
+        for written in [&summary.initramfs].into_iter().chain(&summary.disk) {
+            text.push_str(&format!("{}: {} bytes\n", written.path.display(), written.size));
+        }
+        let bytes = summary.without_root;
+        text.push_str(&format!("without the container's root file system the initramfs has {bytes} bytes\n"));
+        // The files are there, whether somebody reads of it or not.
+        let _ = std::io::stdout().write_all(text.as_bytes());
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -113,12 +115,18 @@ fn share(text: &str) -> Result<Mount> {
     Ok(mount.build()?)
 }
 
-/// The binary that is installed, or was built, together with this program.
-pub fn find_ocinit() -> Result<PathBuf> {
+/// The binary that is named; else that of the variable OCINIT; else the one that is
+/// installed, or was built, together with this program.
+pub fn ocinit(named: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(path) = named.or_else(|| std::env::var_os("OCINIT").map(PathBuf::from)) {
+        return Ok(path);
+    }
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     let beside = own.parent().map(|folder| folder.join("ocinit"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let in_path = std::env::split_paths(&path).map(|folder| folder.join("ocinit"));
     let found = beside.into_iter().chain([PathBuf::from("dist/ocinit")]).chain(in_path).find(|file| file.is_file());
-    found.context("ocinit is neither beside this program, nor in dist, nor in the PATH: --ocinit says where it is")
+    found.context(
+        "ocinit is neither beside this program, nor in dist, nor in the PATH: --ocinit or the variable OCINIT says where it is",
+    )
 }

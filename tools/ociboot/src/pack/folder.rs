@@ -39,6 +39,23 @@ impl<'a> Folders<'a> {
         self.fill(tree, into, source, metadata.dev(), leave)
     }
 
+    /// Puts a file or folder at `place` in `base` at the same place below `into`.
+    /// Links are followed, as whoever mounts it would.
+    pub fn take_one(&mut self, tree: &mut Tree, into: Id, base: &Path, place: &Path) -> Result<()> {
+        let path = base.join(place);
+        let path = fs::canonicalize(&path).with_context(|| format!("cannot look at {}", path.display()))?;
+        let metadata = fs::metadata(&path).with_context(|| format!("cannot look at {}", path.display()))?;
+        let place = place.as_os_str().as_bytes();
+        if metadata.is_dir() {
+            let folder = tree.make_folders(into, place)?;
+            return self.take(tree, folder, &path, &|_| false);
+        }
+        let (folder, name) = tree.parent(into, place)?;
+        let (meta, kind) = (self.meta(&path, &metadata)?, kind(&path, &metadata)?);
+        tree.put(folder, &name, meta, kind)?;
+        Ok(())
+    }
+
     fn fill(
         &mut self,
         tree: &mut Tree,

@@ -12,7 +12,7 @@ mod image;
 mod initramfs;
 mod layer;
 mod limits;
-mod output;
+pub(crate) mod output;
 pub(crate) mod packed;
 mod source;
 mod spool;

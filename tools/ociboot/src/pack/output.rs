@@ -5,12 +5,25 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{Access, access};
 use tempfile::NamedTempFile;
 
 use super::Written;
+use crate::signals::Temporary;
+
+/// Whether a file of this name can be written, as far as its folder says.
+pub fn check(path: &Path) -> Result<()> {
+    let place = if path.exists() { path } else { folder_of(path) };
+    access(place, Access::WRITE_OK).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
 
 pub struct Output {
     file: NamedTempFile,
+    _temporary: Temporary,
     path: PathBuf,
 }
 
@@ -20,9 +33,10 @@ impl Output {
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
             bail!("{} is there already and is not an ordinary file: it is not replaced", path.display());
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".ociboot-").tempfile_in(folder);
-        Ok(Output { file: file.with_context(|| format!("cannot write {}", path.display()))?, path: path.into() })
+        check(path)?;
+        let file = tempfile::Builder::new().prefix(".ociboot-").tempfile_in(folder_of(path));
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Output { _temporary: Temporary::new(file.path()), file, path: path.into() })
     }
 
     pub fn file(&mut self) -> &mut File {

@@ -1,6 +1,6 @@
 //! What a source is, by what is in it, and how it gets into the tree.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ pub fn container(
 ) -> Result<()> {
     let root = tree.make_folders(into, b"rootfs")?;
     let text = match source {
-        Source::Bundle(path) => bundle(path, options, tree, root, folders)?,
+        Source::Bundle(path) => bundle(path, options, tree, into, root, folders)?,
         Source::Root(path) => {
             folders.take(tree, root, path, &|_| false)?;
             finish(config::default(options)?, options, tree, root)?
@@ -149,7 +149,14 @@ fn finish(mut config: Value, options: &Options, tree: &mut Tree, root: Id) -> Re
 }
 
 /// A bundle's config.json stays as it is, byte for byte, unless it has to change.
-fn bundle(path: &Path, options: &Options, tree: &mut Tree, root: Id, folders: &mut Folders) -> Result<Vec<u8>> {
+fn bundle(
+    path: &Path,
+    options: &Options,
+    tree: &mut Tree,
+    into: Id,
+    root: Id,
+    folders: &mut Folders,
+) -> Result<Vec<u8>> {
     let text = read_small(&path.join("config.json"), limits::CONFIG_JSON)?;
     let mut config: Value = serde_json::from_slice(&text).context("config.json is not well-formed")?;
     let Some(place) = config["root"]["path"].as_str().map(str::to_owned) else {
@@ -162,10 +169,12 @@ fn bundle(path: &Path, options: &Options, tree: &mut Tree, root: Id, folders: &m
         changed = true;
     }
     for mount in config["mounts"].as_array().into_iter().flatten() {
-        let source = mount["source"].as_str().unwrap_or_default();
-        let bind = mount["type"] == "bind" || has_option(mount, "bind") || has_option(mount, "rbind");
+        let Some(source) = mount["source"].as_str().filter(|_| is_bind(mount)) else { continue };
         let guests = ["/dev", "/proc", "/sys", "/run"].iter().any(|folder| Path::new(source).starts_with(folder));
-        if bind && !guests {
+        if !source.starts_with('/') {
+            bind_source(path, source, &place, tree, into, folders)
+                .with_context(|| format!("config.json: the source `{source}` of a mount"))?;
+        } else if !guests {
             folders.warnings.push(format!(
                 "config.json: the mount on {} is of this machine's {source}, which is not packed",
                 mount["destination"].as_str().unwrap_or_default()
@@ -178,8 +187,33 @@ fn bundle(path: &Path, options: &Options, tree: &mut Tree, root: Id, folders: &m
     if changed { config::text(&config) } else { Ok(text) }
 }
 
-fn has_option(mount: &Value, name: &str) -> bool {
-    mount["options"].as_array().into_iter().flatten().any(|option| option == name)
+fn is_bind(mount: &Value) -> bool {
+    let mut options = mount["options"].as_array().into_iter().flatten();
+    mount["type"] == "bind" || options.any(|option| option == "bind" || option == "rbind")
+}
+
+/// Packs what a bind mount has of the bundle itself: relative sources are relative to it.
+fn bind_source(
+    bundle: &Path,
+    source: &str,
+    root: &str,
+    tree: &mut Tree,
+    into: Id,
+    folders: &mut Folders,
+) -> Result<()> {
+    let parts: Vec<Component> = Path::new(source).components().filter(|part| *part != Component::CurDir).collect();
+    if parts.is_empty() || !parts.iter().all(|part| matches!(part, Component::Normal(_))) {
+        bail!("a relative one must be a file or a folder in the bundle");
+    }
+    let source: PathBuf = parts.iter().collect();
+    let root = root.trim_end_matches('/').trim_start_matches("./");
+    if source.starts_with("rootfs") || source.starts_with(root) {
+        if root == "rootfs" {
+            return Ok(()); // it is there already
+        }
+        bail!("the root file system becomes `rootfs` in the image, and nothing else can be there");
+    }
+    folders.take_one(tree, into, bundle, &source)
 }
 
 /// Loads units: `containers` of the folder into the one place, everything else

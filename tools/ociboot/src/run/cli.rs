@@ -15,6 +15,8 @@ use super::report::Report;
 use super::shares::Share;
 use super::watch::Limits;
 use super::{Options, Streams, terminal};
+use crate::pack::cli::ocinit;
+use crate::pack::output;
 
 /// Boots a bundle, a root folder or a container image in QEMU and ends with its command's status
 ///
@@ -36,7 +38,7 @@ pub struct Arguments {
     /// The folder of the kernel's modules [default: lib/modules/RELEASE beside it or on this machine]
     #[arg(long, value_name = "FOLDER")]
     modules: Option<PathBuf>,
-    /// The ocinit that becomes /init [default: $OCINIT, else beside this program, then in the PATH]
+    /// The ocinit that becomes /init [default: $OCINIT, else beside this program, in dist, or in the PATH]
     #[arg(long, value_name = "FILE")]
     ocinit: Option<PathBuf>,
     /// The time that the command has, from its start: 30s, 500ms, 2m; a number is seconds
@@ -96,7 +98,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode> {
         let (json, junit, tap, source) = (self.json.clone(), self.junit.clone(), self.tap, self.source.clone());
-        let options = match self.options() {
+        let options = match self.check_reports().and_then(|()| self.options()) {
             Ok(options) => options,
             Err(error) => return Ok(failed(&error)),
         };
@@ -111,6 +113,10 @@ impl Arguments {
         };
         print(&report);
         let mut status = report.outcome().status();
+        if status == 0 && !report.lost.is_empty() {
+            // A result that nobody can read must not look like a success.
+            status = 125;
+        }
         if tap && status == 0 && report.tap.as_ref().is_none_or(|tap| tap.failed()) {
             status = 1;
             if report.tap.is_none() {
@@ -121,17 +127,21 @@ impl Arguments {
         let written = written.and(junit.map_or(Ok(()), |path| report.write_junit(&path)));
         if let Err(error) = written {
             eprintln!("ociboot: {error:#}");
-            // A result that nobody can read must not look like a success.
             status = if status == 0 { 125 } else { status };
         }
         Ok(ExitCode::from(status))
     }
 
+    /// That they can be written is found out before there is a guest, not after its work.
+    fn check_reports(&self) -> Result<()> {
+        for path in [&self.json, &self.junit, &self.console].into_iter().flatten() {
+            output::check(path)?;
+        }
+        Ok(())
+    }
+
     fn options(self) -> Result<Options> {
-        let mut options = Options::new(match self.ocinit {
-            Some(path) => path,
-            None => find_ocinit()?,
-        });
+        let mut options = Options::new(ocinit(self.ocinit)?);
         options.terminal = if self.no_terminal { None } else { terminal::size() };
         options.environment = self.environment.into_iter().map(variable).collect::<Result<_>>()?;
         if options.terminal.is_some()
@@ -211,11 +221,6 @@ fn variable(text: OsString) -> Result<OsString> {
     variable.push("=");
     variable.push(value);
     Ok(variable)
-}
-
-/// The ocinit that was not named.
-fn find_ocinit() -> Result<PathBuf> {
-    std::env::var_os("OCINIT").map_or_else(crate::pack::cli::find_ocinit, |path| Ok(path.into()))
 }
 
 #[cfg(test)]

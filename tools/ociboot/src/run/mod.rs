@@ -30,6 +30,7 @@ use crate::kernel::Kernel;
 use crate::modules;
 use crate::pack::{self, pack};
 use crate::progress::Progress;
+use crate::signals::{self, Temporary};
 use artifacts::Artifact;
 use machine::{Accel, Machine};
 use qemu::{Builder, Process};
@@ -124,6 +125,7 @@ const CHANNELS: &[&str] = &[
 pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report> {
     let begin = Instant::now();
     let mut progress = Progress::new(options.progress);
+    qemu::program()?;
     progress.say("looking for a kernel");
     let kernel = Kernel::find(options.kernel.as_deref(), options.modules.as_deref())?;
     let protocol = match options.shares.is_empty() {
@@ -139,15 +141,17 @@ pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report>
     );
     let accel = accel::choose(options.accel, options.machine, &kernel)?;
     let work = tempfile::Builder::new().prefix("ociboot-").tempdir().context("cannot make a temporary folder")?;
+    let temporary = Temporary::new(work.path());
+    let work = (work, temporary);
     progress.say("packing");
-    let initramfs = work.path().join("initramfs");
+    let initramfs = work.0.path().join("initramfs");
     let summary = pack(source, &pack_options(options, &kernel, protocol)?, &initramfs)?;
     let packed = begin.elapsed();
 
     let mut builder = Builder::new(options.machine.arguments(accel, options.memory, options.cpus));
     let mut servers = match protocol {
         Some(protocol) => {
-            shares::serve(&options.shares, protocol, options.machine, options.memory, work.path(), &mut builder)?
+            shares::serve(&options.shares, protocol, options.machine, options.memory, work.0.path(), &mut builder)?
         }
         None => Vec::new(),
     };
@@ -162,7 +166,7 @@ pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report>
         builder.add(["-netdev", "user,id=network"]);
         builder.add(["-device", &format!("{},netdev=network", options.machine.device("virtio-net"))]);
     }
-    let (seen, tap) = boot(builder, &mut servers, options, streams, &mut progress)?;
+    let (seen, [tap, errors]) = boot(builder, &mut servers, options, streams, &mut progress)?;
     drop(servers);
     Ok(Report {
         source: source.to_owned(),
@@ -174,7 +178,11 @@ pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report>
         total: begin.elapsed(),
         artifacts: options.artifacts.clone(),
         seen,
-        tap,
+        lost: [("output", tap.lost), ("error", errors.lost)]
+            .into_iter()
+            .filter_map(|(name, lost)| Some(format!("standard {name} could not be written as a whole: {}", lost?)))
+            .collect(),
+        tap: tap.tap,
     })
 }
 
@@ -237,7 +245,7 @@ fn boot(
     options: &Options,
     streams: Streams,
     progress: &mut Progress,
-) -> Result<(watch::Seen, Option<tap::Tap>)> {
+) -> Result<(watch::Seen, [relay::Passed; 2])> {
     let console = builder.channel("console")?;
     builder.add(["-serial", "chardev:console"]);
     builder.add(["-device", &options.machine.device("virtio-serial")]);
@@ -254,7 +262,12 @@ fn boot(
         None => None,
     };
     let (news, receiver) = channel();
-    let signals = if options.signals { Some(Signals::new(news.clone())?) } else { None };
+    let told = news.clone();
+    let signals = options.signals.then(|| {
+        signals::listen(move |signal| {
+            let _ = told.send(News::Signal(signal));
+        })
+    });
     let raw = match options.terminal {
         Some(_) => Some(terminal::Raw::new(std::io::stdin())?),
         None => None,
@@ -277,9 +290,8 @@ fn boot(
     drop(news);
     let seen = Watch::new(&mut qemu, servers, options.limits, channels).run(&receiver, progress);
     drop((stop, raw, signals));
-    let tap = stdout.join().ok().flatten();
-    let _ = stderr.join();
-    Ok((seen, tap))
+    let passed = [stdout, stderr].map(|stream| stream.join().unwrap_or_default());
+    Ok((seen, passed))
 }
 
 fn receive_artifacts(channel: OwnedFd, artifacts: Vec<Artifact>, news: Sender<News>) {
@@ -291,30 +303,4 @@ fn receive_artifacts(channel: OwnedFd, artifacts: Vec<Artifact>, news: Sender<Ne
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
         let _ = news.send(News::Artifacts(received));
     });
-}
-
-/// The signals that end programs, told to the watch while this lives.
-struct Signals {
-    handle: signal_hook::iterator::Handle,
-}
-
-impl Signals {
-    fn new(news: Sender<News>) -> Result<Signals> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-        let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])
-            .context("cannot wait for signals")?;
-        let handle = signals.handle();
-        std::thread::spawn(move || {
-            for signal in &mut signals {
-                let _ = news.send(News::Signal(signal));
-            }
-        });
-        Ok(Signals { handle })
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        self.handle.close();
-    }
 }

@@ -89,7 +89,9 @@ pub enum Kind {
     /// ocinit runs.
     Init,
     /// A unit is about to be made.
-    Starting,
+    Starting {
+        unit: String,
+    },
     Started {
         unit: String,
     },
@@ -110,7 +112,7 @@ impl Event {
         let line = Line::deserialize(value).ok()?;
         let kind = match line.event.as_str() {
             "init" => Kind::Init,
-            "starting" => Kind::Starting,
+            "starting" => Kind::Starting { unit: line.unit },
             "started" => Kind::Started { unit: line.unit },
             "exited" => Kind::Exited { outcome: outcome(&line)?, unit: line.unit },
             "outcome" => Kind::Outcome(outcome(&line)?),
@@ -195,6 +197,8 @@ mod tests {
     fn the_other_events() {
         let started = Event::parse(r#"{"event":"started","unit":"010-a","us":7}"#);
         assert_eq!(started, Some(Event { kind: Kind::Started { unit: "010-a".into() }, us: 7 }));
+        let starting = Event::parse(r#"{"event":"starting","unit":"010-a","us":6}"#);
+        assert_eq!(starting, Some(Event { kind: Kind::Starting { unit: "010-a".into() }, us: 6 }));
         let exited = Event::parse(r#"{"event":"exited","unit":"b","result":"exit","status":3,"us":9}"#);
         assert_eq!(exited, Some(Event { kind: Kind::Exited { unit: "b".into(), outcome: Outcome::Exit(3) }, us: 9 }));
         assert_eq!(Event::parse(r#"{"event":"init","us":1}"#), Some(Event { kind: Kind::Init, us: 1 }));

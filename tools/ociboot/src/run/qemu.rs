@@ -29,6 +29,11 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(more).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// QEMU, or how to get it.
+pub fn program() -> Result<PathBuf> {
+    find_program(PROGRAM).with_context(|| format!("no {PROGRAM} here (Debian: apt-get install qemu-system-x86)"))
+}
+
 /// A command line in the making.
 pub struct Builder {
     arguments: Vec<String>,
@@ -62,8 +67,7 @@ impl Builder {
     }
 
     pub fn start(self) -> Result<Process> {
-        let program = find_program(PROGRAM)
-            .with_context(|| format!("no {PROGRAM} here (Debian: apt-get install qemu-system-x86)"))?;
+        let program = program()?;
         let mut command = Command::new(&program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // A terminal's signals are for us: QEMU ends when we say so.

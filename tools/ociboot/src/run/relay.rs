@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex};
@@ -39,22 +39,31 @@ const AHEAD: usize = 16 << 20;
 /// One piece of output.
 const PIECE: usize = 64 << 10;
 
-/// Passes one output stream on, byte for byte; returns the TAP in it.
-pub fn output(channel: OwnedFd, mut to: Box<dyn Write + Send>) -> JoinHandle<Option<tap::Tap>> {
+/// What an output stream came to.
+#[derive(Default)]
+pub struct Passed {
+    pub tap: Option<tap::Tap>,
+    /// Why the rest of it could not be written.
+    pub lost: Option<std::io::Error>,
+}
+
+/// Passes one output stream on, byte for byte.
+pub fn output(channel: OwnedFd, mut to: Box<dyn Write + Send>) -> JoinHandle<Passed> {
     let queue = Arc::new(Queue::default());
     let filling = Arc::clone(&queue);
     std::thread::spawn(move || filling.fill(File::from(channel)));
     std::thread::spawn(move || {
-        let mut reader = tap::Reader::default();
+        let (mut reader, mut lost) = (tap::Reader::default(), None);
         while let Some(piece) = queue.next() {
             reader.take(&piece);
-            if to.write_all(&piece).and_then(|()| to.flush()).is_err() {
-                // Nobody reads it any longer: as with a pipe, the writer is told.
+            if let Err(error) = to.write_all(&piece).and_then(|()| to.flush()) {
+                // As with a pipe, the writer is told. That nobody reads it any longer is no fault.
+                lost = (error.kind() != ErrorKind::BrokenPipe).then_some(error);
                 queue.give_up();
                 break;
             }
         }
-        reader.finish()
+        Passed { tap: reader.finish(), lost }
     })
 }
 

@@ -28,6 +28,8 @@ pub struct Report {
     pub total: Duration,
     pub artifacts: Vec<Artifact>,
     pub seen: Seen,
+    /// What the command wrote and could not be passed on, a sentence for each stream.
+    pub lost: Vec<String>,
     /// What standard output held of it.
     pub tap: Option<Tap>,
 }
@@ -39,7 +41,7 @@ impl Report {
 
     /// Sentences on what went less well than the exit status says.
     pub fn remarks(&self) -> Vec<String> {
-        let mut remarks = self.warnings.clone();
+        let mut remarks = [&self.warnings[..], &self.lost].concat();
         match &self.seen.artifacts {
             Some(Ok(received)) => {
                 remarks.extend(received.warnings.iter().cloned());
@@ -60,6 +62,7 @@ impl Report {
 
     pub fn json(&self) -> Value {
         let units = self.seen.events.iter().filter_map(|event| match &event.kind {
+            Kind::Starting { unit } => Some(json!({ "event": "starting", "unit": unit, "us": event.us })),
             Kind::Started { unit } => Some(json!({ "event": "started", "unit": unit, "us": event.us })),
             Kind::Exited { unit, outcome } => {
                 let mut value = outcome_json(outcome);
@@ -82,6 +85,7 @@ impl Report {
             "milliseconds": { "pack": millis(self.packed), "total": millis(self.total) },
             "guest_microseconds": {
                 "init": self.time_of(|kind| *kind == Kind::Init),
+                "start": self.time_of(|kind| matches!(kind, Kind::Starting { .. })),
                 "started": self.time_of(|kind| matches!(kind, Kind::Started { .. })),
                 "outcome": self.time_of(|kind| matches!(kind, Kind::Outcome(_))),
             },
@@ -229,6 +233,7 @@ mod tests {
             total: Duration::from_millis(1500),
             artifacts: vec![Artifact { guest: "/x".into(), host: "y".into() }],
             seen: Seen { outcome, phase: Phase::Run, console: Console::default(), events: Vec::new(), artifacts: None },
+            lost: Vec::new(),
             tap,
         }
     }

@@ -144,25 +144,35 @@ fn virtiofsd(host: &str, read_only: bool, socket: &Path) -> Result<Process> {
     let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
     let help = Command::new(&program).arg("--help").stderr(Stdio::null()).output()?.stdout;
     let help = String::from_utf8_lossy(&help);
-    let mut command = Command::new(&program);
     let descriptor = std::os::fd::OwnedFd::from(listener);
-    command.arg(format!("--fd={}", std::os::fd::AsRawFd::as_raw_fd(&descriptor)));
-    if help.contains("--shared-dir") {
-        command.args(["--shared-dir", host, "--sandbox"]);
-        command.arg(if rustix::process::geteuid().is_root() { "chroot" } else { "none" });
-        if read_only {
-            ensure!(help.contains("--readonly"), "{} cannot share a folder read-only", program.display());
-            command.arg("--readonly");
-        }
-    } else {
-        // QEMU's own, in C, before it was rewritten.
-        ensure!(rustix::process::geteuid().is_root(), "{} runs as root only", program.display());
-        ensure!(!host.contains(','), "{} takes no folder with a comma in its name", program.display());
-        ensure!(!read_only, "{} cannot share a folder read-only", program.display());
-        command.args(["-o", &format!("source={host}"), "-o", "sandbox=chroot", "-o", "cache=auto"]);
-    }
+    let arguments = virtiofsd_arguments(&help, host, read_only, rustix::process::geteuid().is_root())
+        .with_context(|| format!("cannot share {host} by {}", program.display()))?;
+    let mut command = Command::new(&program);
+    command.arg(format!("--fd={}", std::os::fd::AsRawFd::as_raw_fd(&descriptor))).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     Process::start(command, vec![descriptor])
+}
+
+/// What the server is told, by what its help says that it understands.
+fn virtiofsd_arguments(help: &str, host: &str, read_only: bool, root: bool) -> Result<Vec<String>> {
+    // QEMU's own, in C, before it was rewritten, has none of these.
+    let rewritten = help.contains("--shared-dir");
+    ensure!(
+        !read_only || help.contains("--readonly"),
+        "this {} virtiofsd cannot share read-only: take the {}one (https://gitlab.com/virtio-fs/virtiofsd), or a kernel with 9p (Debian: linux-image-amd64), or leave `:ro` out",
+        if rewritten { "old" } else { "C" },
+        if rewritten { "newest " } else { "Rust " }
+    );
+    if rewritten {
+        let sandbox = if root { "chroot" } else { "none" };
+        let mut arguments = ["--shared-dir", host, "--sandbox", sandbox].map(String::from).to_vec();
+        arguments.extend(read_only.then(|| "--readonly".to_owned()));
+        return Ok(arguments);
+    }
+    ensure!(root, "this virtiofsd, QEMU's own, runs as root only");
+    ensure!(!host.contains(','), "this virtiofsd, QEMU's own, takes no folder with a comma in its name");
+    let source = format!("source={host}");
+    Ok(["-o", &source, "-o", "sandbox=chroot", "-o", "cache=auto"].map(String::from).to_vec())
 }
 
 #[cfg(test)]
@@ -184,6 +194,23 @@ mod tests {
                 expected.map(|(host, guest, read_only)| Share { host: host.into(), guest: guest.into(), read_only });
             assert_eq!(parsed, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn read_only_needs_a_server_that_can() {
+        let c = "usage: virtiofsd [options]\n -o source=PATH";
+        let (rust, newest) = ("--shared-dir <PATH>", "--shared-dir <PATH> --readonly");
+        for (help, read_only, root, said) in [
+            (c, true, true, "this C virtiofsd cannot share read-only: take the Rust one"),
+            (rust, true, true, "this old virtiofsd cannot share read-only: take the newest one"),
+            (c, false, false, "runs as root only"),
+        ] {
+            let error = virtiofsd_arguments(help, "/a", read_only, root).expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        let arguments = virtiofsd_arguments(newest, "/a", true, false).expect("arguments");
+        assert_eq!(arguments, ["--shared-dir", "/a", "--sandbox", "none", "--readonly"]);
+        assert!(virtiofsd_arguments(c, "/a", false, true).expect("arguments").contains(&"source=/a".to_owned()));
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl<'a> Watch<'a> {
     fn event(&mut self, event: Event) {
         match &event.kind {
             Kind::Init => self.reach(Phase::Init),
-            Kind::Starting => self.reach(Phase::Start),
+            Kind::Starting { .. } => self.reach(Phase::Start),
             Kind::Started { .. } => {
                 self.reach(Phase::Run);
                 self.running_since.get_or_insert(Instant::now());

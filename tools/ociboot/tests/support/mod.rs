@@ -1,4 +1,5 @@
 //! Images made by the tests, and a reader of the archives that come out.
+#![allow(dead_code, reason = "each file of tests takes a part of it")]
 
 use std::collections::BTreeMap;
 use std::fs;
