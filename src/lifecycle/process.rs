@@ -8,7 +8,6 @@ use core::ffi::CStr;
 
 use super::arena::Arena;
 use super::birth::open_procfs;
-use super::folders::make_folders;
 use super::handshake::{Channel, Message};
 use super::process_plan::ProcessPlan;
 use crate::bytes::Printed;
@@ -16,11 +15,11 @@ use crate::error::{Error, Lossy, Result};
 use crate::identity::{self, Label, Sets};
 use crate::json::PathBuffer;
 use crate::seccomp::{self, SeccompFilter};
-use crate::sys::fs::{self, FileType, Mode, fchown, fstat};
+use crate::sys::fs::{self, FileType, fchown, fstat};
 use crate::sys::process::{self, Gid, Uid};
 use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, SignalSet, thread};
 use crate::terminal::pty;
-use crate::{fail, limits};
+use crate::{fail, limits, rootfs};
 
 /// Sees to it that the kernel ends this process when its parent ends. Cleared
 /// by every change of credentials, so armed again after each.
@@ -250,7 +249,7 @@ fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
 }
 
 /// Enters the working directory, making it where it is missing, as engines
-/// expect.
+/// expect: inside the root, wherever a link of /proc's on the way may lead.
 ///
 /// # Errors
 /// ENOENT where it turns out to lie outside the root: a path through
@@ -258,7 +257,7 @@ fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
 fn enter(cwd: &CStr) -> Result<(), Errno> {
     match process::chdir(cwd) {
         Err(Errno::NOENT) => {
-            make_folders(cwd, Mode::from_raw_mode(0o755))?;
+            rootfs::make_folder(cwd)?;
             process::chdir(cwd)?;
         }
         other => other?,

@@ -162,6 +162,13 @@ fn working_directory(c: &Context) -> Result<()> {
 fn working_directory_that_is_missing(c: &Context) -> Result<()> {
     let config = Config::plain().set("/process/cwd", json!("/new/deep/folder"));
     same!(c.probe(&config, &["cwd"])?["cwd"], "/new/deep/folder", "a missing cwd is made");
+    let config = Config::plain().set("/root/readonly", json!(true)).mount("/mnt", "tmpfs", "tmpfs", &["ro"]);
+    for cwd in ["/other/one", "/mnt/one"] {
+        let config = config.clone().set("/process/cwd", json!(cwd)).script("pwd; touch x");
+        let output = c.run(&config)?.status(1)?;
+        same!(output.stdout, format!("{cwd}\n"), "one that is made before all is read-only");
+        holds!(output.stderr, "Read-only", "writing there");
+    }
     fs::write(c.rootfs().join("plain"), "")?;
     c.run(&Config::plain().set("/process/cwd", json!("/plain")))?.error(1, &["not a directory"])?;
     c.run(&Config::plain().set("/process/cwd", json!("relative")))?.error(1, &["process.cwd"])?;
