@@ -12,7 +12,7 @@ use super::handshake::{Channel, Message};
 use super::process_plan::ProcessPlan;
 use crate::bytes::Printed;
 use crate::error::{Error, Lossy, Result};
-use crate::identity::{self, Label, Sets};
+use crate::identity::{self, Label, Sets, When};
 use crate::json::PathBuffer;
 use crate::seccomp::{self, SeccompFilter};
 use crate::sys::fs::{self, FileType, fchown, fstat};
@@ -197,7 +197,7 @@ pub fn prepare<'b>(
         }
     }
     if !plan.in_user_namespace {
-        identity::set_rlimits(None, plan.view.rlimits())?;
+        identity::set_rlimits(None, plan.view.rlimits(), When::Early)?;
     }
     // A new user namespace fills the set anew.
     let bounding = if plan.in_user_namespace { u64::MAX } else { plan.hardened.bounding };
@@ -295,6 +295,9 @@ pub fn execute(plan: &ProcessPlan<'_>, path: &CStr, starter: &Channel) -> Error 
         .and_then(|()| sys::signal_mask(SignalSet::NONE))
     {
         return failed(errno);
+    }
+    if let Err(error) = identity::set_rlimits(None, plan.view.rlimits(), When::Last) {
+        return error;
     }
     if let Some(Err(error)) = plan.seccomp.map(|filter| load_filter(filter, starter)) {
         return error;

@@ -9,7 +9,7 @@ use super::listener::{Agent, HandOver};
 use super::process_plan::ProcessPlan;
 use crate::error::{Error, Result};
 use crate::fail;
-use crate::identity;
+use crate::identity::{self, When};
 use crate::sys::process::{WaitId, WaitIdOptions, waitid};
 use crate::sys::{AsFd, OwnedFd};
 
@@ -91,7 +91,7 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
     }
     identity::set_priorities(child.pid.as_raw_nonzero().get(), &plan.view)?;
     match plan.in_user_namespace {
-        true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
+        true => identity::set_rlimits(Some(child.pid), plan.view.rlimits(), When::Early),
         false => Ok(()),
     }
 }
