@@ -300,7 +300,7 @@ fn masked_paths_of_the_root_itself(c: &Context) -> Result<()> {
         Config::plain().set("/linux/maskedPaths", json!(["/link", "/secrets"])).script("cat /secret; ls /secrets");
     same!(c.run(&config)?.ok()?.stdout, "", "what can be read");
     same!(fs::read_to_string(c.rootfs().join("secret"))?, "secret", "the file outside");
-    for bad in [json!(["relative"]), json!([""]), json!([5]), json!("/proc/kcore")] {
+    for bad in [json!(["relative"]), json!([""]), json!([5]), json!("/proc/kcore"), json!(["/"]), json!(["/tmp/.."])] {
         c.run(&Config::plain().set("/linux/maskedPaths", bad))?.error(1, &["linux.maskedPaths"])?;
     }
     Ok(())
@@ -318,6 +318,10 @@ fn read_only_paths(c: &Context) -> Result<()> {
         "touch /etc/x; touch /home/alice/x; echo 1 > /proc/sys/net/ipv4/ip_forward; echo x > /etc/passwd; touch /tmp/x";
     let output = c.run(&config.script(script))?.ok()?;
     same!(output.stderr.matches("Read-only file system").count(), 4, "refusals in {:?}", output.stderr);
+    // Of the root only itself.
+    let config = Config::plain().set("/linux/readonlyPaths", json!(["/", "/nowhere/.."]));
+    let output = c.run(&config.script("touch /x; touch /dev/shm/x"))?.ok()?;
+    same!(output.stderr, "touch: /x: Read-only file system\n", "what is refused");
     // The mount's other flags stay as they were.
     let config = Config::plain().mount("/mnt", "tmpfs", "tmpfs", &["nosuid", "nodev", "noexec"]);
     let seen = c.probe(&config.set("/linux/readonlyPaths", json!(["/mnt"])), &["mounts"])?;
