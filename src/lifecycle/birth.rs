@@ -75,11 +75,13 @@ impl Namespaces {
             let is_changed = match *flag {
                 flags::NETWORK | flags::IPC => has_sysctls,
                 flags::UTS => has_sysctls || has_names,
+                // Its root would become the container's, for everybody in it.
+                flags::MOUNT => true,
                 _ => false,
             };
             if is_changed && namespace::is_own(&opened)? {
                 return Err(path.error(format_args!(
-                    "this is the host's own namespace, which \"hostname\", \"domainname\" or \"sysctl\" would change"
+                    "this is the host's own namespace, which \"root\", \"hostname\", \"domainname\" or \"sysctl\" would change"
                 )));
             }
             let _ = namespaces.by_path.push(opened); // one of each type at most
