@@ -29,11 +29,11 @@
 //! clone3 would take the parent's, so the process makes it itself.
 
 use super::container::Process;
-use super::{delete, interrupt};
 use super::handshake::{Buffer, Channel, Message, Received};
 use super::holder;
 use super::process::{self, MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
+use super::{delete, interrupt};
 use crate::bytes::{self, Printed};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};

@@ -12,8 +12,8 @@ use core::ffi::CStr;
 
 use super::birth::clone_process;
 use super::container::Process;
-use super::handshake::{Buffer, Channel, Message, Received};
 use super::delete::end_child;
+use super::handshake::{Buffer, Channel, Message, Received};
 use super::process::die_with_parent;
 use super::ready::nothing_else;
 use super::{holder, interrupt};

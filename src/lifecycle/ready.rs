@@ -3,10 +3,10 @@
 
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
-use super::{delete, interrupt};
 use super::handshake::{Buffer, Channel, Message, Received};
 use super::listener::{Agent, HandOver};
 use super::process_plan::ProcessPlan;
+use super::{delete, interrupt};
 use crate::error::{Error, Result};
 use crate::fail;
 use crate::identity::{self, When};
@@ -139,8 +139,7 @@ pub fn await_progress(
 ) -> Result<Progress, (Error, bool)> {
     loop {
         let mut buffer: Buffer = [0; _];
-        let received =
-            interrupt::wait(&[channel.fd()]).and_then(|_| channel.receive_or_reset(&mut buffer, unread));
+        let received = interrupt::wait(&[channel.fd()]).and_then(|_| channel.receive_or_reset(&mut buffer, unread));
         let received = received.map_err(|error| (error, false))?;
         let Some(received) = received else { return Ok(Progress::Executed) };
         match received.message {

@@ -65,17 +65,21 @@ fn binding(hung: &Hung) -> Config {
     Config::plain().bind(&hung.point.join("file"), "/mnt", &["bind"])
 }
 
-/// Waits until the process with the mount in it waits for the file system.
-fn until_hung(c: &Context, running: &Running) -> Result<()> {
-    c.until("the mount to hang", || {
-        let waits = |pid: &u32| {
-            std::fs::read_to_string(format!("/proc/{pid}/stack")).is_ok_and(|stack| stack.contains("fuse"))
-        };
-        let path = format!("/proc/{0}/task/{0}/children", running.pid());
-        let children = std::fs::read_to_string(path).unwrap_or_default();
+/// Waits until a process of the command waits for the file system, as far as this
+/// kernel tells; after two seconds it does in any case.
+fn until_hung(running: &Running) {
+    let waits =
+        |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stack")).is_ok_and(|stack| stack.contains("fuse"));
+    let path = format!("/proc/{0}/task/{0}/children", running.pid());
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        let children = std::fs::read_to_string(&path).unwrap_or_default();
         let children = children.split_whitespace().filter_map(|word| word.parse().ok());
-        Ok(children.chain([running.pid()]).any(|pid: u32| waits(&pid)))
-    })
+        if children.chain([running.pid()]).any(waits) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn a_mount_that_hangs(c: &Context) -> Result<()> {
@@ -90,7 +94,7 @@ fn a_mount_that_hangs(c: &Context) -> Result<()> {
     ] {
         let id = c.id();
         let running = c.spawn(&[command, &[&id]].concat())?;
-        until_hung(c, &running)?;
+        until_hung(&running);
         interrupt(running, with, 1)?;
         is_gone(c, &id)?;
         ensure!(kernel::children().is_empty(), "processes left: {:?}", kernel::children());
@@ -104,7 +108,7 @@ fn a_bundle_that_hangs(c: &Context) -> Result<()> {
     let root = json!(hung.point.join("rootfs"));
     c.write(&Config::plain().set("/root/path", root))?;
     let running = c.spawn(&["create", &id])?;
-    until_hung(c, &running)?;
+    until_hung(&running);
     signal(running.pid(), Signal::TERM)?;
     // There is nothing to undo yet.
     same!(running.finish()?.signal, Some(15), "how create ended");
@@ -157,7 +161,7 @@ fn ignored_signals_end_nothing(c: &Context) -> Result<()> {
     command.arg("--root").arg(c.state_dir()).args(["create", &id]);
     c.surroundings(&mut command);
     let mut running = c.start_command(command)?;
-    until_hung(c, &running)?;
+    until_hung(&running);
     signal(running.pid(), Signal::HUP)?;
     std::thread::sleep(Duration::from_millis(100));
     ensure!(running.child.try_wait()?.is_none(), "an ignored signal has ended it");

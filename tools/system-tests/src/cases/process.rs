@@ -226,7 +226,8 @@ fn rlimits_can_be_raised(c: &Context) -> Result<()> {
 
 fn rlimits_of_few_descriptors(c: &Context) -> Result<()> {
     for (soft, hard) in [(3, 3), (3, 4000), (63, 63), (4, 5)] {
-        let config = Config::plain().set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}]));
+        let config =
+            Config::plain().set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}]));
         for config in [config.clone(), config.user_namespace(100_000, 65_536)] {
             let id = c.create(&config.args(&["sleep", "1000"]))?;
             same!(c.state(&id)?["status"], "created", "the status with {soft} descriptors");
