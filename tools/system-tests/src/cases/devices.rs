@@ -27,6 +27,7 @@ cases!("devices":
     ],
     the_last_rule_wins proves ["linux.resources.devices[].allow"],
     rules_that_make_no_sense,
+    a_multiplexer_that_is_there_stays,
     masked_files_and_folders proves ["linux.maskedPaths[]"],
     masked_paths_of_the_root_itself proves ["linux.maskedPaths[]"],
     read_only_paths proves ["linux.readonlyPaths[]"],
@@ -266,6 +267,23 @@ fn rules_that_make_no_sense(c: &Context) -> Result<()> {
     ] {
         c.run(&Config::plain().set("/linux/resources/devices", bad))?.error(1, &["linux.resources.devices"])?;
     }
+    Ok(())
+}
+
+fn a_multiplexer_that_is_there_stays(c: &Context) -> Result<()> {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    let ptmx = c.rootfs().join("dev/ptmx");
+    mknodat(CWD, &ptmx, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(5, 2))?;
+    // As with devtmpfs, which no test may change: /dev is there as it is.
+    let config = Config::plain().remove("/mounts/1").script("ls /dev/pts; exec 3<>/dev/ptmx && ls /dev/pts");
+    same!(c.run(&config)?.ok()?.stdout, "ptmx\n0\nptmx\n", "what is in /dev/pts");
+    same!(fs::symlink_metadata(&ptmx)?.rdev(), makedev(5, 2), "the device at /dev/ptmx");
+    // Whatever else is there does not.
+    fs::remove_file(&ptmx)?;
+    fs::write(&ptmx, "")?;
+    c.run(&config)?.ok()?;
+    let link = fs::read_link(&ptmx)?;
+    same!(link.to_str(), Some("pts/ptmx"), "the link");
     Ok(())
 }
 
