@@ -21,6 +21,6 @@ pub use credentials::{Groups, drop_bounding, no_new_privileges, set_capabilities
 pub use executable::{FileIdentity, find as find_executable};
 pub use home::home_of;
 pub use label::{Label, set_label};
-pub use rlimit::set as set_rlimits;
+pub use rlimit::{When, set as set_rlimits};
 pub use schedule::{set_affinity, set_policies, set_priorities};
 pub use sysctl::set as set_sysctls;

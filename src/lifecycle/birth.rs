@@ -29,18 +29,17 @@
 //! clone3 would take the parent's, so the process makes it itself.
 
 use super::container::Process;
-use super::delete;
 use super::handshake::{Buffer, Channel, Message, Received};
 use super::holder;
 use super::process::{self, MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
+use super::{delete, interrupt};
 use crate::bytes::{self, Printed};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::json::PathBuffer;
 use crate::namespace::{self, Opened, Plan, flags};
 use crate::spec::config::Config;
-use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::process::{Pid, WaitId, WaitIdOptions, waitid};
 use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, Procfs};
 use crate::{fail, limits};
@@ -75,11 +74,13 @@ impl Namespaces {
             let is_changed = match *flag {
                 flags::NETWORK | flags::IPC => has_sysctls,
                 flags::UTS => has_sysctls || has_names,
+                // Its root would become the container's, for everybody in it.
+                flags::MOUNT => true,
                 _ => false,
             };
             if is_changed && namespace::is_own(&opened)? {
                 return Err(path.error(format_args!(
-                    "this is the host's own namespace, which \"hostname\", \"domainname\" or \"sysctl\" would change"
+                    "this is the host's own namespace, which \"root\", \"hostname\", \"domainname\" or \"sysctl\" would change"
                 )));
             }
             let _ = namespaces.by_path.push(opened); // one of each type at most
@@ -223,7 +224,7 @@ fn go_ahead(new: CloneFlags, channel: &Channel, needed: BorrowedFd<'_>, enter: &
 /// The parent: hears of the process, and reaps the helper.
 fn receive_child(helper: &Process, channel: &Channel) -> Result<Born> {
     let mut buffer: Buffer = [0; _];
-    let received = receive_or_end(helper, channel, &mut buffer);
+    let received = receive_or_end(helper, channel, &mut buffer).inspect_err(|_| delete::end_child(helper));
     let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
     match received? {
         Some(received) if received.message == Message::Failed => Err(Error::received(received.text)),
@@ -247,15 +248,9 @@ fn receive_child(helper: &Process, channel: &Channel) -> Result<Born> {
 /// tell: the process that it has made may hold the other end, and ends once we
 /// have let go of ours.
 fn receive_or_end<'b>(helper: &Process, channel: &Channel, buffer: &'b mut Buffer) -> Result<Option<Received<'b>>> {
-    loop {
-        let both = [channel.fd(), helper.pidfd.as_fd()];
-        let mut both = both.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        match poll(&mut both, None) {
-            Ok(_) if !both[0].revents().is_empty() => return channel.receive(buffer),
-            Ok(_) => return Ok(None),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(fail!(errno => "cannot wait for the helper that joins namespaces")),
-        }
+    match interrupt::wait(&[channel.fd(), helper.pidfd.as_fd()])? {
+        0 => channel.receive(buffer),
+        _ => Ok(None),
     }
 }
 

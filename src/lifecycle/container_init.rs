@@ -98,6 +98,10 @@ fn become_ready<'b>(
     set_names(setup)?;
     let (deferred, known) = set_root(setup, record, channel, start, notify)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
+    if setup.process.cwd != c"/" {
+        // Where that fails, entering it tells why.
+        let _ = rootfs::make_folder(setup.process.cwd);
+    }
     // Nothing is made in the root file system from here on.
     if let Some(deferred) = deferred {
         deferred.make_read_only()?;

@@ -29,7 +29,7 @@ use super::ready::Terminal;
 use super::run::{Created, Waiting};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
-use super::{delete, proc, process, ready, run};
+use super::{delete, interrupt, proc, process, ready, run};
 use crate::cgroup::{self, DeviceProgram, Hierarchy};
 use crate::error::Result;
 use crate::json::Document;
@@ -142,6 +142,7 @@ pub fn create(
 
     let root = StateRoot::open(request.state_root, true)?;
     let root = root.ok_or_else(|| fail!("the state directory has disappeared"))?;
+    interrupt::hold()?;
     let folder = root.create(request.id)?;
     let mut making = Making {
         record: facts.record(&setup),

@@ -20,7 +20,7 @@ use super::process_plan::{Buffers, ProcessPlan};
 use super::run::Waiting;
 use super::state_file::StateRoot;
 use super::workspace::Workspace;
-use super::{bundle, delete, ready};
+use super::{bundle, delete, interrupt, ready};
 use crate::bytes;
 use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
@@ -149,6 +149,7 @@ pub fn exec(
     let affinity = setup.process.view.exec_cpu_affinity();
     identity::set_affinity(0, affinity.and_then(|affinity| affinity.initial()))?;
     let state = record.document(status.word(), init.number(), config.annotations());
+    interrupt::hold()?;
     make(&mut setup, cgroup.as_ref(), &caller, warn)?.asking(&setup.process, &config, &state, &mut workspace.output)
 }
 

@@ -7,7 +7,7 @@ use crate::sys::fs::{CWD, Mode, OFlags, open};
 use crate::sys::process::{DumpableBehavior, set_dumpable_behavior};
 use crate::sys::{self, AsFd, Errno, SIGCHLD, SignalSet, Vector, read_file};
 
-use super::sealed;
+use super::{interrupt, sealed};
 use crate::identity::FileIdentity;
 
 /// What the runtime has learnt of itself.
@@ -24,9 +24,8 @@ pub struct Hardened {
 }
 
 /// Makes this process and its children impossible to trace or to look into
-/// (security rule R6), and blocks all signals: from here on they are waited for
-/// where there is something to do about them. All of it from a sealed copy of
-/// the binary, see [`sealed`].
+/// (security rule R6), from a sealed copy of the binary, see [`sealed`], and blocks
+/// signals, see [`interrupt`].
 ///
 /// # Errors
 /// The kernel's: no memory for the copy, or no /proc to find the binary by.
@@ -35,10 +34,10 @@ pub fn harden(arguments: Vector, environment: Vector) -> Result<Hardened> {
     let own = sealed::ensure(arguments, environment)?;
     let failed = |errno: Errno| fail!(errno => "cannot harden the runtime's own process");
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
-    sys::signal_mask(SignalSet::ALL).map_err(failed)?;
     let mut buffer = [0; 4096];
     let status = read_file(CWD, c"/proc/self/status", &mut buffer).map_err(failed)?;
     let ignored_signals = SignalSet(ignored(status));
+    interrupt::allow(ignored_signals)?;
     // Ignored, it would keep the ends of our children from us.
     sys::ignored_to_default(ignored_signals.only(SIGCHLD)).map_err(failed)?;
     let number = |name| bytes::field(status, name).and_then(bytes::hexadecimal);

@@ -2,13 +2,16 @@
 //! sees it.
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
 use super::container::Process;
 use super::handshake::Channel;
+use super::proc::stat_field;
 use super::process_plan::Buffers;
+use crate::bytes::{self, Printed};
 use crate::error::Lossy;
 use crate::sys::event::{PollFd, PollFlags, poll};
-use crate::sys::fs::{OFlags, SeekFrom, seek};
+use crate::sys::fs::{OFlags, RawDir, SeekFrom, seek};
 use crate::sys::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal,
     wait, waitid,
@@ -17,7 +20,7 @@ use crate::sys::time::Timespec;
 use crate::sys::{
     self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, Procfs, SignalSet, io, stdio,
 };
-use crate::{bytes, fail, limits};
+use crate::{fail, limits};
 
 /// A hook under way.
 pub struct HookProcess {
@@ -141,41 +144,40 @@ pub fn end_all() {
     let Ok(procfs) = Procfs::open() else { return };
     while now() < until {
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
-        let mut buffer = [0; 4096];
-        let children = procfs.open_file(c"thread-self/children", OFlags::RDONLY);
-        let Ok(length) = children.and_then(|file| io::read(&file, &mut buffer[..])) else { return };
-        let mut any = false;
-        for number in whole_numbers(buffer.get(..length).unwrap_or(&[])) {
-            let pid = bytes::decimal(number).and_then(|number| i32::try_from(number).ok()).and_then(Pid::from_raw);
-            // A child that is not reaped keeps its number.
-            any |= pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok());
-        }
-        if !any {
+        if !kill_children(&procfs).unwrap_or(false) {
             return;
         }
         let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 1_000_000 }));
     }
 }
 
-/// The numbers of a list that have the blank behind them which every one has: what
-/// stands at the end of a read may be the beginning of one, and so somebody else's.
-fn whole_numbers(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let end = list.iter().rposition(|byte| *byte == b' ').unwrap_or(0);
-    bytes::split(list.get(..end).unwrap_or(&[]), b' ')
-}
-
-#[cfg(test)]
-mod tests {
-    use std::vec::Vec;
-
-    use super::*;
-
-    #[test]
-    fn a_number_that_was_cut_is_none() {
-        for (list, expected) in
-            [(&b""[..], &[&b""[..]][..]), (b"12", &[b""]), (b"12 ", &[b"12"]), (b"12 345 67", &[b"12", b"345"])]
+/// Kills the children that there are, and says whether there were any. They are
+/// looked for among all processes: not every kernel has a list of them
+/// (CONFIG_PROC_CHILDREN).
+fn kill_children(procfs: &Procfs) -> Result<bool, Errno> {
+    let own = getpid().as_raw_nonzero().get();
+    let mut any = false;
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut entries = RawDir::new(procfs.open_file(c".", OFlags::DIRECTORY)?, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let number = bytes::decimal(entry.file_name().to_bytes()).and_then(|number| i32::try_from(number).ok());
+        if let Some(pid) = number.and_then(Pid::from_raw)
+            && is_child_of(procfs, pid, own)
         {
-            assert_eq!(whole_numbers(list).collect::<Vec<_>>(), expected);
+            // A child that is not reaped keeps its number.
+            any |= kill_process(pid, Signal::KILL).is_ok();
         }
     }
+    Ok(any)
+}
+
+/// By its /proc/PID/stat (proc_pid_stat(5), ppid). One that has just ended is not.
+fn is_child_of(procfs: &Procfs, pid: Pid, parent: i32) -> bool {
+    const PPID: usize = 4;
+    let path = Printed::<24>::of(format_args!("{}/stat", pid.as_raw_nonzero())); // it fits
+    let mut buffer = [0; 1024];
+    let file = procfs.open_file(path.as_c_str(), OFlags::RDONLY);
+    let Ok(length) = file.and_then(|file| io::read(&file, &mut buffer[..])) else { return false };
+    stat_field(buffer.get(..length).unwrap_or(&[]), PPID) == Some(parent.unsigned_abs().into())
 }

@@ -19,7 +19,7 @@ use super::hook_process::{HookProcess, end_all};
 use super::process_plan::Buffers;
 use super::run::become_subreaper;
 use super::state_file::Folder;
-use super::{container_init, proc};
+use super::{container_init, interrupt, proc};
 use crate::error::{Error, Result};
 use crate::identity::{self, FileIdentity};
 use crate::json::{Document, Text};
@@ -110,6 +110,7 @@ impl Stage<'_> {
         };
         drop(end);
         let result = listen(&channel, warn);
+        drop(channel); // a helper that is not heard out ends its hook
         match waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED) {
             Ok(Some(status)) if result.is_ok() && status.exit_status() != Some(0) => {
                 Err(fail!("the helper that runs hooks was killed"))
@@ -251,6 +252,7 @@ fn warn(end: &Channel, error: &Error) {
 fn listen(channel: &Channel, warn: &mut dyn FnMut(&str)) -> Result<()> {
     loop {
         let mut buffer: Buffer = [0; _];
+        interrupt::wait(&[channel.fd()])?;
         match channel.receive(&mut buffer)? {
             None => return Ok(()),
             Some(received) if received.message == Message::Warning => {

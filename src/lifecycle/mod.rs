@@ -24,6 +24,7 @@ mod hardening;
 mod holder;
 mod hook_process;
 mod hooks;
+mod interrupt;
 mod kill;
 mod listener;
 mod notify;

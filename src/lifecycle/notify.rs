@@ -10,8 +10,8 @@ use core::mem::MaybeUninit;
 
 use super::arena::Arena;
 use super::container::Process;
-use super::gate;
 use super::state_file::Folder;
+use super::{gate, interrupt};
 use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::fail;
@@ -20,7 +20,6 @@ use crate::limits;
 use crate::rootfs::{self, MountContext, Root};
 use crate::spec::record::{List, Shape};
 use crate::spec::write::Json;
-use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{self, AtFlags, CWD, Mode, OFlags, chmodat, mkdirat, openat, readlinkat_raw};
 use crate::sys::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recv, sendto, socket,
@@ -125,16 +124,18 @@ impl Notify {
     /// Waits until the process is ready, or has ended: then what it has still said
     /// counts, but not all that others may go on to say.
     pub fn await_ready(&self, process: &Process) -> Result<()> {
-        let mut left = limits::LAST_MESSAGES;
-        loop {
-            let mut both = [self.fd(), process.pidfd.as_fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            let _ = poll(&mut both, None); // fails for lack of memory: again
-            let [message, ended] = both.map(|fd| !fd.revents().is_empty());
-            if (message && self.pass(Some(process.pid.as_raw_nonzero().get()))?) || (ended && (!message || left == 0)) {
+        let pid = Some(process.number());
+        while interrupt::wait(&[process.pidfd.as_fd(), self.fd()])? == 1 {
+            if self.pass(pid)? {
                 return Ok(());
             }
-            left -= u32::from(ended);
         }
+        for _ in 0..limits::LAST_MESSAGES {
+            if self.pass(pid)? {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -12,10 +12,11 @@ use core::ffi::CStr;
 
 use super::birth::clone_process;
 use super::container::Process;
+use super::delete::end_child;
 use super::handshake::{Buffer, Channel, Message, Received};
-use super::holder;
 use super::process::die_with_parent;
 use super::ready::nothing_else;
+use super::{holder, interrupt};
 use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::json::{PathBuffer, Text};
@@ -88,6 +89,7 @@ impl Outside<'_, '_> {
             let sent = channel.send_with(Message::Done, b"", opened.as_ref().ok().map(|fd| fd.as_fd()));
             sys::exit(sent.is_err().into())
         };
+        interrupt::wait(&[helper.pidfd.as_fd()]).inspect_err(|_| end_child(&helper))?;
         match waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED) {
             Ok(Some(status)) if status.exit_status() == Some(0) => Ok(()),
             _ => Err(fail!("the helper that opens {source} has died")),

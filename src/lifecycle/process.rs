@@ -8,19 +8,18 @@ use core::ffi::CStr;
 
 use super::arena::Arena;
 use super::birth::open_procfs;
-use super::folders::make_folders;
 use super::handshake::{Channel, Message};
 use super::process_plan::ProcessPlan;
 use crate::bytes::Printed;
 use crate::error::{Error, Lossy, Result};
-use crate::identity::{self, Label, Sets};
+use crate::identity::{self, Label, Sets, When};
 use crate::json::PathBuffer;
 use crate::seccomp::{self, SeccompFilter};
-use crate::sys::fs::{self, FileType, Mode, fchown, fstat};
+use crate::sys::fs::{self, FileType, fchown, fstat};
 use crate::sys::process::{self, Gid, Uid};
 use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, SignalSet, thread};
 use crate::terminal::pty;
-use crate::{fail, limits};
+use crate::{fail, limits, rootfs};
 
 /// Sees to it that the kernel ends this process when its parent ends. Cleared
 /// by every change of credentials, so armed again after each.
@@ -198,7 +197,7 @@ pub fn prepare<'b>(
         }
     }
     if !plan.in_user_namespace {
-        identity::set_rlimits(None, plan.view.rlimits())?;
+        identity::set_rlimits(None, plan.view.rlimits(), When::Early)?;
     }
     // A new user namespace fills the set anew.
     let bounding = if plan.in_user_namespace { u64::MAX } else { plan.hardened.bounding };
@@ -250,7 +249,7 @@ fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
 }
 
 /// Enters the working directory, making it where it is missing, as engines
-/// expect.
+/// expect: inside the root, wherever a link of /proc's on the way may lead.
 ///
 /// # Errors
 /// ENOENT where it turns out to lie outside the root: a path through
@@ -258,7 +257,7 @@ fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
 fn enter(cwd: &CStr) -> Result<(), Errno> {
     match process::chdir(cwd) {
         Err(Errno::NOENT) => {
-            make_folders(cwd, Mode::from_raw_mode(0o755))?;
+            rootfs::make_folder(cwd)?;
             process::chdir(cwd)?;
         }
         other => other?,
@@ -296,6 +295,9 @@ pub fn execute(plan: &ProcessPlan<'_>, path: &CStr, starter: &Channel) -> Error 
         .and_then(|()| sys::signal_mask(SignalSet::NONE))
     {
         return failed(errno);
+    }
+    if let Err(error) = identity::set_rlimits(None, plan.view.rlimits(), When::Last) {
+        return error;
     }
     if let Some(Err(error)) = plan.seccomp.map(|filter| load_filter(filter, starter)) {
         return error;

@@ -3,13 +3,13 @@
 
 use super::birth::open_procfs;
 use super::container::{Process, wait_end};
-use super::delete;
 use super::handshake::{Buffer, Channel, Message, Received};
 use super::listener::{Agent, HandOver};
 use super::process_plan::ProcessPlan;
+use super::{delete, interrupt};
 use crate::error::{Error, Result};
 use crate::fail;
-use crate::identity;
+use crate::identity::{self, When};
 use crate::sys::process::{WaitId, WaitIdOptions, waitid};
 use crate::sys::{AsFd, OwnedFd};
 
@@ -28,6 +28,7 @@ pub fn await_message(
     let mut terminal = None;
     loop {
         let mut buffer: Buffer = [0; _];
+        interrupt::wait(&[channel.fd()])?;
         let Some(received) = channel.receive(&mut buffer)? else { return Err(ended(child)) };
         match received.message {
             message if message == expected => return Ok(terminal),
@@ -91,7 +92,7 @@ pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()>
     }
     identity::set_priorities(child.pid.as_raw_nonzero().get(), &plan.view)?;
     match plan.in_user_namespace {
-        true => identity::set_rlimits(Some(child.pid), plan.view.rlimits()),
+        true => identity::set_rlimits(Some(child.pid), plan.view.rlimits(), When::Early),
         false => Ok(()),
     }
 }
@@ -138,7 +139,8 @@ pub fn await_progress(
 ) -> Result<Progress, (Error, bool)> {
     loop {
         let mut buffer: Buffer = [0; _];
-        let received = channel.receive_or_reset(&mut buffer, unread).map_err(|error| (error, false))?;
+        let received = interrupt::wait(&[channel.fd()]).and_then(|_| channel.receive_or_reset(&mut buffer, unread));
+        let received = received.map_err(|error| (error, false))?;
         let Some(received) = received else { return Ok(Progress::Executed) };
         match received.message {
             Message::Warning => warn(core::str::from_utf8(received.text).unwrap_or("?")),

@@ -25,6 +25,9 @@ pub fn check(config: &Config<'_>) -> Result<()> {
         check_mount(&mount, has_users)?;
     }
     let Some(linux) = config.linux() else { return Ok(()) };
+    if let Some(path) = linux.masked_paths().iter().find(|path| is_at(*path, "")) {
+        return Err(path.error(format_args!("the root itself cannot be hidden")));
+    }
     for device in linux.devices().iter() {
         check_device(&device)?;
     }
@@ -251,6 +254,13 @@ mod tests {
                 Some(expected) => assert!(error.clone().unwrap().ends_with(expected), "{device}: {error:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_root_is_not_masked() {
+        assert_eq!(error_of(r#"{"linux":{"maskedPaths":["/proc/keys"]}}"#), None);
+        let error = error_of(r#"{"linux":{"maskedPaths":["/a","/a/.."]}}"#).unwrap();
+        assert!(error.ends_with("linux.maskedPaths[1]: the root itself cannot be hidden"), "{error}");
     }
 
     #[test]

@@ -230,6 +230,12 @@ fn open_dev() -> Result<Fd> {
 fn make_link(dev: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<(), Errno> {
     match symlinkat(target, dev, name) {
         Err(Errno::EXIST) if name == c"ptmx" => {
+            // The node does as well (it is of the devpts beside it), and must stay
+            // where /dev is devtmpfs, which is one for the whole system.
+            let there = statat(dev, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if is_device(&there, FileType::CharacterDevice, makedev(5, 2)) {
+                return Ok(());
+            }
             unlinkat(dev, name, AtFlags::empty())?;
             symlinkat(target, dev, name)
         }

@@ -12,8 +12,10 @@ use crate::sys::mounts::{
 use crate::sys::{BorrowedFd, Errno};
 use crate::{bytes, fail, limits};
 
+use super::check::is_at;
 use super::descriptor::{self, Fd, attach, clone_tree};
 use super::devices::is_device;
+use super::enter::make_root_read_only;
 use super::failure::{cannot, cannot_own};
 use super::mount::Known;
 use super::resolve::{self, Links};
@@ -171,14 +173,19 @@ fn empty_folder(label: Option<Text<'_>>) -> Result<Fd, Errno> {
     Ok(Fd::new(tree))
 }
 
-/// Makes each of `paths` read-only, with all that is mounted below it. What is
-/// not there is left alone.
+/// Makes each of `paths` read-only, with all that is mounted below it; of the root
+/// only itself, as `root.readonly` does. What is not there is left alone.
 ///
 /// # Errors
 /// What the kernel says, with the place in the configuration.
 pub fn make_read_only(paths: Paths<'_>, known: &Known) -> Result<()> {
     let mut buffer: PathBuffer = [0; limits::PATH];
     for path in paths.iter() {
+        if is_at(path, "") {
+            // What is mounted over it would not be what the process sees.
+            make_root_read_only()?;
+            continue;
+        }
         let made = match by_name(path.c_str(&mut buffer)?, known) {
             Some((folder, name, _)) => make_one_read_only(folder, name),
             None => match open_if_there(path, "make read-only")? {

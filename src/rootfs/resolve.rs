@@ -8,7 +8,7 @@ use core::ffi::CStr;
 
 use crate::json::PathBuffer;
 use crate::limits;
-use crate::sys::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, readlinkat_raw};
+use crate::sys::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, readlinkat_raw};
 use crate::sys::{BorrowedFd, Errno};
 
 use super::descriptor::Fd;
@@ -80,6 +80,14 @@ pub fn find_or_create(root: BorrowedFd<'_>, path: &CStr, links: Links) -> Result
         }
         result => result,
     }
+}
+
+/// Makes the folder `path` where it is missing. To be called in the root itself.
+///
+/// # Errors
+/// As [`create`].
+pub fn make_folder(path: &CStr) -> Result<(), Errno> {
+    find_or_create(CWD, path, Links::Follow).map(|place| place.fd.done())
 }
 
 /// Makes what is missing at `path` inside `root`: folders on the way and, last,

@@ -115,7 +115,7 @@ struct OrList(&'static str);
 
 impl core::fmt::Display for OrList {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        bytes::words(self.0).enumerate().try_for_each(|(index, word)| {
+        bytes::words(self.0).filter(|word| !word.is_empty()).enumerate().try_for_each(|(index, word)| {
             f.write_str(if index > 0 { ", " } else { "" })?;
             f.write_str(word)
         })

@@ -37,7 +37,8 @@ impl Supported<'_> {
     /// # Errors
     /// Longer than the buffer.
     pub fn write(&self, buffer: &mut [u8]) -> Result<usize> {
-        const YES: Json = Json::Object(&[("enabled", Json::Bool(true))]);
+        const YES_ALONE: Json = Json::Bool(true);
+        const YES: Json = Json::Object(&[("enabled", YES_ALONE)]);
         const CGROUP: Json = Json::Object(&[
             ("v1", Json::Bool(false)),
             ("v2", Json::Bool(true)),
@@ -60,7 +61,7 @@ impl Supported<'_> {
             ("seccomp", Json::Object(&seccomp)),
             ("apparmor", YES),
             ("selinux", YES),
-            ("intelRdt", YES),
+            ("intelRdt", Json::Object(&[("enabled", YES_ALONE), ("schemata", YES_ALONE), ("monitoring", YES_ALONE)])),
             ("mountExtensions", Json::Object(&[("idmap", YES)])),
             ("netDevices", YES),
         ];
@@ -100,7 +101,7 @@ record! {
         seccomp "seccomp": SeccompView<'static>;
         apparmor "apparmor": EnabledView<'static>;
         selinux "selinux": EnabledView<'static>;
-        intel_rdt "intelRdt": EnabledView<'static>;
+        intel_rdt "intelRdt": IntelRdtView<'static>;
         mount_extensions "mountExtensions": MountExtensionsView<'static>;
         net_devices "netDevices": EnabledView<'static>;
     }
@@ -133,6 +134,15 @@ record! {
     /// A facility that is there or not.
     EnabledView {
         enabled "enabled": bool;
+    }
+}
+
+record! {
+    /// `linux.intelRdt`, with its fields of 1.3.
+    IntelRdtView {
+        enabled "enabled": bool;
+        schemata "schemata": bool;
+        monitoring "monitoring": bool;
     }
 }
 

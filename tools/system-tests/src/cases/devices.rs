@@ -27,6 +27,7 @@ cases!("devices":
     ],
     the_last_rule_wins proves ["linux.resources.devices[].allow"],
     rules_that_make_no_sense,
+    a_multiplexer_that_is_there_stays,
     masked_files_and_folders proves ["linux.maskedPaths[]"],
     masked_paths_of_the_root_itself proves ["linux.maskedPaths[]"],
     read_only_paths proves ["linux.readonlyPaths[]"],
@@ -269,6 +270,23 @@ fn rules_that_make_no_sense(c: &Context) -> Result<()> {
     Ok(())
 }
 
+fn a_multiplexer_that_is_there_stays(c: &Context) -> Result<()> {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    let ptmx = c.rootfs().join("dev/ptmx");
+    mknodat(CWD, &ptmx, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(5, 2))?;
+    // As with devtmpfs, which no test may change: /dev is there as it is.
+    let config = Config::plain().remove("/mounts/1").script("ls /dev/pts; exec 3<>/dev/ptmx && ls /dev/pts");
+    same!(c.run(&config)?.ok()?.stdout, "ptmx\n0\nptmx\n", "what is in /dev/pts");
+    same!(fs::symlink_metadata(&ptmx)?.rdev(), makedev(5, 2), "the device at /dev/ptmx");
+    // Whatever else is there does not.
+    fs::remove_file(&ptmx)?;
+    fs::write(&ptmx, "")?;
+    c.run(&config)?.ok()?;
+    let link = fs::read_link(&ptmx)?;
+    same!(link.to_str(), Some("pts/ptmx"), "the link");
+    Ok(())
+}
+
 fn masked_files_and_folders(c: &Context) -> Result<()> {
     let paths =
         json!(["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/interrupts", "/proc/nope"]);
@@ -300,7 +318,7 @@ fn masked_paths_of_the_root_itself(c: &Context) -> Result<()> {
         Config::plain().set("/linux/maskedPaths", json!(["/link", "/secrets"])).script("cat /secret; ls /secrets");
     same!(c.run(&config)?.ok()?.stdout, "", "what can be read");
     same!(fs::read_to_string(c.rootfs().join("secret"))?, "secret", "the file outside");
-    for bad in [json!(["relative"]), json!([""]), json!([5]), json!("/proc/kcore")] {
+    for bad in [json!(["relative"]), json!([""]), json!([5]), json!("/proc/kcore"), json!(["/"]), json!(["/tmp/.."])] {
         c.run(&Config::plain().set("/linux/maskedPaths", bad))?.error(1, &["linux.maskedPaths"])?;
     }
     Ok(())
@@ -318,6 +336,10 @@ fn read_only_paths(c: &Context) -> Result<()> {
         "touch /etc/x; touch /home/alice/x; echo 1 > /proc/sys/net/ipv4/ip_forward; echo x > /etc/passwd; touch /tmp/x";
     let output = c.run(&config.script(script))?.ok()?;
     same!(output.stderr.matches("Read-only file system").count(), 4, "refusals in {:?}", output.stderr);
+    // Of the root only itself.
+    let config = Config::plain().set("/linux/readonlyPaths", json!(["/", "/nowhere/.."]));
+    let output = c.run(&config.script("touch /x; touch /dev/shm/x"))?.ok()?;
+    same!(output.stderr, "touch: /x: Read-only file system\n", "what is refused");
     // The mount's other flags stay as they were.
     let config = Config::plain().mount("/mnt", "tmpfs", "tmpfs", &["nosuid", "nodev", "noexec"]);
     let seen = c.probe(&config.set("/linux/readonlyPaths", json!(["/mnt"])), &["mounts"])?;

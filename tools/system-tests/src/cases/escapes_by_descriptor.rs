@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ cases!("escapes":
     cve_2019_5736_the_binary_is_no_entry_point,
     cve_2024_21626_no_descriptor_for_the_cwd,
     cve_2024_21626_no_descriptor_for_execs_cwd,
+    nothing_is_made_through_a_descriptor,
 );
 
 fn cve_2016_9962_the_joining_process_shows_nothing_of_the_host(c: &Context) -> Result<()> {
@@ -150,4 +152,24 @@ fn cve_2024_21626_no_descriptor_for_execs_cwd(c: &Context) -> Result<()> {
         }
     }
     c.delete(&id)
+}
+
+fn nothing_is_made_through_a_descriptor(c: &Context) -> Result<()> {
+    // A missing cwd is made: not in what the runtime has open.
+    let id = c.sleeper()?;
+    symlink("/proc/self/fd", c.rootfs().join("all"))?;
+    for number in 3..40 {
+        for form in ["/proc/self/fd", "/proc/thread-self/fd", "/all"] {
+            let cwd = format!("{form}/{number}/made-by-cwd/deep");
+            let output = c.run(&Config::plain().set("/process/cwd", json!(cwd)))?;
+            ensure!(output.status != 0, "cwd {cwd}: {output:?}");
+            let output = c.call(&["exec", "--cwd", &cwd, &id, "/bin/true"])?;
+            ensure!(output.status != 0, "exec with cwd {cwd}: {output:?}");
+        }
+    }
+    c.delete(&id)?;
+    let found = crate::command::host(&c.dir, "find", &[&c.dir, Path::new("/sys/fs/cgroup")].map(Path::as_os_str))?;
+    let made: Vec<&str> = found.lines().filter(|line| line.ends_with("made-by-cwd")).collect();
+    same!(made, Vec::<&str>::new(), "folders that were made outside");
+    Ok(())
 }

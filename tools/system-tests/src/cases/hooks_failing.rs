@@ -137,14 +137,14 @@ fn the_runtime_is_no_hook_in_the_container(c: &Context) -> Result<()> {
 }
 
 /// The processes whose numbers the file holds.
-fn written(path: &Path) -> Result<Vec<u32>> {
+pub fn written(path: &Path) -> Result<Vec<u32>> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.split_whitespace().map(|word| Ok(word.parse()?)).collect()
 }
 
 /// Starts processes in every way of getting out of sight, and hangs. Their numbers
 /// are in the file `pids` in `out`.
-fn hanging(out: &str) -> String {
+pub fn hanging(out: &str) -> String {
     format!(
         "touch {out}/began; echo $$ >{out}/pids; sleep 1000 & echo $! >>{out}/pids; \
          (setsid sh -c 'echo $$ >>{out}/pids; trap \"\" TERM HUP; sleep 1000; true' &) ; \

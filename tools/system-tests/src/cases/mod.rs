@@ -23,6 +23,7 @@ mod hooks_failing;
 mod hybrid;
 mod identity;
 mod idmapped;
+mod interrupting;
 mod joining;
 mod labels;
 mod lifecycle;
@@ -72,6 +73,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         joining::CASES,
         hooks::CASES,
         hooks_failing::CASES,
+        interrupting::CASES,
         schedule::CASES,
         labels::CASES,
         notify::CASES,

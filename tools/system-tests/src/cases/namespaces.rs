@@ -356,6 +356,7 @@ fn wrong_paths_are_refused(c: &Context) -> Result<()> {
         ("pid", "/proc/self/ns/net", "namespaces"),
         ("ipc", "/dev/null", "namespaces"),
         ("uts", "relative/path", "namespaces"),
+        ("mount", "/proc/self/ns/mnt", "the host's own namespace"),
     ] {
         let config = Config::plain().namespace(kind, Some(path)).remove("/hostname");
         c.run(&config)?.error(1, &[part]).map_err(|error| error.context(format!("{kind} at {path}")))?;

@@ -26,6 +26,7 @@ cases!("process":
     rlimits_can_be_raised [Need::Capability(CAP_SYS_RESOURCE)] proves [
         "process.rlimits[].hard", "process.rlimits[].soft", "process.rlimits[].type",
     ],
+    rlimits_of_few_descriptors proves ["process.rlimits[].hard", "process.rlimits[].soft"],
     rlimits_unknown_or_twice,
     oom_score_adj proves ["process.oomScoreAdj"],
     oom_score_adj_below_ours [Need::Capability(CAP_SYS_RESOURCE)] proves ["process.oomScoreAdj"],
@@ -162,6 +163,13 @@ fn working_directory(c: &Context) -> Result<()> {
 fn working_directory_that_is_missing(c: &Context) -> Result<()> {
     let config = Config::plain().set("/process/cwd", json!("/new/deep/folder"));
     same!(c.probe(&config, &["cwd"])?["cwd"], "/new/deep/folder", "a missing cwd is made");
+    let config = Config::plain().set("/root/readonly", json!(true)).mount("/mnt", "tmpfs", "tmpfs", &["ro"]);
+    for cwd in ["/other/one", "/mnt/one"] {
+        let config = config.clone().set("/process/cwd", json!(cwd)).script("pwd; touch x");
+        let output = c.run(&config)?.status(1)?;
+        same!(output.stdout, format!("{cwd}\n"), "one that is made before all is read-only");
+        holds!(output.stderr, "Read-only", "writing there");
+    }
     fs::write(c.rootfs().join("plain"), "")?;
     c.run(&Config::plain().set("/process/cwd", json!("/plain")))?.error(1, &["not a directory"])?;
     c.run(&Config::plain().set("/process/cwd", json!("relative")))?.error(1, &["process.cwd"])?;
@@ -213,6 +221,24 @@ fn rlimits_can_be_raised(c: &Context) -> Result<()> {
     let seen = c.probe(&Config::plain().set("/process/rlimits", list), &["limits"])?;
     same!(seen["limits"]["Max open files"], "1048576 1048576", "open files");
     same!(seen["limits"]["Max locked memory"], "unlimited unlimited", "locked memory");
+    Ok(())
+}
+
+fn rlimits_of_few_descriptors(c: &Context) -> Result<()> {
+    for (soft, hard) in [(3, 3), (3, 4000), (63, 63), (4, 5)] {
+        let config =
+            Config::plain().set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}]));
+        for config in [config.clone(), config.user_namespace(100_000, 65_536)] {
+            let id = c.create(&config.args(&["sleep", "1000"]))?;
+            same!(c.state(&id)?["status"], "created", "the status with {soft} descriptors");
+            c.call(&["start", &id])?.ok()?;
+            let text = fs::read_to_string(format!("/proc/{}/limits", c.pid(&id)?))?;
+            let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap_or_default();
+            let found: Vec<&str> = line[26..].split_whitespace().take(2).collect();
+            same!(found, [soft.to_string(), hard.to_string()], "its limits");
+            c.delete(&id)?;
+        }
+    }
     Ok(())
 }
 

@@ -269,6 +269,8 @@ fn features_is_json_alone(c: &Context) -> Result<()> {
     for name in ["ociVersionMin", "ociVersionMax"] {
         ensure!(features[name].is_string(), "{name} in {features}");
     }
+    let all = serde_json::json!({"enabled": true, "schemata": true, "monitoring": true});
+    same!(features["linux"]["intelRdt"], all, "intelRdt");
     let options: Vec<&str> =
         features["mountOptions"].as_array().into_iter().flatten().filter_map(|v| v.as_str()).collect();
     for option in ["ro", "rbind", "rslave", "tmpcopyup", "rro"] {
