@@ -243,26 +243,31 @@ fn warn_of(refused: Sets, channel: &Channel) -> Result<()> {
 }
 
 fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
-    match plan.view.cwd() {
+    // The configuration's, unless a command line has another.
+    match plan.view.cwd().filter(|cwd| plan.cwd.to_str().is_ok_and(|path| cwd.is(path))) {
         Some(cwd) => cwd.value().os_error(errno, format_args!("cannot enter the working directory {cwd}")),
         None => fail!(errno => "cannot enter the working directory {}", Lossy(plan.cwd.to_bytes())),
     }
 }
 
-/// Enters the working directory, making it where it is missing, as engines
-/// expect.
+/// Makes the working directory of a container's first process where it is missing,
+/// as engines expect: not of one that exec makes, where they expect an error.
+pub fn make_cwd(plan: &ProcessPlan<'_>) -> Result<()> {
+    match process::chdir(plan.cwd) {
+        Err(Errno::NOENT) => {
+            make_folders(plan.cwd, Mode::from_raw_mode(0o755)).map_err(|errno| cwd_failed(plan, errno))
+        }
+        _ => Ok(()), // `prepare` says what else is wrong
+    }
+}
+
+/// Enters the working directory.
 ///
 /// # Errors
 /// ENOENT where it turns out to lie outside the root: a path through
 /// /proc/self/fd can lead there (security rule R4, CVE-2024-21626).
 fn enter(cwd: &CStr) -> Result<(), Errno> {
-    match process::chdir(cwd) {
-        Err(Errno::NOENT) => {
-            make_folders(cwd, Mode::from_raw_mode(0o755))?;
-            process::chdir(cwd)?;
-        }
-        other => other?,
-    }
+    process::chdir(cwd)?;
     // The root is where it should be.
     if cwd == c"/" || sys::cwd_is_reachable()? { Ok(()) } else { Err(Errno::NOENT) }
 }

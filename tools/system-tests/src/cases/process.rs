@@ -115,8 +115,8 @@ fn not_executable_says_so_in_create(c: &Context) -> Result<()> {
     c.write(&Config::plain().args(&["/bin/data"]))?;
     c.call(&["create", &c.id()])?.error(1, &["permission denied"])?;
     c.write(&Config::plain().args(&["/bin"]))?;
-    let output = c.call(&["create", &c.id()])?.status(1)?;
-    ensure!(output.stderr.contains("is a directory") || output.stderr.contains("permission denied"), "{output:?}");
+    // Some engines know 126 by the one, others by the other.
+    c.call(&["create", &c.id()])?.error(1, &["permission denied", "is a directory"])?;
     // A mount without exec.
     let volume = c.folder("v")?;
     fs::copy(c.rootfs().join("bin/busybox"), volume.join("true"))?;
@@ -162,6 +162,8 @@ fn working_directory(c: &Context) -> Result<()> {
 fn working_directory_that_is_missing(c: &Context) -> Result<()> {
     let config = Config::plain().set("/process/cwd", json!("/new/deep/folder"));
     same!(c.probe(&config, &["cwd"])?["cwd"], "/new/deep/folder", "a missing cwd is made");
+    let config = Config::plain().set("/process/cwd", json!("/of/image")).set("/root/readonly", json!(true));
+    same!(c.run(&config.script("pwd; touch x || echo no"))?.ok()?.stdout, "/of/image\nno\n", "in a read-only root");
     fs::write(c.rootfs().join("plain"), "")?;
     c.run(&Config::plain().set("/process/cwd", json!("/plain")))?.error(1, &["not a directory"])?;
     c.run(&Config::plain().set("/process/cwd", json!("relative")))?.error(1, &["process.cwd"])?;
