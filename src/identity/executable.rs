@@ -48,7 +48,9 @@ pub fn find<'b>(
     let bytes = name.to_bytes();
     let failed = |errno: Errno, stat: bool| {
         let name = Lossy(bytes);
-        if stat { fail!(errno => "exec: \"{name}\": stat {name}") } else { fail!(errno => "exec: \"{name}\"") }
+        // execve(2) says EACCES of a folder, which is what engines know 126 by.
+        let denied = if errno == Errno::ISDIR { ": permission denied" } else { "" };
+        if stat { fail!(errno => "exec: \"{name}\": stat {name}") } else { fail!(errno => "exec: \"{name}\"{denied}") }
     };
     let found = if bytes.contains(&b'/') {
         let file = join(b"", bytes, buffer).ok_or_else(|| failed(Errno::NAMETOOLONG, true))?;

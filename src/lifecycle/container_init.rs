@@ -14,9 +14,10 @@ use super::handshake::{Channel, Message};
 use super::hooks::{self, Moment, Stage};
 use super::notify;
 use super::outside;
+use super::proc::in_user_namespace;
 use super::process::{self, die_with_parent};
 use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
-use crate::error::{Error, Result};
+use crate::error::{Error, Lossy, Result};
 use crate::json::{PathBuffer, Text};
 use crate::namespace::flags;
 use crate::rootfs::{self, Deferred, HostDevices, Known, MountContext, NullDevice};
@@ -87,21 +88,23 @@ fn become_ready<'b>(
     process::begin_ordinary(&setup.process, setup.namespaces.makes(flags::USER))?;
     setup.namespaces.finish()?;
     // In its own mount namespace: one that was joined may have the bundle elsewhere.
-    chdir(setup.bundle).map_err(|errno| fail!(errno => "cannot enter the bundle"))?;
+    // Of a user namespace's the bundle may be its root's alone, as podman has it, or
+    // the host's root's, whom it is until it becomes the other.
+    let entered = chdir(setup.bundle);
     // As long as it is root for the host: the state directory is for root alone.
     let notify = setup.notify.map(notify::open).transpose()?;
     if setup.namespaces.has(flags::USER) {
         become_root(setup, channel)?;
     }
+    entered
+        .or_else(|_| chdir(setup.bundle))
+        .map_err(|errno| fail!(errno => "cannot enter the bundle {}", Lossy(setup.bundle.to_bytes())))?;
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring, &setup.process)?;
     set_names(setup)?;
     let (deferred, known) = set_root(setup, record, channel, start, notify)?;
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
-    if setup.process.cwd != c"/" {
-        // Where that fails, entering it tells why.
-        let _ = rootfs::make_folder(setup.process.cwd);
-    }
+    process::make_cwd(&setup.process)?;
     // Nothing is made in the root file system from here on.
     if let Some(deferred) = deferred {
         deferred.make_read_only()?;
@@ -173,7 +176,9 @@ fn set_root(
     let devices = linux.map_or(List::empty(), |linux| linux.devices());
     // Nodes are made with the modes they are to have.
     identity::set_umask(0);
-    let host = HostDevices::collect(devices, setup.namespaces.has(flags::USER))?;
+    // The container's own, or one that we are in ourselves, as under a rootless engine.
+    let user_namespace = setup.namespaces.has(flags::USER) || in_user_namespace();
+    let host = HostDevices::collect(devices, user_namespace)?;
     if !setup.namespaces.has(flags::MOUNT) {
         let known = Known::default();
         write_to_procfs(setup, &known)?;
@@ -194,7 +199,7 @@ fn set_root(
         bundle: CWD,
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
         label: linux.and_then(|linux| linux.mount_label()),
-        user_namespace: setup.namespaces.has(flags::USER),
+        user_namespace,
         ask,
     };
     let (deferred, mut known) = rootfs::mount_all(&root, setup.config.mounts(), &context)?;

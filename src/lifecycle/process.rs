@@ -242,26 +242,36 @@ fn warn_of(refused: Sets, channel: &Channel) -> Result<()> {
 }
 
 fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
-    match plan.view.cwd() {
+    // The configuration's, unless a command line has another.
+    match plan.view.cwd().filter(|cwd| plan.cwd.to_str().is_ok_and(|path| cwd.is(path))) {
         Some(cwd) => cwd.value().os_error(errno, format_args!("cannot enter the working directory {cwd}")),
         None => fail!(errno => "cannot enter the working directory {}", Lossy(plan.cwd.to_bytes())),
     }
 }
 
-/// Enters the working directory, making it where it is missing, as engines
-/// expect: inside the root, wherever a link of /proc's on the way may lead.
+/// Makes the working directory of a container's first process where it is missing,
+/// as engines expect, inside the root wherever a link on the way may lead: not that of
+/// a process that exec makes, where they expect an error.
+///
+/// # Errors
+/// The kernel's, where there is none to enter.
+pub fn make_cwd(plan: &ProcessPlan<'_>) -> Result<()> {
+    if plan.cwd != c"/"
+        && let Err(errno) = rootfs::make_folder(plan.cwd)
+        && process::chdir(plan.cwd) == Err(Errno::NOENT)
+    {
+        return Err(cwd_failed(plan, errno));
+    }
+    Ok(()) // `prepare` says what else is wrong
+}
+
+/// Enters the working directory.
 ///
 /// # Errors
 /// ENOENT where it turns out to lie outside the root: a path through
 /// /proc/self/fd can lead there (security rule R4, CVE-2024-21626).
 fn enter(cwd: &CStr) -> Result<(), Errno> {
-    match process::chdir(cwd) {
-        Err(Errno::NOENT) => {
-            rootfs::make_folder(cwd)?;
-            process::chdir(cwd)?;
-        }
-        other => other?,
-    }
+    process::chdir(cwd)?;
     // The root is where it should be.
     if cwd == c"/" || sys::cwd_is_reachable()? { Ok(()) } else { Err(Errno::NOENT) }
 }

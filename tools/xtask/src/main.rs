@@ -5,6 +5,7 @@ mod boot_bench;
 mod check;
 mod demo;
 mod dist;
+mod engines;
 mod shell;
 mod sizes;
 mod syscalls;
@@ -38,6 +39,11 @@ enum Command {
     },
     /// Size, memory, system calls and latency beside crun, runc and a bare baseline (needs root)
     Bench(bench::Arguments),
+    /// podman and docker, where they are installed, with runc and with ocinit (needs root)
+    Engines {
+        /// Only the cases whose name contains this
+        filter: Option<String>,
+    },
     /// Write the tables of system calls anew, from the kernel's headers
     Syscalls,
     /// Kill a runtime at every one of its system calls and look at what is left (needs root)
@@ -58,6 +64,7 @@ fn main() {
         Command::Demo => demo::demo(),
         Command::Test { filter } => test::test(filter.as_deref()),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Engines { filter } => engines::engines(filter.as_deref()),
         Command::Syscalls => syscalls::write(),
         Command::Kill { arguments } => test::kill(&arguments),
     };

@@ -3,11 +3,14 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::bundle::Config;
+use crate::case::Need;
 use crate::context::Context;
+use crate::kernel;
+use crate::ordinary::Ordinary;
 
 cases!("devices":
     default_devices_and_links,
@@ -32,6 +35,7 @@ cases!("devices":
     masked_paths_of_the_root_itself proves ["linux.maskedPaths[]"],
     read_only_paths proves ["linux.readonlyPaths[]"],
     guarded_paths_that_are_missing,
+    of_the_host_in_the_engines_user_namespace [Need::Program("setpriv"), Need::Program("newuidmap")],
 );
 
 const DEFAULTS: [(&str, &str); 6] =
@@ -358,5 +362,20 @@ fn guarded_paths_that_are_missing(c: &Context) -> Result<()> {
         .set("/linux/readonlyPaths", json!(["/nowhere/deep", "/etc/passwd/x"]));
     c.run(&config)?.ok()?;
     ensure!(!c.rootfs().join("nowhere").exists(), "a missing path was made");
+    Ok(())
+}
+
+/// A rootless engine is root of a user namespace that it has made itself, and its
+/// containers have none of their own: as podman.
+fn of_the_host_in_the_engines_user_namespace(c: &Context) -> Result<()> {
+    let user = Ordinary::new(c)?;
+    let config = Config::plain().remove("/mounts/2/options/5"); // gid=5
+    c.write(&config.script("for d in null zero tty; do stat -c '%t:%T %u' /dev/$d; done; echo x >/dev/null"))?;
+    let unshare = kernel::find_program("unshare").context("unshare")?;
+    let (program, state, id) = (user.home.join("ocinit"), c.state_dir(), c.id());
+    let (program, state) = (program.to_string_lossy(), state.to_string_lossy());
+    let all = ["-U", "--map-root-user", "--map-auto", &*program, "--root", &*state, "run", &id];
+    let output = c.finish(user.any_command(&unshare, &all))?.ok()?;
+    same!(output.lines(), ["1:3 65534", "1:5 65534", "5:0 65534"], "the devices");
     Ok(())
 }

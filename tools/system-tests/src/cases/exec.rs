@@ -60,6 +60,9 @@ fn own_errors_give_255(c: &Context) -> Result<()> {
     fs::set_permissions(c.rootfs().join("bin/bad"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     c.exec(&id, &["/bin/bad"])?.error(255, &["exec format error"])?;
     c.call(&["exec", "--cwd", "/etc/passwd", &id, "true"])?.error(255, &["not a directory"])?;
+    // Which engines make status 127 of. Only a container's own process has its folder made.
+    c.call(&["exec", "--cwd", "/nowhere", &id, "true"])?.error(255, &["/nowhere", "no such file or directory"])?;
+    ensure!(!c.rootfs().join("nowhere").exists(), "exec has made the folder");
     c.delete(&id)
 }
 

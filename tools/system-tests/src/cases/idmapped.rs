@@ -31,6 +31,7 @@ cases!("idmapped":
     mappings_that_do_not_fit,
     a_source_under_a_private_folder,
     a_root_under_a_private_folder,
+    a_bundle_of_its_roots_alone,
     what_is_read_only_for_the_host_stays_so,
 );
 
@@ -237,6 +238,23 @@ fn a_root_under_a_private_folder(c: &Context) -> Result<()> {
         chown(&folder, Some(owner), Some(owner))?;
         let config = Config::plain().user_namespace(100_000, 65_536).set("/root/path", json!(folder.join("root")));
         same!(c.run(&config.args(&["echo", "here"]))?.ok()?.stdout, "here\n", "a root in the folder of {owner}");
+    }
+    Ok(())
+}
+
+/// As podman makes one. Many times: the maker may be slower than a failing process.
+fn a_bundle_of_its_roots_alone(c: &Context) -> Result<()> {
+    let config = Config::plain().user_namespace(100_000, 65_536).args(&["cat", "/proc/self/uid_map"]);
+    fs::set_permissions(c.bundle(), PermissionsExt::from_mode(0o700))?;
+    for owner in [0, 100_000] {
+        chown(c.bundle(), Some(owner), Some(owner))?;
+        for _ in 0..5 {
+            holds!(c.run(&config)?.ok()?.stdout, "100000", "the map where the bundle is of {owner}");
+        }
+    }
+    chown(c.bundle(), Some(1000), Some(1000))?;
+    for _ in 0..20 {
+        c.run(&config)?.error(1, &["cannot enter the bundle", "permission denied"])?;
     }
     Ok(())
 }

@@ -116,8 +116,8 @@ fn not_executable_says_so_in_create(c: &Context) -> Result<()> {
     c.write(&Config::plain().args(&["/bin/data"]))?;
     c.call(&["create", &c.id()])?.error(1, &["permission denied"])?;
     c.write(&Config::plain().args(&["/bin"]))?;
-    let output = c.call(&["create", &c.id()])?.status(1)?;
-    ensure!(output.stderr.contains("is a directory") || output.stderr.contains("permission denied"), "{output:?}");
+    // Some engines know 126 by the one, others by the other.
+    c.call(&["create", &c.id()])?.error(1, &["permission denied", "is a directory"])?;
     // A mount without exec.
     let volume = c.folder("v")?;
     fs::copy(c.rootfs().join("bin/busybox"), volume.join("true"))?;
