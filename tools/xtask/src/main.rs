@@ -22,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Build the shipped, stripped binary: dist/ocinit
     Dist,
+    /// Build dist/ocinit-panics, which does so on purpose: for the tests of what follows
+    Panics,
     /// Verify what can be seen without running a container: floors, style, size, the ELF file, stack depth
     Check,
     /// Write docs/fields.md: each field of the specification and the tests that prove it
@@ -49,6 +51,7 @@ fn main() {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Dist => dist::dist().map(|_| ()),
+        Command::Panics => dist::panicking(),
         Command::Check => check::check(),
         Command::Fields => check::fields::write(),
         Command::Demo => demo::demo(),
