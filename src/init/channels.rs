@@ -125,7 +125,8 @@ fn notify(message: &str) {
     let [kind, cid, port] = NOTIFY.each_ref().map(|number| number.load(Relaxed));
     let Some((name, kinds)) = (kind as usize).checked_sub(1).and_then(|index| KINDS.get(index)) else { return };
     if !connect(cid, port, kinds).is_ok_and(|socket| try_write(socket.as_fd(), message.as_bytes(), PATIENCE)) {
-        log::warning(&fail!("nobody takes \"{message}\" at {name}:{cid}:{port} (vmm.notify_socket)"));
+        let first = message.lines().next().unwrap_or("");
+        log::warning(&fail!("nobody takes \"{first}\" at {name}:{cid}:{port} (vmm.notify_socket)"));
     }
 }
 
