@@ -48,17 +48,23 @@ pub fn clear_up() -> Option<OwnedFd> {
             }
         }
     }
-    in_time(unmount_all)
+    in_time(true)
 }
 
 /// Writes everything back. Gives the process that is still at it.
 pub fn write_back() -> Option<OwnedFd> {
-    in_time(|| {})
+    in_time(false)
 }
 
-/// Does `work` and writes everything back, by a process of its own: a disk or a
+/// Writes everything back, and unmounts it before, by a process of its own: a disk or a
 /// share that does not answer any more holds up whoever waits for it, for ever.
-fn in_time(work: fn()) -> Option<OwnedFd> {
+fn in_time(unmounts: bool) -> Option<OwnedFd> {
+    let work = || {
+        if unmounts {
+            unmount_all();
+        }
+        sync();
+    };
     match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None }) {
         Ok(Child::Created { pidfd, .. }) if has_ended(&pidfd, WRITING) => None,
         Ok(Child::Created { pidfd, .. }) => {
@@ -67,12 +73,10 @@ fn in_time(work: fn()) -> Option<OwnedFd> {
         }
         Ok(Child::Myself) => {
             work();
-            sync();
             sys::exit(0)
         }
         Err(_) => {
             work();
-            sync();
             None
         }
     }

@@ -48,8 +48,10 @@ impl Structures {
         let last = core::mem::replace(&mut self.last, byte);
         if byte != 0 {
             // One that is too long ends in what no value has in it.
-            if self.string.push(byte).is_err() {
-                self.string.last_mut().map(|last| *last = 0);
+            if self.string.push(byte).is_err()
+                && let Some(last) = self.string.last_mut()
+            {
+                *last = 0;
             }
             return None;
         }

@@ -159,7 +159,7 @@ impl Supervisor {
 
     /// Makes the process that attends to a unit.
     fn start(&mut self, index: usize) {
-        if let Err(errno) = self.make_process(index, Self::attend) {
+        if let Err(errno) = self.make_process(index, false) {
             self.ended(index, Ending::Error(125), &fail!(errno => "cannot make a process for it"));
             return;
         }
@@ -172,11 +172,12 @@ impl Supervisor {
         }
     }
 
-    /// Makes a process that does `work` for the unit and does not return.
-    pub fn make_process(&mut self, index: usize, work: fn(&Self, &Slot, usize, Lent) -> !) -> Result<(), Errno> {
+    /// Makes the process that attends to a unit, or clears up after such a one.
+    pub fn make_process(&mut self, index: usize, clears_up: bool) -> Result<(), Errno> {
         match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None })? {
             Child::Myself => match (self.lent.take(), self.slot(index)) {
-                (Some(lent), Some(slot)) => work(self, slot, index, lent),
+                (Some(lent), Some(slot)) if clears_up => monitor::clear_up(&slot.unit, lent),
+                (Some(lent), Some(slot)) => self.attend(slot, index, lent),
                 _ => sys::exit(1),
             },
             Child::Created { pid, pidfd } => {

@@ -4,7 +4,6 @@
 use super::channels;
 use super::clock::now;
 use super::log;
-use super::monitor;
 use super::outcome::{Ending, Event, Sentence};
 use super::policy::back_off;
 use super::slots::State;
@@ -32,7 +31,7 @@ impl Supervisor {
             };
             self.told(index, Ending::Error(125), error.text(&mut [0; limits::MESSAGE]), boot_time());
             // It has not cleared up either. What follows is decided once that is done.
-            match self.make_process(index, |_, slot, _, lent| monitor::clear_up(&slot.unit, lent)) {
+            match self.make_process(index, true) {
                 Ok(()) => return,
                 Err(errno) => log::warning(&fail!(errno => "cannot make a process that clears up")),
             }
