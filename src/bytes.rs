@@ -150,6 +150,31 @@ pub fn hexadecimal(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0, |number, byte| Some(number << 4 | u64::from(char::from(*byte).to_digit(16)?)))
 }
 
+/// What `text` stands for (RFC 4648, 4), in `room`; `None`: it is not base64, or
+/// longer than the room.
+pub fn base64<'b>(text: &[u8], room: &'b mut [u8]) -> Option<&'b [u8]> {
+    let digits = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
+    let (mut bits, mut count, mut length) = (0u32, 0, 0);
+    for digit in digits {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            *room.get_mut(length)? = (bits >> count) as u8;
+            length += 1;
+        }
+    }
+    room.get(..length).filter(|_| count < 6)
+}
+
 /// A text of at most `N - 1` bytes, put together by formatting; a NUL stands
 /// behind it. (heapless's `String` is made anew for every length there is.)
 pub struct Printed<const N: usize> {
@@ -320,6 +345,27 @@ mod tests {
         assert_eq!(join(&mut buffer, &[b"ab", b"", b"cd"]), Some(c"abcd"));
         assert_eq!(join(&mut buffer, &[b"ab", b"cde"]), None);
         assert_eq!(join(&mut buffer, &[]), Some(c""));
+    }
+
+    #[test]
+    fn base64_texts() {
+        for (text, value) in [
+            ("", Some("")),
+            ("Zg==", Some("f")),
+            ("Zg", Some("f")),
+            ("Zm8=", Some("fo")),
+            ("Zm9vYmFy", Some("foobar")),
+            ("+/+/", None), // not UTF-8
+            ("Zm9vYmFyYg==", None),
+            ("Z", None),
+            ("Zg==Zg==", None),
+            ("Z g=", None),
+        ] {
+            let mut room = [0; 6];
+            let found = base64(text.as_bytes(), &mut room).and_then(|found| core::str::from_utf8(found).ok());
+            assert_eq!(found, value, "{text}");
+        }
+        assert_eq!(base64(b"+/+/", &mut [0; 6]), Some(&[0xfb, 0xff, 0xbf][..]));
     }
 
     #[test]

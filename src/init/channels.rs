@@ -2,45 +2,46 @@
 //! and the socket that a virtual machine's monitor may have named (systemd's "VM
 //! Interface", the credential `vmm.notify_socket`).
 
-use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 
 use super::command_line::{Channel, CommandLine, Name, Target, channel, vsock};
 use super::log::{self, try_write};
 use super::outcome::{Ending, Event, MARK};
 use super::ports::open_target;
-use super::smbios::oem_string;
+use super::shutdown::on_exit;
+use super::smbios::{Structures, credential};
 use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
-use crate::sys::fs::{CWD, OFlags, fcntl_getfl, fcntl_setfl};
+use crate::sys::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, open as open_file};
 use crate::sys::{
     AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, VSOCK_DGRAM, VSOCK_SEQPACKET, VSOCK_STREAM, boot_time, borrow_raw,
-    connect_vsock, keep, read_file, write_io_port,
+    connect_vsock, io, keep, read_file, write_io_port,
 };
 use crate::{fail, limits};
 
 /// How long an event may take, in milliseconds, and the last one.
-const PATIENCE: i64 = 500;
-const LAST_PATIENCE: i64 = 3000;
+const PATIENCE: u64 = 500;
+const LAST_PATIENCE: u64 = 3000;
 
 /// The descriptors' numbers, each -1 where there is none: in statics, so that the
 /// panic handler finds them too. Nobody closes them.
 static OPEN: [AtomicI32; limits::STATUS_CHANNELS] = [const { AtomicI32::new(NONE) }; _];
-static NOTIFY: AtomicI32 = AtomicI32::new(NONE);
+/// The monitor's socket: one more than its place in [`KINDS`], or 0 where there is
+/// none; the machine and the port.
+static NOTIFY: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
 /// The I/O port of isa-debug-exit.
 static DEBUG_EXIT: AtomicI32 = AtomicI32::new(NONE);
 const NONE: i32 = -1;
 
-/// Opens all channels that the command line names, and the monitor's socket. Those
-/// that cannot be opened are told to `mistake`.
+/// Opens all channels that the command line names, and looks for the monitor's
+/// socket. Those that cannot be opened are told to `mistake`.
 pub fn open(line: &CommandLine, mistake: &mut dyn FnMut(Error)) {
     for value in line.values(Name::Status) {
         if let Err(error) = channel(value).map_or(Ok(()), add) {
             mistake(fail!("ocinit.status={}: {error}", Lossy(value)));
         }
     }
-    if let Some(socket) = notify_socket() {
-        NOTIFY.store(keep(socket).as_raw_fd(), Relaxed);
-    }
+    find_notify_socket();
 }
 
 fn add(channel: Channel<'_>) -> Result<()> {
@@ -73,7 +74,7 @@ pub fn tell(event: &Event<'_>) {
     write(event, PATIENCE);
 }
 
-fn write(event: &Event<'_>, patience: i64) {
+fn write(event: &Event<'_>, patience: u64) {
     let mut line = [0; _];
     let line = event.write(&mut line);
     for number in &OPEN {
@@ -93,7 +94,7 @@ pub fn ready() {
 /// is one that isa-debug-exit can carry, the machine ends here.
 pub fn outcome(ending: Ending, sentence: &str) {
     let event = Event { name: "outcome", unit: None, ending: Some((ending, sentence)), us: boot_time() };
-    let status = Printed::<24>::of(format_args!("EXIT_STATUS={}", ending.status()));
+    let status = Printed::<64>::of(format_args!("EXIT_STATUS={}\nX_SYSTEMD_SHUTDOWN={}", ending.status(), on_exit().1));
     notify(status.as_str());
     write(&event, LAST_PATIENCE);
     if let Ok(console) = open_target(Target::Console, false) {
@@ -118,9 +119,14 @@ fn exit_by_port(ending: Ending) {
     }
 }
 
+/// Tells the monitor, over a connection of its own for each message: those who
+/// listen take what comes over one for the whole (sd_notify(3) connects anew too).
 fn notify(message: &str) {
-    if held(&NOTIFY).is_some_and(|socket| !try_write(socket, message.as_bytes(), PATIENCE)) {
-        log::warning(&fail!("the virtual machine's monitor does not listen (vmm.notify_socket)"));
+    let [kind, cid, port] = NOTIFY.each_ref().map(|number| number.load(Relaxed));
+    let Some((name, kinds)) = (kind as usize).checked_sub(1).and_then(|index| KINDS.get(index)) else { return };
+    if !connect(cid, port, kinds).is_ok_and(|socket| try_write(socket.as_fd(), message.as_bytes(), PATIENCE)) {
+        let first = message.lines().next().unwrap_or("");
+        log::warning(&fail!("nobody takes \"{first}\" at {name}:{cid}:{port} (vmm.notify_socket)"));
     }
 }
 
@@ -139,30 +145,53 @@ fn connect(cid: u32, port: u32, kinds: &[u32]) -> Result<OwnedFd, Errno> {
     Err(last)
 }
 
-/// The socket of the credential `vmm.notify_socket`, from the machine's SMBIOS
+/// The types of sockets that the monitor's may have, each with what is tried.
+const KINDS: [(&str, &[u32]); 4] = [
+    ("vsock", &[VSOCK_SEQPACKET, VSOCK_STREAM]),
+    ("vsock-stream", &[VSOCK_STREAM]),
+    ("vsock-dgram", &[VSOCK_DGRAM]),
+    ("vsock-seqpacket", &[VSOCK_SEQPACKET]),
+];
+
+/// The address in the credential `vmm.notify_socket`, from the machine's SMBIOS
 /// tables or QEMU's fw_cfg.
-fn notify_socket() -> Option<OwnedFd> {
-    let mut buffer = [0; 8192];
-    let table = read_file(CWD, c"/sys/firmware/dmi/tables/DMI", &mut buffer).unwrap_or(&[]);
-    let mut name = [0; 128];
-    let address = match oem_string(table, "io.systemd.credential:vmm.notify_socket=") {
-        Some(address) => address,
-        None => {
-            let path = c"/sys/firmware/qemu_fw_cfg/by_name/opt/io.systemd.credentials/vmm.notify_socket/raw";
-            read_file(CWD, path, &mut name).ok()?
+fn find_notify_socket() {
+    let mut room = [0; 192];
+    if !from_smbios() {
+        let path = c"/sys/firmware/qemu_fw_cfg/by_name/opt/io.systemd.credentials/vmm.notify_socket/raw";
+        if let Ok(address) = read_file(CWD, path, &mut room) {
+            set_notify_socket(address);
         }
-    };
+    }
+}
+
+/// Whether it is there.
+fn from_smbios() -> bool {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let Ok(file) = open_file(c"/sys/firmware/dmi/tables/DMI", flags, Mode::empty()) else { return false };
+    let mut structures = Structures::new();
+    let (mut bytes, mut room) = ([0; 512], [0; 128]);
+    while let Ok(length @ 1..) = io::read(&file, &mut bytes) {
+        for byte in bytes.iter().take(length) {
+            let Some(string) = structures.take(*byte) else { continue };
+            if let Some(address) = credential(string, "vmm.notify_socket", &mut room) {
+                set_notify_socket(address);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+fn set_notify_socket(address: &[u8]) {
     let (kind, rest) = bytes::cut(address.trim_ascii_end(), b':');
-    let kinds: &[u32] = match kind {
-        b"vsock-stream" => &[VSOCK_STREAM],
-        b"vsock-dgram" => &[VSOCK_DGRAM],
-        b"vsock-seqpacket" => &[VSOCK_SEQPACKET],
-        b"vsock" => &[VSOCK_SEQPACKET, VSOCK_STREAM],
-        _ => &[],
-    };
-    let connected = match rest.and_then(vsock) {
-        Some((cid, port)) => connect(cid, port, kinds),
-        None => Err(Errno::INVAL),
-    };
-    connected.map_err(|errno| log::warning(&fail!(errno => "vmm.notify_socket={}", Lossy(address)))).ok()
+    let kind = KINDS.iter().position(|(name, _)| name.as_bytes() == kind);
+    match (kind, rest.and_then(vsock)) {
+        (Some(kind), Some((cid, port))) => {
+            for (place, number) in NOTIFY.iter().zip([kind as u32 + 1, cid, port]) {
+                place.store(number, Relaxed);
+            }
+        }
+        _ => log::warning(&fail!("vmm.notify_socket: \"{}\" is not vsock[-TYPE]:CID:PORT", Lossy(address))),
+    }
 }

@@ -5,11 +5,11 @@
 
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
+use super::clock::{now, until};
 use crate::bytes::Printed;
 use crate::error::Error;
 use crate::limits;
 use crate::sys::event::{PollFd, PollFlags, poll};
-use crate::sys::time::Timespec;
 use crate::sys::{AsRawFd, BorrowedFd, Errno, borrow_raw, io};
 
 /// The descriptor's number, doubled, and one more for the kernel's log: for
@@ -17,7 +17,7 @@ use crate::sys::{AsRawFd, BorrowedFd, Errno, borrow_raw, io};
 static OPEN: AtomicI32 = AtomicI32::new(2 * 2);
 
 /// How long a message may take, in milliseconds.
-const PATIENCE: i64 = 1000;
+const PATIENCE: u64 = 1000;
 
 /// The log goes to `to` from here on; `kmsg`: that is /dev/kmsg.
 pub fn set(to: BorrowedFd<'static>, kmsg: bool) {
@@ -56,15 +56,16 @@ fn write(level: &str, word: &str, message: &Error) {
 /// Writes all of `bytes` where it is possible within so many milliseconds. `to`
 /// does not block.
 #[must_use = "what could not be written is lost"]
-pub fn try_write(to: BorrowedFd<'_>, mut bytes: &[u8], milliseconds: i64) -> bool {
-    let timeout = Timespec { tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000 };
+pub fn try_write(to: BorrowedFd<'_>, mut bytes: &[u8], milliseconds: u64) -> bool {
+    let end = now() + milliseconds;
     while !bytes.is_empty() {
         match io::write(to, bytes) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or(&[]),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 let mut wanted = [PollFd::from_borrowed_fd(to, PollFlags::OUT)];
-                if !matches!(poll(&mut wanted, Some(&timeout)), Ok(1)) || !wanted[0].revents().contains(PollFlags::OUT)
+                if !matches!(poll(&mut wanted, Some(&until(end))), Ok(1))
+                    || !wanted[0].revents().contains(PollFlags::OUT)
                 {
                     return false;
                 }
@@ -76,6 +77,6 @@ pub fn try_write(to: BorrowedFd<'_>, mut bytes: &[u8], milliseconds: i64) -> boo
 }
 
 /// As [`try_write`], where nothing depends on it.
-pub fn write_within(to: BorrowedFd<'_>, bytes: &[u8], milliseconds: i64) {
+pub fn write_within(to: BorrowedFd<'_>, bytes: &[u8], milliseconds: u64) {
     let _ = try_write(to, bytes, milliseconds);
 }

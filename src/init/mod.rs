@@ -42,6 +42,7 @@ mod streams;
 mod superblock;
 mod supervisor;
 mod trace;
+mod unit_end;
 mod units;
 
 use core::mem::MaybeUninit;
@@ -92,8 +93,9 @@ pub fn main(workspace: &'static mut Workspace, memory: &'static mut Memory) -> !
     let first = boot_time();
     early::prepare();
     let (ending, sentence) = setup::boot(workspace, memory, first);
+    let at_work = shutdown::clear_up();
     channels::outcome(ending, sentence.as_str());
-    shutdown::end_machine();
+    shutdown::end_machine(at_work);
     shutdown::reap_for_ever()
 }
 
@@ -106,6 +108,6 @@ pub fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
         sys::exit(1); // process 1 sees it
     }
     channels::outcome(Ending::Error(125), error.text(&mut [0; crate::limits::MESSAGE]));
-    shutdown::end_machine();
+    shutdown::end_machine(shutdown::write_back());
     shutdown::reap_for_ever()
 }

@@ -17,7 +17,7 @@ use super::trace::Trace;
 use super::units::Unit;
 use crate::error::Result;
 use crate::json::Document;
-use crate::lifecycle::{self, Changes, Created, Hardened, ProcPath, Process, Request, Wishes, Workspace};
+use crate::lifecycle::{self, Changes, Created, Hardened, ProcPath, Process, Request, StateRoot, Wishes, Workspace};
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{Mode, OFlags, open};
 use crate::sys::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
@@ -41,6 +41,8 @@ pub struct Errand<'a> {
     pub unit: Unit,
     /// Its number, for reports.
     pub number: u8,
+    /// What is done once for it is done.
+    pub prepared: bool,
     pub targets: Targets,
     pub changes: Changes,
     pub hardened: Hardened,
@@ -75,14 +77,36 @@ pub fn main(mut errand: Errand<'_>, lent: Lent) -> ! {
 #[inline(never)]
 fn attend(errand: &mut Errand<'_>, lent: Lent) -> Result<Ending> {
     let unit = errand.unit;
+    if cfg!(feature = "panics") && unit.name() == "panics" {
+        panic!("as it was built to");
+    }
     let text = if unit.in_layout() { prepare::read_runtime(&unit, lent.runtime)? } else { b"{}" };
     let document = Document::parse("runtime.json", text)?;
-    let prepared = if unit.in_layout() { prepare::before(&unit, &document) } else { Ok(()) };
+    if unit.in_layout() && !errand.prepared {
+        prepare::once(&document)?;
+        tell(errand.report, errand.number, What::Prepared, "");
+    }
+    let prepared = if unit.in_layout() { prepare::make_root(&unit) } else { Ok(()) };
     let result = prepared.and_then(|()| run(errand, &document, lent.workspace, lent.rooms));
     if unit.in_layout() {
         prepare::after(&unit);
     }
     result
+}
+
+/// The life of the process that clears up where another one, which attended to the
+/// unit, has died: as `delete --force` does, with the hooks that follow the end.
+pub fn clear_up(unit: &Unit, lent: Lent) -> ! {
+    let mut warn = |text: &str| log::warning(&fail!("{}: {text}", unit.name()));
+    let deleted = StateRoot::open(STATE, false)
+        .and_then(|root| lifecycle::delete(root.as_ref(), unit.id, true, lent.workspace, &mut warn));
+    if let Err(error) = deleted {
+        log::warning(&error);
+    }
+    if unit.in_layout() {
+        prepare::after(unit);
+    }
+    sys::exit(0)
 }
 
 #[inline(never)]
@@ -119,9 +143,16 @@ fn run(
         at_once: false,
         subreaper: false,
     };
+    if errand.options.trace {
+        lifecycle::take_down_steps();
+        errand.trace.mark("streams opened");
+    }
     let mut warn = |text: &str| log::warning(&fail!("{}: {text}", unit.name()));
     let mut created = lifecycle::create(&request, errand.hardened, workspace, &mut warn)?;
     errand.trace.mark("container made");
+    for (step, us) in lifecycle::steps_taken_down() {
+        errand.trace.mark_at(step, us);
+    }
     let mut shortage = Shortage::of(&created); // before the program can be short of memory
     let begun = start(errand, document, &mut created, &mut warn);
     let begun = begun.inspect_err(|_| give_up(&created.waiting.process));

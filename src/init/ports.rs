@@ -7,7 +7,7 @@ use super::clock::{now, pause};
 use super::command_line::Target;
 use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
-use crate::sys::fs::{CWD, Mode, OFlags, RawDir, open};
+use crate::sys::fs::{CWD, Mode, OFlags, RawDir, ResolveFlags, open, openat2};
 use crate::sys::{Errno, OwnedFd, read_file};
 use crate::{fail, limits};
 
@@ -26,8 +26,7 @@ pub fn open_target(target: Target<'_>, read: bool) -> Result<OwnedFd> {
         Target::Console => open_file(b"/dev/console", flags).or_else(|_| open_file(b"/dev/null", flags)),
         Target::Null => open_file(b"/dev/null", flags),
         Target::Kmsg => open_file(b"/dev/kmsg", flags),
-        // A container that the folder is shared with may have put a link there.
-        Target::File(path) => open_file(path, flags | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW),
+        Target::File(path) => open_file(path, flags | OFlags::CREATE | OFlags::APPEND),
         Target::Virtio(name) => open_port(name, OFlags::RDWR),
     }
 }
@@ -37,7 +36,13 @@ fn open_file(path: &[u8], flags: OFlags) -> Result<OwnedFd> {
     let mut buffer = [0; limits::PATH];
     let name = bytes::join(&mut buffer, &[path]).ok_or_else(|| fail!("the path {shown} is too long"))?;
     let flags = flags | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    open(name, flags, Mode::from_raw_mode(0o644)).map_err(|errno| fail!(errno => "cannot open {shown}"))
+    let mode = if flags.contains(OFlags::CREATE) { 0o644 } else { 0 }; // the kernel insists
+    // A container that a folder is shared with may have put a link there, or in the
+    // place of a folder on the way.
+    openat2(CWD, name, flags, Mode::from_raw_mode(mode), ResolveFlags::NO_SYMLINKS).map_err(|errno| {
+        let hint = if errno == Errno::LOOP { " (no symbolic link may be on its way)" } else { "" };
+        fail!(errno => "cannot open {shown}{hint}")
+    })
 }
 
 /// The virtio-serial port called `name`, awaited.

@@ -4,7 +4,7 @@
 use crate::bytes::Printed;
 use crate::sys::event::{PollFd, PollFlags};
 use crate::sys::fs::{Mode, OFlags, open};
-use crate::sys::{OwnedFd, io};
+use crate::sys::{Errno, OwnedFd, io};
 
 /// Input devices that are looked at: those that the kernel finds first.
 const MOST: usize = 4;
@@ -31,22 +31,28 @@ impl PowerButton {
     }
 
     /// Whether it was pressed since the last time.
-    pub fn was_pressed(&self) -> bool {
+    pub fn was_pressed(&mut self) -> bool {
         /// `struct input_event` of linux/input.h: two words of time, the type, the
         /// code, the value.
         const SIZE: usize = 2 * size_of::<usize>() + 8;
         const EV_KEY: u8 = 1;
         const KEY_POWER: u8 = 116;
         let mut pressed = false;
-        for device in &self.0 {
+        // One that is gone would wake us again and again.
+        self.0.retain(|device| {
             let mut events = [0; 16 * SIZE];
-            while let Ok(length @ 1..) = io::read(device, &mut events) {
+            loop {
+                let length = match io::read(device, &mut events) {
+                    Ok(length @ 1..) => length,
+                    Err(Errno::AGAIN | Errno::INTR) => return true,
+                    Ok(_) | Err(_) => return false,
+                };
                 pressed |= events
                     .chunks_exact(SIZE)
                     .take(length / SIZE)
                     .any(|event| event.ends_with(&[EV_KEY, 0, KEY_POWER, 0, 1, 0, 0, 0]));
             }
-        }
+        });
         pressed
     }
 }

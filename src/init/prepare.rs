@@ -29,7 +29,7 @@ pub fn read_runtime<'b>(unit: &Unit, room: &'b mut [u8]) -> Result<&'b [u8]> {
     let mut buffer = [0; _];
     let path = inside(unit, b"runtime.json", &mut buffer)?;
     let failed = |errno: Errno| fail!(errno => "cannot read {}", Lossy(path.to_bytes()));
-    let file = match open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+    let file = match open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(b"{}"),
         Err(errno) => return Err(failed(errno)),
@@ -43,27 +43,44 @@ pub fn read_runtime<'b>(unit: &Unit, room: &'b mut [u8]) -> Result<&'b [u8]> {
     }
 }
 
-/// Before the container is made: cgroups, mounts, folders, its root.
+/// Once in the life of a unit, before its container is first made: cgroups, mounts,
+/// folders. They stay, as later units may want them.
 ///
 /// # Errors
-/// What is wrong with runtime.json, or the kernel's.
+/// What is wrong with runtime.json, or the kernel's; nothing is mounted then.
 #[inline(never)]
-pub fn before(unit: &Unit, document: &Document<'_>) -> Result<()> {
+pub fn once(document: &Document<'_>) -> Result<()> {
     let runtime = linuxkit::load(document)?;
     for path in runtime.cgroups().iter() {
         make(path, "/sys/fs/cgroup/")?;
     }
+    let mut mounted = 0;
+    let result = mount_all(&runtime, &mut mounted);
+    if result.is_err() {
+        for index in (0..mounted).rev() {
+            let mut buffer: PathBuffer = [0; _];
+            let place = runtime.mounts().iter().nth(index).and_then(|each| each.destination());
+            if let Some(Ok(place)) = place.map(|place| place.c_str(&mut buffer)) {
+                let _ = unmount(place, UnmountFlags::DETACH);
+            }
+        }
+    }
+    result
+}
+
+fn mount_all(runtime: &Runtime<'_>, mounted: &mut usize) -> Result<()> {
     for each in runtime.mounts().iter() {
         // The code that mounts leaves descriptors to whoever ends its process.
         worker::start(false, &mut |caller| {
             caller.tell(&rootfs::mount_here(&each));
             0
         })?;
+        *mounted += 1;
     }
     for path in runtime.mkdir().iter() {
         make(path, "/")?;
     }
-    make_root(unit)
+    Ok(())
 }
 
 /// mkdir -p below `base`.
@@ -75,8 +92,13 @@ fn make(path: Text<'_>, base: &str) -> Result<()> {
     make_folders(whole, FOLDER).map_err(|errno| path.value().os_error(errno, format_args!("cannot make {path}")))
 }
 
-/// Where the bundle has `lower`: an overlay of that and a tmpfs, at `rootfs`.
-fn make_root(unit: &Unit) -> Result<()> {
+/// Before the container is made, each time. Where the bundle has `lower`: an overlay
+/// of that and a tmpfs, at `rootfs`.
+///
+/// # Errors
+/// The kernel's.
+#[inline(never)]
+pub fn make_root(unit: &Unit) -> Result<()> {
     let mut buffer = [0; _];
     if statat(CWD, inside(unit, b"lower", &mut buffer)?, AtFlags::empty()).is_err() {
         return Ok(());
@@ -100,7 +122,7 @@ fn make_root(unit: &Unit) -> Result<()> {
     mount(c"overlay", inside(unit, b"rootfs", &mut buffer)?, c"overlay", none, Some(options.as_c_str())).map_err(failed)
 }
 
-/// Takes away what [`before`] has mounted for the unit alone. Best effort.
+/// Takes away what [`make_root`] has mounted. Best effort.
 #[inline(never)]
 pub fn after(unit: &Unit) {
     let mut buffer = [0; _];
@@ -161,6 +183,7 @@ fn bind_file(from: &CStr, to: &CStr) -> Result<(), Errno> {
         make_folders(parent, FOLDER)?;
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    let _ = unmount(to, UnmountFlags::DETACH); // that of the container before
     drop(open(to, flags, Mode::from_raw_mode(0o644))?);
     mount(from, to, c"", MountFlags::BIND, None)
 }

@@ -10,6 +10,8 @@ use crate::{fail, limits};
 /// What is told.
 #[derive(Clone, Copy)]
 pub enum What {
+    /// What is done once for the unit is done.
+    Prepared,
     /// The program of the unit was executed.
     Started,
     Ended(Ending),
@@ -46,7 +48,11 @@ impl Reports {
         let (length, _) = receive_message(self.ours.as_fd(), &mut buffer).ok()?;
         let (head, text) = buffer.get(..length)?.split_first_chunk::<HEAD>()?;
         let [unit, started, kind, number, us @ ..] = *head;
-        let what = if started == 1 { What::Started } else { What::Ended(Ending::decode([kind, number])) };
+        let what = match started {
+            2 => What::Prepared,
+            1 => What::Started,
+            _ => What::Ended(Ending::decode([kind, number])),
+        };
         Some(Report {
             unit: unit.into(),
             what,
@@ -59,6 +65,7 @@ impl Reports {
 /// Tells process 1, which reads it in time.
 pub fn tell(to: BorrowedFd<'_>, unit: u8, what: What, sentence: &str) {
     let (started, [kind, number]) = match what {
+        What::Prepared => (2, [0, 0]),
         What::Started => (1, [0, 0]),
         What::Ended(ending) => (0, ending.encode()),
     };

@@ -9,7 +9,7 @@ use super::outcome::{Ending, Event, Sentence};
 use super::power_button::PowerButton;
 use super::pump::Room;
 use super::reports::Reports;
-use super::shutdown::{clear_up, set_on_exit};
+use super::shutdown::set_on_exit;
 use super::slots::{Slot, Slots};
 use super::supervisor::Supervisor;
 use super::trace::Trace;
@@ -85,16 +85,17 @@ impl Mistakes {
 pub fn boot(workspace: &'static mut Workspace, memory: &'static mut Memory, first: u64) -> (Ending, Sentence) {
     let mut mistakes = Mistakes::default();
     let supervisor = prepare(workspace, memory, first, &mut mistakes);
-    let outcome = match (supervisor, mistakes.0) {
+    match (supervisor, mistakes.0) {
         (Ok(mut supervisor), None) => {
             supervisor.run();
+            if cfg!(feature = "panics") {
+                panic!("as it was built to");
+            }
             supervisor.outcome()
         }
         (_, Some(sentence)) => (Ending::Error(125), sentence),
         (Err(error), None) => (Ending::Error(125), Sentence::of(format_args!("{error}"))),
-    };
-    clear_up();
-    outcome
+    }
 }
 
 /// Everything before the first unit.
@@ -154,7 +155,8 @@ fn read_file(path: &CStr, room: &'static mut [u8]) -> Result<&'static [u8]> {
     let shown = Lossy(path.to_bytes());
     let failed = |errno: Errno| fail!(errno => "cannot read {shown}");
     let most = room.len() - 1;
-    let file = match open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+    // A pipe that is in the file's place has nobody who writes.
+    let file = match open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(&[]),
         Err(errno) => return Err(failed(errno)),

@@ -3,16 +3,17 @@
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use super::clock::{now, pause};
+use super::clock::{now, pause, until};
 use super::command_line::OnExit;
 use super::log;
 use super::mountinfo::to_unmount;
 use crate::error::Lossy;
+use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{CWD, sync};
 use crate::sys::mounts::{MountFlags, UnmountFlags, mount_remount, unmount};
 use crate::sys::process::{WaitOptions, wait};
 use crate::sys::system::{RebootCommand, reboot};
-use crate::sys::{Errno, SIGKILL, kill_everybody, read_file};
+use crate::sys::{self, Child, CloneFlags, CloneRequest, Errno, OwnedFd, SIGKILL, kill_everybody, read_file};
 use crate::{bytes, fail, limits};
 
 /// What happens to the machine: in a static, so that the panic handler finds it too.
@@ -28,9 +29,15 @@ pub fn set_on_exit(action: OnExit) {
 /// How long killed processes get to end, in milliseconds.
 const PATIENCE: u64 = 3000;
 
-/// Ends everybody, unmounts everything, writes everything back.
+/// Milliseconds after which the outcome is told, though not all is written yet; and
+/// after which the machine ends all the same.
+const WRITING: u64 = 30_000;
+const LATE_WRITING: u64 = 300_000;
+
+/// Ends everybody, unmounts everything, writes everything back. Gives the process
+/// that is still at it.
 #[inline(never)]
-pub fn clear_up() {
+pub fn clear_up() -> Option<OwnedFd> {
     if kill_everybody(SIGKILL).is_ok() {
         let end = now() + PATIENCE;
         loop {
@@ -41,42 +48,95 @@ pub fn clear_up() {
             }
         }
     }
-    unmount_all();
-    sync();
+    in_time(true)
+}
+
+/// Writes everything back. Gives the process that is still at it.
+pub fn write_back() -> Option<OwnedFd> {
+    in_time(false)
+}
+
+/// Writes everything back, and unmounts it before, by a process of its own: a disk or a
+/// share that does not answer any more holds up whoever waits for it, for ever.
+fn in_time(unmounts: bool) -> Option<OwnedFd> {
+    let work = || {
+        if unmounts {
+            unmount_all();
+        }
+        sync();
+    };
+    match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None }) {
+        Ok(Child::Created { pidfd, .. }) if has_ended(&pidfd, WRITING) => None,
+        Ok(Child::Created { pidfd, .. }) => {
+            log::warning(&fail!("the file systems are not written back in time"));
+            Some(pidfd)
+        }
+        Ok(Child::Myself) => {
+            work();
+            sys::exit(0)
+        }
+        Err(_) => {
+            work();
+            None
+        }
+    }
+}
+
+fn has_ended(process: &OwnedFd, milliseconds: u64) -> bool {
+    poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&until(now() + milliseconds))) != Ok(0)
 }
 
 /// Unmounts what there is, the last first; what is in use becomes read-only.
-#[inline(never)] // its room is not to be on the stack of what runs before
 fn unmount_all() {
+    while unmount_some() {}
+    // The root stays; where it is a disk's it is to be clean.
+    let _ = mount_remount(c"/", MountFlags::RDONLY, c"");
+}
+
+/// As many mounts as there is room for. Whether there may be more.
+#[inline(never)] // its room is not to be on the stack of what runs before
+fn unmount_some() -> bool {
     let mut room = [0; limits::MOUNTINFO];
+    let size = room.len();
     let text = read_file(CWD, c"/proc/self/mountinfo", &mut room).unwrap_or(&[]);
+    let is_full = text.len() == size;
     let mut end = text.len();
     let mut buffer = [0; limits::PATH];
+    let mut unmounted = false;
     while end > 0 {
         let before = text.get(..end.saturating_sub(1)).unwrap_or(&[]);
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let line = bytes::cut(text.get(start..end).unwrap_or(&[]), b'\n').0;
         end = start;
         let Some(place) = to_unmount(line, &mut buffer) else { continue };
-        if unmount(place, UnmountFlags::empty()).is_err()
-            && let Err(errno) = mount_remount(place, MountFlags::RDONLY, c"")
-        {
-            log::warning(&fail!(errno => "cannot unmount {}", Lossy(place.to_bytes())));
+        match unmount(place, UnmountFlags::empty()) {
+            Ok(()) => unmounted = true,
+            Err(_) => {
+                if let Err(errno) = mount_remount(place, MountFlags::RDONLY, c"") {
+                    log::warning(&fail!(errno => "cannot unmount {}", Lossy(place.to_bytes())));
+                }
+            }
         }
     }
-    // The root stays; where it is a disk's it is to be clean.
-    let _ = mount_remount(c"/", MountFlags::RDONLY, c"");
+    is_full && unmounted
 }
 
-/// What is to happen to the machine. Returns only where that fails.
-pub fn end_machine() {
-    let command = match ON_EXIT.load(Relaxed) {
-        REBOOT => RebootCommand::Restart,
-        HALT => RebootCommand::Halt,
-        _ => RebootCommand::PowerOff,
-    };
-    sync();
-    if let Err(errno) = reboot(command) {
+/// What is to happen to the machine, and its name with systemd.
+pub fn on_exit() -> (RebootCommand, &'static str) {
+    match ON_EXIT.load(Relaxed) {
+        REBOOT => (RebootCommand::Restart, "reboot"),
+        HALT => (RebootCommand::Halt, "halt"),
+        _ => (RebootCommand::PowerOff, "poweroff"),
+    }
+}
+
+/// Does so, once `at_work` has ended, or has had its time. Returns only where that
+/// fails.
+pub fn end_machine(at_work: Option<OwnedFd>) {
+    if let Some(process) = at_work {
+        has_ended(&process, LATE_WRITING);
+    }
+    if let Err(errno) = reboot(on_exit().0) {
         log::error(&fail!(errno => "cannot end the machine"));
     }
 }

@@ -21,6 +21,8 @@ pub enum State {
 pub struct Slot {
     pub unit: Unit,
     pub state: State,
+    /// What is done once for it is done.
+    pub prepared: bool,
     /// Its program was executed, at some time.
     pub has_started: bool,
     /// Its end was told of, this time.
@@ -40,6 +42,7 @@ impl Slot {
         Slot {
             unit,
             state: State::Waiting,
+            prepared: false,
             has_started: false,
             reported: false,
             ended: None,

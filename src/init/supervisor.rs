@@ -8,9 +8,8 @@ use super::channels;
 use super::clock::{now, until};
 use super::command_line::{OnExit, Options};
 use super::log;
-use super::monitor::{self, Errand, Lent, STATE, STOP, STOP_SOON};
+use super::monitor::{self, Errand, Lent, STOP, STOP_SOON};
 use super::outcome::{Ending, Event, Sentence};
-use super::policy::back_off;
 use super::power_button::PowerButton;
 use super::reports::{Report, Reports, What};
 use super::shutdown::set_on_exit;
@@ -18,25 +17,24 @@ use super::slots::{Questions, Slot, Slots, State};
 use super::streams::Targets;
 use super::trace::Trace;
 use super::units::Kind;
-use crate::error::Error;
-use crate::lifecycle::{self, Changes, Hardened, Process, StateRoot};
+use crate::fail;
+use crate::lifecycle::{Changes, Hardened, Process};
 use crate::sys::event::{PollFd, PollFlags, poll};
-use crate::sys::process::{WaitOptions, WaitStatus, wait};
+use crate::sys::process::{WaitOptions, wait};
 use crate::sys::{
     self, AsFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, SIGINT, SIGKILL, SIGPWR, SIGTERM, SIGUSR1, SIGUSR2,
-    boot_time,
 };
-use crate::{fail, limits};
 
 /// What a unit may take beyond its own time to stop, in milliseconds: then the
 /// process that attends to it is killed, and the container removed.
 const GRACE: u64 = 5000;
 
+/// How often such a process is killed, once a second: the kernel may be in the midst
+/// of something for it.
+const KILLS: u32 = 10;
+
 /// How long a step at the end may take, in milliseconds.
 const SHUTDOWN_STEP: u64 = 60_000;
-
-/// A service that has run for so long, in milliseconds, has its whole budget again.
-const PROVEN: u64 = 60_000;
 
 /// The boot, and all that it has.
 pub struct Supervisor {
@@ -162,38 +160,52 @@ impl Supervisor {
     /// Makes the process that attends to a unit.
     fn start(&mut self, index: usize) {
         let Some(unit) = self.slot(index).map(|slot| slot.unit) else { return };
-        channels::tell(&Event { name: "starting", unit: Some(unit.name()), ending: None, us: boot_time() });
-        match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None }) {
-            Ok(Child::Myself) => {
-                let is_main = unit.kind == Kind::Main;
-                let errand = Errand {
-                    unit,
-                    number: index as u8, // there are fewer
-                    targets: self.targets(index),
-                    changes: if is_main { self.changes } else { Changes::default() },
-                    hardened: self.hardened,
-                    options: &self.options,
-                    artifacts: if is_main { self.artifacts } else { b"" },
-                    report: self.reports.theirs.as_fd(),
-                    trace: self.trace,
-                };
-                match self.lent.take() {
-                    Some(lent) => monitor::main(errand, lent),
-                    None => sys::exit(1),
-                }
-            }
-            Ok(Child::Created { pid, pidfd }) => {
-                self.started += 1;
-                let sequence = self.started;
+        channels::tell(&Event { name: "starting", unit: Some(unit.name()), ending: None, us: sys::boot_time() });
+        if let Err(errno) = self.make_process(index, false) {
+            self.ended(index, Ending::Error(125), &fail!(errno => "cannot make a process for it"));
+            return;
+        }
+        self.started += 1;
+        let sequence = self.started;
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.sequence = sequence;
+            slot.since = now();
+            slot.reported = false;
+        }
+    }
+
+    /// Makes the process that attends to a unit, or clears up after such a one.
+    pub fn make_process(&mut self, index: usize, clears_up: bool) -> Result<(), Errno> {
+        match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None })? {
+            Child::Myself => match (self.lent.take(), self.slot(index)) {
+                (Some(lent), Some(slot)) if clears_up => monitor::clear_up(&slot.unit, lent),
+                (Some(lent), Some(slot)) => self.attend(slot, index, lent),
+                _ => sys::exit(1),
+            },
+            Child::Created { pid, pidfd } => {
                 if let Some(slot) = self.slots.get_mut(index) {
                     slot.state = State::Running(Process { pid, pidfd });
-                    slot.sequence = sequence;
-                    slot.since = now();
-                    slot.reported = false;
                 }
+                Ok(())
             }
-            Err(errno) => self.ended(index, Ending::Error(125), &fail!(errno => "cannot make a process for it")),
         }
+    }
+
+    fn attend(&self, slot: &Slot, index: usize, lent: Lent) -> ! {
+        let is_main = slot.unit.kind == Kind::Main;
+        let errand = Errand {
+            unit: slot.unit,
+            number: index as u8, // there are fewer
+            prepared: slot.prepared,
+            targets: self.targets(index),
+            changes: if is_main { self.changes } else { Changes::default() },
+            hardened: self.hardened,
+            options: &self.options,
+            artifacts: if is_main { self.artifacts } else { b"" },
+            report: self.reports.theirs.as_fd(),
+            trace: self.trace,
+        };
+        monitor::main(errand, lent)
     }
 
     fn targets(&self, index: usize) -> Targets {
@@ -221,11 +233,18 @@ impl Supervisor {
         let Some(Slot { state: State::Running(process), unit, .. }) = self.slot(index) else { return };
         let _ = sys::pidfd_send_signal(process.pidfd.as_fd(), if self.timed_out { STOP_SOON } else { STOP });
         let mut end = now() + unit.policy.stop_timeout + GRACE;
+        let mut kills = 0;
         while self.is_active(index) {
             self.step(Some(end));
             if now() >= end
                 && let Some(Slot { state: State::Running(process), .. }) = self.slot(index)
             {
+                if kills == KILLS {
+                    // It is in the kernel, which waits for a device that does not answer.
+                    self.ended(index, Ending::Error(125), &fail!("it cannot be ended, not even by signal 9"));
+                    return;
+                }
+                kills += 1;
                 end = now() + 1000;
                 let _ = sys::pidfd_send_signal(process.pidfd.as_fd(), SIGKILL);
             }
@@ -299,6 +318,7 @@ impl Supervisor {
     fn take(&mut self, report: &Report) {
         let Some(slot) = self.slots.get_mut(report.unit) else { return };
         match report.what {
+            What::Prepared => slot.prepared = true,
             What::Started => {
                 slot.has_started = true;
                 let event = Event { name: "started", unit: Some(slot.unit.name()), ending: None, us: report.us };
@@ -326,71 +346,6 @@ impl Supervisor {
                 self.take_reports();
                 self.gone(index, status);
             }
-        }
-    }
-
-    /// The process that attended to a unit is gone.
-    fn gone(&mut self, index: usize, status: WaitStatus) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        if !slot.reported {
-            // It has not cleared up either.
-            let id = slot.unit.id;
-            if let Some(lent) = &mut self.lent {
-                let cleared = StateRoot::open(STATE, false)
-                    .and_then(|root| lifecycle::delete_without_hooks(root.as_ref(), id, lent.workspace));
-                if let Err(error) = cleared {
-                    log::warning(&error);
-                }
-            }
-            let signal = status.terminating_signal().unwrap_or(0);
-            let error = fail!("the process that attends to it was ended by signal {signal}");
-            self.ended(index, Ending::Error(125), &error);
-            return;
-        }
-        self.decide(index);
-    }
-
-    /// A unit has ended without anybody who could tell.
-    fn ended(&mut self, index: usize, ending: Ending, error: &Error) {
-        self.told(index, ending, error.text(&mut [0; limits::MESSAGE]), boot_time());
-        self.decide(index);
-    }
-
-    /// Passes on how a unit ended.
-    fn told(&mut self, index: usize, ending: Ending, sentence: &str, us: u64) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        slot.ended = Some(ending);
-        if now().saturating_sub(slot.since) >= PROVEN {
-            slot.restarts = 0;
-        }
-        let name = slot.unit.name();
-        let event = Event { name: "exited", unit: Some(name), ending: Some((ending, sentence)), us };
-        channels::tell(&event);
-        match ending {
-            Ending::Error(_) => log::error(&fail!("{name}: {sentence}")),
-            _ => log::info(&fail!("{name} {ending}")),
-        }
-        // The first failure is what the boot's outcome tells, unless it was asked for.
-        let counts = !self.stopping || slot.unit.kind != Kind::Service;
-        if !ending.is_success() && counts && self.failure.is_none() && !slot.will_restart() {
-            self.failure = Some((ending, Sentence::of(format_args!("{sentence}"))));
-        }
-    }
-
-    /// What becomes of a unit that has ended: it is started again, or not.
-    fn decide(&mut self, index: usize) {
-        let stopping = self.stopping;
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        if slot.will_restart() && !stopping {
-            slot.state = State::Pausing(now() + back_off(slot.restarts));
-            slot.restarts += 1;
-            return;
-        }
-        slot.state = State::Ended;
-        let failed = !slot.ended.is_some_and(Ending::is_success);
-        if failed && slot.unit.policy.stops_boot && !stopping {
-            log::error(&fail!("{} has failed, which ends the boot", slot.unit.name()));
-            self.stopping = true;
         }
     }
 }

@@ -4,9 +4,9 @@ use super::log;
 use crate::fail;
 use crate::sys::boot_time;
 
-/// Steps that are remembered: there are no more in a boot until the first
-/// container runs.
-const MOST: usize = 16;
+/// Steps that are remembered: a few until the first unit, and those of making its
+/// container.
+const MOST: usize = 24;
 
 /// The steps so far. A copy goes to each process that attends to a unit.
 #[derive(Clone, Copy)]
@@ -34,12 +34,13 @@ impl Trace {
     }
 
     /// Writes the table: microseconds since the kernel's start, and since the step
-    /// before.
+    /// before. In the order of time: two processes make a container.
     pub fn print(&self) {
+        let mut left = self.steps;
         let mut before = 0;
-        for (step, us) in self.steps.iter().take(self.length) {
+        while let Some((step, us)) = left.iter_mut().filter(|(_, us)| *us > 0).min_by_key(|(_, us)| *us) {
             log::info(&fail!("trace: {us:>10} {:>+9} us  {step}", us.saturating_sub(before)));
-            before = *us;
+            before = core::mem::take(us);
         }
     }
 }

@@ -16,6 +16,7 @@ use super::notify;
 use super::outside;
 use super::proc::in_user_namespace;
 use super::process::{self, die_with_parent};
+use super::steps::{self, Step};
 use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Lossy, Result};
 use crate::json::{PathBuffer, Text};
@@ -102,7 +103,9 @@ fn become_ready<'b>(
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     process::join_session_keyring(setup.keyring, &setup.process)?;
     set_names(setup)?;
+    steps::done(Step::InNamespaces);
     let (deferred, known) = set_root(setup, record, channel, start, notify)?;
+    steps::done(Step::Entered);
     process::prepare_stdio(&setup.process, channel, rootfs::bind_console)?;
     process::make_cwd(&setup.process)?;
     // Nothing is made in the root file system from here on.
@@ -110,8 +113,10 @@ fn become_ready<'b>(
         deferred.make_read_only()?;
     }
     restrict_root(setup, &known)?;
+    steps::done(Step::Restricted);
     let program =
         process::prepare(&mut setup.process, channel, &[channel.fd(), start.fd().unwrap_or(channel.fd())], path)?;
+    steps::done(Step::Identified);
     if !matches!(start, Start::Already) {
         channel.send(Message::Ready)?;
     }
@@ -208,7 +213,9 @@ fn set_root(
         notify::mount(folder.as_fd(), &root, &context)?;
         known = Known::default();
     }
+    steps::done(Step::Mounted);
     if run_early_hooks(setup, record, channel)? {
+        steps::done(Step::Hooked);
         // They may have mounted anything anywhere.
         known = Known::default();
     }

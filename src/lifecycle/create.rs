@@ -28,6 +28,7 @@ use super::process_plan::{Buffers, ProcessPlan};
 use super::ready::Terminal;
 use super::run::{Created, Waiting};
 use super::state_file::{Folder, StateRoot};
+use super::steps::{self, Step};
 use super::workspace::Workspace;
 use super::{delete, interrupt, proc, process, ready, run};
 use crate::cgroup::{self, DeviceProgram, Hierarchy};
@@ -139,6 +140,7 @@ pub fn create(
     let caller = Caller::new(request.wishes, setup.process.terminal)?;
     setup.process.set_seccomp(&setup.config, &mut workspace.seccomp_filter)?;
     setup.process.warn_of_unknown(warn);
+    steps::done(Step::Planned);
 
     let root = StateRoot::open(request.state_root, true)?;
     let root = root.ok_or_else(|| fail!("the state directory has disappeared"))?;
@@ -277,6 +279,7 @@ impl Making<'_> {
         if early_devices {
             self.attach_devices(setup, cgroup.as_ref(), warn)?;
         }
+        steps::done(Step::CgroupMade);
         let (channel, child) = Channel::pair()?;
         let start = match self.run {
             true if self.at_once && is_let_go(setup) => Start::Already,
@@ -293,6 +296,7 @@ impl Making<'_> {
                 container_init::main(setup, &self.record, child, start)
             }
         };
+        steps::done(Step::Cloned);
         let attached = match early_devices {
             true => Ok(()),
             false => self.attach_devices(setup, cgroup.as_ref(), warn),

@@ -123,25 +123,6 @@ impl Made {
     }
 }
 
-/// As `delete` with `force`, but for the hooks: for whoever needs the workspace
-/// again.
-///
-/// # Errors
-/// As [`delete`].
-pub fn delete_without_hooks(root: Option<&StateRoot>, id: &CStr, workspace: &mut Workspace) -> Result<()> {
-    let Ok(folder) = container::open(root, id) else { return Ok(()) };
-    end_at_once(&folder, workspace)?;
-    folder.lock()?;
-    if !folder.is_current() {
-        return Ok(());
-    }
-    match folder.read_record(&mut workspace.second, &mut Arena::new(&mut workspace.strings)) {
-        Ok(Some(record)) => clear(&folder, &record)?,
-        Ok(None) | Err(_) => clear_cgroup(&folder, None)?,
-    }
-    folder.remove(id)
-}
-
 /// Ends what there is of a container, whose lock we hold, and removes it.
 pub fn destroy(
     folder: Folder,

@@ -85,7 +85,7 @@ pub fn write_resolv_conf(text: &ResolvConf) -> Result<()> {
 fn write(folder: &CStr, path: &CStr, text: &ResolvConf) -> Result<(), Errno> {
     // An image's root may have neither.
     let _ = mkdirat(CWD, folder, Mode::from_raw_mode(0o755));
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = open(path, flags, Mode::from_raw_mode(0o644))?;
     write_all(file.as_fd(), text.as_bytes())
 }

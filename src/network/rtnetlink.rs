@@ -21,6 +21,7 @@ pub const NEWADDR: u16 = 20;
 const DELADDR: u16 = 21;
 pub const GETADDR: u16 = 22;
 const NEWROUTE: u16 = 24;
+const DELROUTE: u16 = 25;
 
 /// A time without end, in the kernel's seconds and in DHCP's.
 pub const FOR_EVER: u32 = u32::MAX;
@@ -137,6 +138,16 @@ impl Rtnetlink {
 
     /// Adds the route, in the place of one to the same.
     pub fn add_route(&self, route: &Route) -> Result<(), Errno> {
+        self.change_route(NEWROUTE, ACK | CREATE | REPLACE, route)
+    }
+
+    /// Takes the route away, if it is there as it was added.
+    pub fn remove_route(&self, route: &Route) -> Result<(), Errno> {
+        self.change_route(DELROUTE, ACK, route)
+    }
+
+    #[inline(never)]
+    fn change_route(&self, kind: u16, flags: u16, route: &Route) -> Result<(), Errno> {
         const RTA_DST: u16 = 1;
         const RTA_OIF: u16 = 4;
         const RTA_GATEWAY: u16 = 5;
@@ -148,11 +159,11 @@ impl Rtnetlink {
         /// The gateway need not be in a network of the device's.
         const RTNH_F_ONLINK: u8 = 4;
         let scope = if route.gateway.is_none() { RT_SCOPE_LINK } else { 0 };
-        let flags = if route.gateway.is_some() && route.device != 0 { RTNH_F_ONLINK } else { 0 };
+        let onlink = if route.gateway.is_some() && route.device != 0 { RTNH_F_ONLINK } else { 0 };
         // `struct rtmsg`; the flags are 32 bits of this machine's order.
-        let [a, b, c, d] = u32::from(flags).to_ne_bytes();
+        let [a, b, c, d] = u32::from(onlink).to_ne_bytes();
         let body = [route.to.family(), route.prefix, 0, 0, TABLE, RTPROT_STATIC, scope, RTN_UNICAST, a, b, c, d];
-        let mut message = Message::new(NEWROUTE, ACK | CREATE | REPLACE, &body);
+        let mut message = Message::new(kind, flags, &body);
         if route.prefix > 0 {
             message.attribute(RTA_DST, route.to.octets());
         }

@@ -25,6 +25,7 @@ mod procfs;
 mod raw;
 mod schedule;
 mod seccomp;
+mod shared;
 mod signal;
 mod socket;
 mod standard;
@@ -54,6 +55,7 @@ pub use owned::{OwnedFd, pipe};
 pub use procfs::Procfs;
 pub use schedule::{SchedulerAttributes, ioprio_set, personality, sched_setaffinity, sched_setattr, set_mempolicy};
 pub use seccomp::{seccomp_set_mode_filter, seccomp_takes_flags};
+pub use shared::{SHARED, share_numbers, shared_numbers};
 pub use signal::{
     SIGCHLD, SIGCONT, SIGINT, SIGKILL, SIGPIPE, SIGPWR, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2,
     SIGWINCH,

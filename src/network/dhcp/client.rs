@@ -45,6 +45,9 @@ pub struct Client<'a> {
     answer: [u8; limits::DHCP_MESSAGE],
     length: usize,
     lease: Option<Lease>,
+    /// The message that gave it, and its length: which routes are there for it.
+    given: [u8; limits::DHCP_MESSAGE],
+    given_length: usize,
     /// What was last written.
     resolv_conf: ResolvConf,
 }
@@ -91,6 +94,8 @@ impl<'a> Client<'a> {
             answer: [0; _],
             length: 0,
             lease: None,
+            given: [0; _],
+            given_length: 0,
             resolv_conf: ResolvConf::new(),
         })
     }
@@ -167,6 +172,8 @@ impl<'a> Client<'a> {
     /// The lease is no more.
     fn lose(&mut self, why: &str) -> Result<()> {
         let Some(lease) = self.lease.take() else { return Ok(()) };
+        self.remove_routes(None);
+        self.given_length = 0;
         // Where its time has passed, the kernel has removed it already.
         let _ = self.rtnetlink.remove_address(self.link.index, &lease.address());
         Err(fail!("the address {} of the device {} {why}", V4(lease.address), self.link.name.as_str()))
@@ -232,15 +239,17 @@ impl<'a> Client<'a> {
             self.rtnetlink
                 .error(errno, format_args!("cannot configure {name} as the DHCP server says (address {address})"))
         })?;
-        let mut text = ResolvConf::new();
+        self.remove_routes(Some(&reply));
+        let (mut text, mut value) = (ResolvConf::new(), [0; _]);
         if let Some(domain) = reply.domain() {
             text.add(format_args!("search {}\n", domain.as_str()));
         }
         let domain_only = text.as_bytes().len();
-        for server in reply.name_servers() {
+        for server in reply.name_servers(&mut value) {
             text.add(format_args!("nameserver {}\n", V4(server)));
         }
         self.lease = Some(lease);
+        (self.given, self.given_length) = (self.answer, self.length);
         // What somebody else has written since then stays.
         if text.as_bytes().len() > domain_only && text.as_bytes() != self.resolv_conf.as_bytes() {
             write_resolv_conf(&text)?;
@@ -256,11 +265,27 @@ impl<'a> Client<'a> {
             let _ = self.rtnetlink.set_up(device, Some(mtu));
         }
         self.rtnetlink.add_address(device, &lease.address())?;
-        for (network, prefix, gateway) in reply.routes() {
-            let gateway = (gateway != [0; 4]).then_some(Ip::v4(gateway));
-            self.rtnetlink.add_route(&Route { to: Ip::v4(network), prefix, gateway, device })?;
+        for route in reply.routes(&mut [0; _]) {
+            self.rtnetlink.add_route(&self.route(route))?;
         }
         Ok(())
+    }
+
+    fn route(&self, (network, prefix, gateway): ([u8; 4], u8, [u8; 4])) -> Route {
+        let gateway = (gateway != [0; 4]).then_some(Ip::v4(gateway));
+        Route { to: Ip::v4(network), prefix, gateway, device: self.link.index }
+    }
+
+    /// Takes away the routes of the lease so far that are none of `new`'s.
+    fn remove_routes(&self, new: Option<&Reply<'_>>) {
+        let old = Reply::again(self.given.get(..self.given_length).unwrap_or(&[]));
+        let (mut value, mut other) = ([0; _], [0; _]);
+        for route in old.routes(&mut value) {
+            if !new.is_some_and(|new| new.routes(&mut other).any(|same| same == route)) {
+                // Where its address is gone, the kernel has done so already.
+                let _ = self.rtnetlink.remove_route(&self.route(route));
+            }
+        }
     }
 }
 

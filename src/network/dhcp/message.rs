@@ -113,6 +113,9 @@ impl Written {
 #[derive(Clone, Copy)]
 pub struct Reply<'a>(&'a [u8]);
 
+/// Room for the value of an option.
+pub type Value = [u8; limits::DHCP_MESSAGE];
+
 impl<'a> Reply<'a> {
     /// The answer to the transaction of this device.
     pub fn read(message: &'a [u8], transaction: u32, hardware: [u8; 6]) -> Option<Reply<'a>> {
@@ -124,25 +127,43 @@ impl<'a> Reply<'a> {
         expected.then_some(Reply(message))
     }
 
-    /// The value of an option.
+    /// One that was read at an earlier time. An empty one says nothing.
+    pub fn again(message: &'a [u8]) -> Reply<'a> {
+        Reply(message)
+    }
+
+    /// The value of an option. One that is there several times is what all of them
+    /// have, one behind the other: a value may be longer than an option can be (RFC 3396).
     #[inline(never)]
-    fn option(&self, wanted: u8) -> Option<&'a [u8]> {
-        find(self.0.get(FIXED..)?, wanted).or_else(|| {
-            // Two fields of BOOTP may hold options as well (RFC 2132, 9.3).
-            let overload = *find(self.0.get(FIXED..)?, OVERLOAD)?.first()?;
-            let file = if overload & 1 == 0 { None } else { find(self.0.get(108..236)?, wanted) };
-            file.or_else(|| if overload & 2 == 0 { None } else { find(self.0.get(44..108)?, wanted) })
-        })
+    fn option<'v>(&self, wanted: u8, value: &'v mut Value) -> Option<&'v [u8]> {
+        let options = self.0.get(FIXED..)?;
+        // Two fields of BOOTP may hold options as well (RFC 2132, 9.3).
+        let overload = Options(options).find(|(code, _)| *code == OVERLOAD).and_then(|(_, value)| value.first());
+        let overload = overload.copied().unwrap_or(0);
+        let field = |bit, place| if overload & bit == 0 { None } else { self.0.get(place) };
+        let fields = [Some(options), field(1, 108..236), field(2, 44..108)];
+        let (mut length, mut found) = (0, false);
+        for (_, part) in fields.into_iter().flatten().flat_map(Options).filter(|(code, _)| *code == wanted) {
+            let end = length + part.len(); // no more than the message has
+            value.get_mut(length..end)?.copy_from_slice(part);
+            (length, found) = (end, true);
+        }
+        value.get(..length).filter(|_| found)
+    }
+
+    /// The first bytes of an option.
+    fn start<const N: usize>(&self, option: u8) -> Option<[u8; N]> {
+        array(self.option(option, &mut [0; _])?, 0)
     }
 
     /// The message's type.
     pub fn kind(&self) -> u8 {
-        self.option(KIND).and_then(|value| value.first()).copied().unwrap_or(0)
+        self.start(KIND).map_or(0, |[kind]| kind)
     }
 
     /// An option of one address, or the first of several.
     pub fn address(&self, option: u8) -> Option<[u8; 4]> {
-        array(self.option(option)?, 0)
+        self.start(option)
     }
 
     /// An option of 32 bits: seconds.
@@ -170,30 +191,33 @@ impl<'a> Reply<'a> {
 
     /// The largest packet, where it is one that IPv4 must be able to carry.
     pub fn mtu(&self) -> Option<u32> {
-        let mtu = u16::from_be_bytes(array(self.option(MTU)?, 0)?);
+        let mtu = u16::from_be_bytes(self.start(MTU)?);
         (mtu >= 576).then_some(mtu.into())
     }
 
     /// The name servers; a resolver uses three.
-    pub fn name_servers(&self) -> impl Iterator<Item = [u8; 4]> {
-        self.option(NAME_SERVERS).unwrap_or(&[]).as_chunks().0.iter().copied().take(3)
+    pub fn name_servers<'v>(&self, value: &'v mut Value) -> impl Iterator<Item = [u8; 4]> + use<'v> {
+        self.option(NAME_SERVERS, value).unwrap_or(&[]).as_chunks().0.iter().copied().take(3)
     }
 
     /// The domain, if it is the name of one: it goes into a file.
     pub fn domain(&self) -> Option<Printed<256>> {
+        let mut value = [0; _];
         // Some servers count a NUL.
-        let name = self.option(DOMAIN)?.split(|byte| *byte == 0).next()?;
+        let name = self.option(DOMAIN, &mut value)?.split(|byte| *byte == 0).next()?;
         let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let name = core::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.bytes().all(|b| fits(&b)))?;
-        Some(Printed::of(format_args!("{name}")))
+        let mut domain = Printed::new();
+        domain.push(name).then_some(domain)
     }
 
     /// The routes: network, prefix and gateway (zeros: the device's own
     /// network). RFC 3442: where there are classless ones, the router does not count.
-    pub fn routes(&self) -> Routes<'a> {
-        let classless = self.option(CLASSLESS_ROUTES);
-        let router = if classless.is_some() { None } else { self.address(ROUTER) };
-        Routes { router, rest: classless.unwrap_or(&[]) }
+    pub fn routes<'v>(&self, value: &'v mut Value) -> Routes<'v> {
+        match self.option(CLASSLESS_ROUTES, value) {
+            Some(rest) => Routes { router: None, rest },
+            None => Routes { router: self.address(ROUTER), rest: &[] },
+        }
     }
 }
 
@@ -226,23 +250,26 @@ impl Iterator for Routes<'_> {
     }
 }
 
-/// The first option `wanted` of a list of them.
-fn find(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
-    loop {
-        let (code, rest) = options.split_first()?;
-        if *code == PAD {
-            options = rest;
-            continue;
+/// The options of a list of them, and their values.
+struct Options<'a>(&'a [u8]);
+
+impl<'a> Iterator for Options<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (code, rest) = self.0.split_first()?;
+            match *code {
+                PAD => self.0 = rest,
+                END => return None,
+                code => {
+                    let (length, rest) = rest.split_first()?;
+                    let (value, rest) = rest.split_at_checked((*length).into())?;
+                    self.0 = rest;
+                    return Some((code, value));
+                }
+            }
         }
-        if *code == END {
-            return None;
-        }
-        let (length, rest) = rest.split_first()?;
-        let (value, rest) = rest.split_at_checked((*length).into())?;
-        if *code == wanted {
-            return Some(value);
-        }
-        options = rest;
     }
 }
 

@@ -174,7 +174,8 @@ fn config(program: &Path) -> Result<Value> {
 }
 
 /// Copies a program and the libraries that ldd(1) names.
-fn add(tree: &Path, program: &Path, place: &str) -> Result<()> {
+/// Copies a program and the libraries that it needs to a place in a tree.
+pub fn add(tree: &Path, program: &Path, place: &str) -> Result<()> {
     fs::copy(program, tree.join(place)).with_context(|| format!("cannot copy {}", program.display()))?;
     let output = Command::new("ldd").arg(program).output().context("no ldd")?;
     for word in String::from_utf8_lossy(&output.stdout).split_whitespace().filter(|word| word.starts_with('/')) {

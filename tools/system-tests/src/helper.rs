@@ -4,6 +4,8 @@
 //! - `terminal PATH`: in a session of its own, with that pty as controlling
 //!   terminal and as all three standard descriptors
 //! - `block SIGNAL…`: with these signals blocked (numbers)
+//! - `vsock`: the command is a list of ports, and what comes there is printed (see
+//!   `vsock_listener`)
 //! - `peer RUNTIME`: with what another runtime needs to run here
 
 use std::ffi::{CString, OsString};
@@ -43,6 +45,7 @@ fn run(words: Vec<OsString>) -> Result<()> {
             }
             set.thread_block()?;
         }
+        ["vsock"] => return crate::vsock_listener::listen(command),
         ["peer", runtime] => {
             bundle::peers::help(std::path::Path::new(runtime))?;
         }

@@ -16,10 +16,12 @@ mod check;
 #[macro_use]
 pub mod case;
 
+pub mod boot_image;
 pub mod bundle;
 pub mod cases;
 pub mod command;
 pub mod context;
+pub mod dhcp_server;
 pub mod guest;
 pub mod harness;
 pub mod helper;
@@ -28,3 +30,4 @@ pub mod leaks;
 pub mod ordinary;
 pub mod terminal;
 pub mod traced;
+pub mod vsock_listener;

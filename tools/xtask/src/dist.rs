@@ -17,8 +17,12 @@ const SMALLER: &[&str] =
 
 /// The optimised binary with its symbols: what `check` looks into.
 pub fn build() -> Result<PathBuf> {
+    build_with(&[])
+}
+
+fn build_with(options: &[&str]) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["rustc", "--quiet", "--release", "--package", "ocinit", "--bin", "ocinit"]);
+    command.args(["rustc", "--quiet", "--release", "--package", "ocinit", "--bin", "ocinit"]).args(options);
     command.arg("--config").arg(format!("build.rustflags={:?}", remapped()?));
     command.arg("--").args(SMALLER.iter().map(|option| format!("-Cllvm-args=-{option}")));
     run(&mut command)?;
@@ -44,6 +48,13 @@ pub fn dist() -> Result<(PathBuf, u64)> {
     let size = fs::metadata(&shipped)?.len();
     println!("dist/ocinit: {size} bytes");
     Ok((shipped, size))
+}
+
+/// Builds the program that panics on purpose, beside the shipped one.
+pub fn panicking() -> Result<()> {
+    let built = build_with(&["--features", "panics"])?;
+    fs::create_dir_all(top().join("dist")).context("cannot make dist/")?;
+    strip(&built, &top().join("dist/ocinit-panics"))
 }
 
 /// Leaves out whatever the kernel does not read: it needs the program headers

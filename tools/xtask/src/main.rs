@@ -24,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Build the shipped, stripped binary: dist/ocinit
     Dist,
+    /// Build dist/ocinit-panics, which does so on purpose: for the tests of what follows
+    Panics,
     /// Verify what can be seen without running a container: floors, style, size, the ELF file, stack depth
     Check,
     /// Where the bytes of the shipped binary are
@@ -58,6 +60,7 @@ fn main() {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Dist => dist::dist().map(|_| ()),
+        Command::Panics => dist::panicking(),
         Command::Check => check::check(),
         Command::Size => sizes::print(),
         Command::Fields => check::fields::write(),

@@ -89,6 +89,7 @@ pub fn test(filter: Option<&str>) -> Result<()> {
     }
 
     println!("== system tests");
+    dist::panicking()?;
     let (ocinit, _) = dist::dist()?;
     run(cargo().args(["build", "--quiet", "--profile", "tools", "--package", "system-tests"]))?;
     let mut command = Command::new(target().join("tools/system-tests"));

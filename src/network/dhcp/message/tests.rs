@@ -21,6 +21,11 @@ fn reply(options: &[&[u8]]) -> Vec<u8> {
     message
 }
 
+/// The first option `wanted`.
+fn find(options: &[u8], wanted: u8) -> Option<&[u8]> {
+    Options(options).find(|(code, _)| *code == wanted).map(|(_, value)| value)
+}
+
 fn full() -> Vec<u8> {
     reply(&[
         &[KIND, ACK],
@@ -78,8 +83,8 @@ fn an_answer() {
     assert_eq!(reply.seconds(LEASE_TIME), Some(86_400));
     assert_eq!(reply.seconds(RENEWAL_TIME), None);
     assert_eq!(reply.mtu(), Some(1500));
-    assert_eq!(reply.routes().collect::<Vec<_>>(), [([0; 4], 0, [10, 0, 2, 2])]);
-    assert_eq!(reply.name_servers().collect::<Vec<_>>(), [[10, 0, 2, 3], [1; 4], [2; 4]]);
+    assert_eq!(reply.routes(&mut [0; _]).collect::<Vec<_>>(), [([0; 4], 0, [10, 0, 2, 2])]);
+    assert_eq!(reply.name_servers(&mut [0; _]).collect::<Vec<_>>(), [[10, 0, 2, 3], [1; 4], [2; 4]]);
     assert_eq!(reply.domain().map(|domain| domain.as_str().to_string()), Some(String::from("example.org")));
     assert!(Reply::read(&bytes, 8, HARDWARE).is_none());
     assert!(Reply::read(&bytes, 7, [0; 6]).is_none());
@@ -101,7 +106,7 @@ fn cut_off_at_every_byte() {
                 reply.address(option);
             }
             let _ = (reply.prefix(), reply.domain());
-            assert!(reply.routes().count() <= 1 && reply.name_servers().count() <= 3);
+            assert!(reply.routes(&mut [0; _]).count() <= 1 && reply.name_servers(&mut [0; _]).count() <= 3);
             // An option that is cut off is not there.
             assert_eq!(reply.mtu().is_some(), end >= bytes.len() - 1, "{end}");
         }
@@ -146,7 +151,7 @@ fn classless_routes_count_instead_of_the_router() {
         (&[], &[]),
     ] {
         let bytes = reply(&[&[&[CLASSLESS_ROUTES][..], option].concat(), &[ROUTER, 9, 9, 9, 9]]);
-        let read: Vec<_> = Reply::read(&bytes, 7, HARDWARE).unwrap().routes().collect();
+        let read: Vec<_> = Reply::read(&bytes, 7, HARDWARE).unwrap().routes(&mut [0; _]).collect();
         assert_eq!(read, routes, "{option:?}");
     }
 }
@@ -162,4 +167,34 @@ fn options_in_the_fields_of_bootp() {
     bytes[FIXED + 2] = 1;
     let read = Reply::read(&bytes, 7, HARDWARE).unwrap();
     assert_eq!((read.kind(), read.address(SERVER)), (OFFER, None));
+}
+
+#[test]
+fn options_in_several_parts() {
+    let mut route = vec![CLASSLESS_ROUTES, 24, 10];
+    let mut bytes =
+        reply(&[&route, &[NAME_SERVERS, 1, 2, 3, 4, 5], b"\x0fexample.", &[NAME_SERVERS, 6, 7, 8], b"\x0forg"]);
+    route = vec![CLASSLESS_ROUTES, 8, 9, 10, 0, 0, 1];
+    bytes.pop();
+    bytes.extend([OVERLOAD, 1, 1, route[0], 6]);
+    bytes.extend(&route[1..]);
+    bytes.push(END);
+    // The last part is in a field of BOOTP's.
+    bytes[108..117].copy_from_slice(&[CLASSLESS_ROUTES, 5, 0, 10, 0, 0, 2, END, 0]);
+    let read = Reply::read(&bytes, 7, HARDWARE).unwrap();
+    let routes: Vec<_> = read.routes(&mut [0; _]).collect();
+    assert_eq!(routes, [([10, 8, 9, 0], 24, [10, 0, 0, 1]), ([0; 4], 0, [10, 0, 0, 2])]);
+    assert_eq!(read.name_servers(&mut [0; _]).collect::<Vec<_>>(), [[1, 2, 3, 4], [5, 6, 7, 8]]);
+    assert_eq!(read.domain().unwrap().as_str(), "example.org");
+}
+
+#[test]
+fn a_domain_of_any_length() {
+    for (length, there) in [(255, true), (256, false), (1000, false)] {
+        let parts: Vec<Vec<u8>> = vec![b'x'; length].chunks(200).map(|part| [&[DOMAIN], part].concat()).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let bytes = reply(&parts);
+        let domain = Reply::read(&bytes, 7, HARDWARE).unwrap().domain();
+        assert_eq!(domain.map(|domain| domain.as_bytes().len()), there.then_some(length), "{length}");
+    }
 }

@@ -3,19 +3,15 @@
 //! case puts there.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use bundle::old_kernel::OldKernel;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use crate::bundle::{Config, copy_tree};
+use crate::boot_image::Image;
+use crate::bundle::Config;
 use crate::case::Need;
 use crate::context::Context;
-use crate::guest;
-use crate::harness::Skip;
 
 cases!("boot":
     the_status_of_the_command [Need::Host],
@@ -29,97 +25,25 @@ cases!("boot":
     a_linuxkit_unit_with_an_overlay [Need::Host],
 );
 
-/// The emulation, from the first instruction to the end.
-const LIMIT: Duration = Duration::from_secs(90);
-
-/// What is put into the initramfs.
-struct Image<'c> {
-    context: &'c Context,
-    tree: PathBuf,
-    kernel: OldKernel,
-}
-
-/// What a machine has said.
-struct Said {
-    console: String,
-    outcome: Value,
-}
-
-impl<'c> Image<'c> {
-    fn new(context: &'c Context) -> Result<Image<'c>> {
-        let kernel = guest::found().map_err(|why| Skip(format!("{why:#}")))?;
-        let tree = context.folder("tree")?;
-        fs::copy(&context.program, tree.join("init"))?;
-        Ok(Image { context, tree, kernel })
-    }
-
-    /// A bundle at `place` in the image.
-    fn bundle(&self, place: &str, config: &Config) -> Result<PathBuf> {
-        let folder = self.tree.join(place);
-        copy_tree(&self.context.rootfs(), &folder.join("rootfs"))?;
-        fs::write(folder.join("config.json"), serde_json::to_vec(&config.0)?)?;
-        Ok(folder)
-    }
-
-    fn file(&self, place: &str, content: impl AsRef<[u8]>) -> Result<()> {
-        let path = self.tree.join(place);
-        fs::create_dir_all(path.parent().context("a file has a folder")?)?;
-        Ok(fs::write(path, content)?)
-    }
-
-    /// Boots it to its end.
-    fn boot(&self, words: &str) -> Result<Said> {
-        let archive = self.tree.with_extension("cpio");
-        let script = format!("find . | /bin/busybox cpio -o -H newc >{} 2>/dev/null", archive.display());
-        let status = Command::new("sh").args(["-c", &script]).current_dir(&self.tree).status()?;
-        ensure!(status.success(), "cannot pack the initramfs");
-        let mut command = Command::new("qemu-system-x86_64");
-        command
-            .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-m", "256"])
-            .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"])
-            .arg("-kernel")
-            .arg(&self.kernel.image)
-            .arg("-initrd")
-            .arg(&archive)
-            .args(["-append", &format!("console=ttyS0 quiet panic=-1 mitigations=off {words}")]);
-        self.context.surroundings(&mut command);
-        let console = self.context.start_command(command)?.finish_within(LIMIT)?.stdout;
-        let mark = "ocinit-outcome: ";
-        let Some(line) = console.lines().find_map(|line| line.trim_end().strip_prefix(mark)) else {
-            bail!("no outcome on the console: {console:?}");
-        };
-        let outcome = serde_json::from_str(line).with_context(|| format!("the outcome {line:?}"))?;
-        Ok(Said { console, outcome })
-    }
-}
-
-impl Said {
-    /// The outcome but for the time.
-    fn outcome(&self) -> Value {
-        let mut outcome = self.outcome.clone();
-        if let Some(members) = outcome.as_object_mut() {
-            members.remove("us");
-        }
-        outcome
-    }
-
-    /// The places of these texts on the console, each behind the one before.
-    fn in_order(&self, parts: &[&str]) -> Result<()> {
-        let mut from = 0;
-        for part in parts {
-            let rest = self.console.get(from..).unwrap_or_default();
-            let at = rest.find(part).with_context(|| format!("{part:?} is not in {rest:?}"))?;
-            from += at + part.len();
-        }
-        Ok(())
-    }
-}
-
 fn the_status_of_the_command(c: &Context) -> Result<()> {
     let image = Image::new(c)?;
     image.bundle("bundle", &Config::plain().script("echo hello; echo $A; id -u; pwd; exit 42"))?;
     let said = image.boot("ocinit.env=\"A=b c\" ocinit.user=5:6 ocinit.cwd=/tmp ocinit.trace")?;
-    said.in_order(&["trace:", "program executed", "hello\nb c\n5\n/tmp\n"])?;
+    // The steps, by both processes, in the order of time.
+    said.in_order(&[
+        "first instruction",
+        "units read",
+        "all decided",
+        "cgroup made",
+        "in its namespaces",
+        "root file system built",
+        "root entered",
+        "paths masked",
+        "identity taken",
+        "container made",
+        "program executed",
+    ])?;
+    said.in_order(&["program executed", "hello\nb c\n5\n/tmp\n"])?;
     same!(said.outcome(), json!({"event": "outcome", "result": "exit", "status": 42}), "the outcome");
     Ok(())
 }

@@ -9,6 +9,9 @@ use crate::context::Context;
 
 mod bad_input;
 mod boot;
+mod boot_broken;
+mod boot_told;
+mod boot_units;
 mod comparison;
 mod descriptors;
 mod devices;
@@ -91,6 +94,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         races::CASES,
         walkthrough::CASES,
         boot::CASES,
+        boot_broken::CASES,
+        boot_told::CASES,
+        boot_units::CASES,
     ];
     groups.into_iter().flatten()
 }
