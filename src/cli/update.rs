@@ -20,6 +20,7 @@ const MEMBERS: &str = "blockIO weight|cpu period| quota| burst| shares| realtime
                        idle|memory limit| reservation| swap|pids limit";
 
 /// Gives a container new limits.
+#[inline(never)] // its buffers are not to be part of the other commands' frame
 pub fn update(invocation: &Invocation, root: &CStr, log: &mut Log, workspace: &mut Workspace) -> Result<i32> {
     let mut text = Printed::new();
     let source = match invocation.path(Flag::Resources) {
