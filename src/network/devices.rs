@@ -16,7 +16,7 @@ use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno};
 use super::address::Ip;
 use super::link::{IFLA_IFNAME, Link};
 use super::netlink::{ACK, DUMP, Message, word};
-use super::rtnetlink::{DeviceAddress, FOR_EVER, GETADDR, NEWADDR, NEWLINK, Rtnetlink, link_body};
+use super::rtnetlink::{Answers, DeviceAddress, FOR_EVER, GETADDR, NEWADDR, NEWLINK, Rtnetlink, link_body};
 
 /// A device's name, and the NUL that the kernel wants behind it.
 type Name = [u8; limits::DEVICE_NAME + 1];
@@ -138,7 +138,8 @@ fn list(here: &Rtnetlink, link: &Link, all: &mut Addresses) -> Result<(), Errno>
     const IFA_F_PERMANENT: u32 = 0x80;
     /// `struct ifaddrmsg`, before the attributes.
     const FIXED: usize = 8;
-    let mut answers = here.ask(&mut Message::new(GETADDR, DUMP, &[0; FIXED]))?;
+    let mut answers = Answers::of(here);
+    answers.ask(&mut Message::new(GETADDR, DUMP, &[0; FIXED]))?;
     while let Some(answer) = answers.next()? {
         let flags = answer.attribute(FIXED, IFA_FLAGS).and_then(|flags| word(flags, 0)).unwrap_or(0);
         let Some([_, prefix, _, scope]) = answer.body.first_chunk() else { continue };

@@ -8,7 +8,7 @@ use crate::sys::Errno;
 use crate::sys::fs::{Access, access};
 
 use super::netlink::{ACK, DUMP, Incoming, Message};
-use super::rtnetlink::{GETLINK, Rtnetlink, link_body, link_index};
+use super::rtnetlink::{Answers, GETLINK, Rtnetlink, link_body, link_index};
 
 const IFLA_ADDRESS: u16 = 1;
 pub const IFLA_IFNAME: u16 = 3;
@@ -50,7 +50,8 @@ impl Link {
         let name = join(&mut terminated, &[name]).ok_or(Errno::NODEV)?;
         message.attribute(IFLA_IFNAME, name.to_bytes_with_nul());
         let mut found = None;
-        let mut answers = rtnetlink.ask(&mut message)?;
+        let mut answers = Answers::of(rtnetlink);
+        answers.ask(&mut message)?;
         while let Some(link) = answers.next()? {
             found = Link::of(&link);
         }
@@ -65,7 +66,8 @@ impl Link {
     #[inline(never)]
     pub fn first_ethernet(rtnetlink: &Rtnetlink) -> Result<Link, Errno> {
         let mut found: Option<Link> = None;
-        let mut answers = rtnetlink.ask(&mut Message::new(GETLINK, DUMP, &link_body(0, 0)))?;
+        let mut answers = Answers::of(rtnetlink);
+        answers.ask(&mut Message::new(GETLINK, DUMP, &link_body(0, 0)))?;
         while let Some(link) = answers.next()? {
             if let Some(link) = Link::of(&link)
                 && link.ethernet.is_some()

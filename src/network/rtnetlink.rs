@@ -73,18 +73,6 @@ impl Rtnetlink {
         Ok(Rtnetlink { socket, sequence: Cell::new(0), said: Cell::default() })
     }
 
-    /// Sends `message`; what comes for an answer is to be walked to its end.
-    ///
-    /// # Errors
-    /// EMSGSIZE: the message had no room for all. Else the kernel's.
-    #[inline(never)]
-    pub fn ask(&self, message: &mut Message) -> Result<Answers<'_>, Errno> {
-        let sequence = self.sequence.get().wrapping_add(1);
-        self.sequence.set(sequence);
-        io::write(&self.socket, message.finish(sequence).ok_or(Errno::MSGSIZE)?)?;
-        Ok(Answers { rtnetlink: self, buffer: [0; _], start: 0, end: 0 })
-    }
-
     /// A descriptor of the network namespace that it is of.
     pub fn namespace(&self) -> Result<OwnedFd, Errno> {
         socket_namespace(self.socket.as_fd())
@@ -101,7 +89,8 @@ impl Rtnetlink {
     /// Carries out `message`, which asks for no answer.
     #[inline(never)]
     pub fn carry_out(&self, mut message: Message) -> Result<(), Errno> {
-        let mut answers = self.ask(&mut message)?;
+        let mut answers = Answers::of(self);
+        answers.ask(&mut message)?;
         while answers.next()?.is_some() {}
         Ok(())
     }
@@ -186,7 +175,25 @@ pub struct Answers<'a> {
     end: usize,
 }
 
-impl Answers<'_> {
+impl<'a> Answers<'a> {
+    /// Nothing is asked yet. (Made before it is, so that there is one buffer of them on
+    /// the stack, not a second one in a `Result`.)
+    #[inline]
+    pub fn of(rtnetlink: &'a Rtnetlink) -> Answers<'a> {
+        Answers { rtnetlink, buffer: [0; _], start: 0, end: 0 }
+    }
+
+    /// Sends `message`; what comes for an answer is to be walked to its end.
+    ///
+    /// # Errors
+    /// EMSGSIZE: the message had no room for all. Else the kernel's.
+    #[inline(never)]
+    pub fn ask(&mut self, message: &mut Message) -> Result<(), Errno> {
+        let sequence = self.rtnetlink.sequence.get().wrapping_add(1);
+        self.rtnetlink.sequence.set(sequence);
+        io::write(&self.rtnetlink.socket, message.finish(sequence).ok_or(Errno::MSGSIZE)?).map(drop)
+    }
+
     /// The next; `None`: that was all, and all is well.
     ///
     /// # Errors

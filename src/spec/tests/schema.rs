@@ -19,7 +19,7 @@ use crate::spec::state::State;
 
 /// Where the schemas are, for tests that run only where they are.
 fn folder() -> PathBuf {
-    PathBuf::from(option_env!("OCINIT_SCHEMAS").expect("found by build.rs"))
+    PathBuf::from(option_env!("OCINIT_SCHEMAS").unwrap_or_default()) // of build.rs
 }
 
 /// Where a schema goes on: the file it is in matters for its references.
