@@ -97,6 +97,12 @@ pub fn outcome(ending: Ending, sentence: &str) {
     let status = Printed::<64>::of(format_args!("EXIT_STATUS={}\nX_SYSTEMD_SHUTDOWN={}", ending.status(), on_exit().1));
     notify(status.as_str());
     write(&event, LAST_PATIENCE);
+    tell_console(&event);
+    exit_by_port(ending);
+}
+
+#[inline(never)] // each line's room is on the stack alone
+fn tell_console(event: &Event<'_>) {
     if let Ok(console) = open_target(Target::Console, false) {
         let mut line = [0; _];
         let line = event.write(&mut line);
@@ -105,7 +111,6 @@ pub fn outcome(ending: Ending, sentence: &str) {
             log::write_within(console.as_fd(), part, LAST_PATIENCE);
         }
     }
-    exit_by_port(ending);
 }
 
 /// Ends the machine with the status, where isa-debug-exit is there and can say it:

@@ -48,35 +48,39 @@ pub fn clear_up() -> Option<OwnedFd> {
             }
         }
     }
-    in_time(true)
+    let process = apart();
+    if !matches!(process, Ok(Child::Created { .. })) {
+        unmount_all();
+    }
+    write(process)
 }
 
 /// Writes everything back. Gives the process that is still at it.
 pub fn write_back() -> Option<OwnedFd> {
-    in_time(false)
+    write(apart())
 }
 
-/// Writes everything back, and unmounts it before, by a process of its own: a disk or a
-/// share that does not answer any more holds up whoever waits for it, for ever.
-fn in_time(unmounts: bool) -> Option<OwnedFd> {
-    let work = || {
-        if unmounts {
-            unmount_all();
-        }
-        sync();
-    };
-    match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None }) {
-        Ok(Child::Created { pidfd, .. }) if has_ended(&pidfd, WRITING) => None,
+/// A process of its own: a disk or a share that does not answer any more holds up
+/// whoever waits for it, for ever. Where there can be none it is this one.
+fn apart() -> Result<Child, Errno> {
+    sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None })
+}
+
+fn write(process: Result<Child, Errno>) -> Option<OwnedFd> {
+    match process {
         Ok(Child::Created { pidfd, .. }) => {
+            if has_ended(&pidfd, WRITING) {
+                return None;
+            }
             log::warning(&fail!("the file systems are not written back in time"));
             Some(pidfd)
         }
         Ok(Child::Myself) => {
-            work();
+            sync();
             sys::exit(0)
         }
         Err(_) => {
-            work();
+            sync();
             None
         }
     }

@@ -240,24 +240,18 @@ impl<'a> Client<'a> {
                 .error(errno, format_args!("cannot configure {name} as the DHCP server says (address {address})"))
         })?;
         self.remove_routes(Some(&reply));
-        let (mut text, mut value) = (ResolvConf::new(), [0; _]);
-        if let Some(domain) = reply.domain() {
-            text.add(format_args!("search {}\n", domain.as_str()));
-        }
-        let domain_only = text.as_bytes().len();
-        for server in reply.name_servers(&mut value) {
-            text.add(format_args!("nameserver {}\n", V4(server)));
-        }
+        let (text, has_servers) = resolv_conf(&reply);
         self.lease = Some(lease);
         (self.given, self.given_length) = (self.answer, self.length);
         // What somebody else has written since then stays.
-        if text.as_bytes().len() > domain_only && text.as_bytes() != self.resolv_conf.as_bytes() {
+        if has_servers && text.as_bytes() != self.resolv_conf.as_bytes() {
             write_resolv_conf(&text)?;
             self.resolv_conf = text;
         }
         Ok(())
     }
 
+    #[inline(never)] // an option's room is on the stack alone
     fn apply(&self, lease: Lease, reply: &Reply<'_>) -> Result<(), Errno> {
         let device = self.link.index;
         if let Some(mtu) = reply.mtu() {
@@ -277,16 +271,34 @@ impl<'a> Client<'a> {
     }
 
     /// Takes away the routes of the lease so far that are none of `new`'s.
+    #[inline(never)]
     fn remove_routes(&self, new: Option<&Reply<'_>>) {
         let old = Reply::again(self.given.get(..self.given_length).unwrap_or(&[]));
-        let (mut value, mut other) = ([0; _], [0; _]);
-        for route in old.routes(&mut value) {
-            if !new.is_some_and(|new| new.routes(&mut other).any(|same| same == route)) {
+        let mut value = [0; _];
+        let mut index = 0;
+        while let Some(route) = old.routes(&mut value).nth(index) {
+            index += 1;
+            if !new.is_some_and(|new| new.routes(&mut value).any(|same| same == route)) {
                 // Where its address is gone, the kernel has done so already.
                 let _ = self.rtnetlink.remove_route(&self.route(route));
             }
         }
     }
+}
+
+/// What a resolver is to know, and whether that is any server.
+#[inline(never)]
+fn resolv_conf(reply: &Reply<'_>) -> (ResolvConf, bool) {
+    let (mut text, mut value) = (ResolvConf::new(), [0; _]);
+    if let Some(domain) = reply.domain() {
+        text.add(format_args!("search {}\n", domain.as_str()));
+    }
+    let domain_only = text.as_bytes().len();
+    for server in reply.name_servers(&mut value) {
+        text.add(format_args!("nameserver {}\n", V4(server)));
+    }
+    let has_servers = text.as_bytes().len() > domain_only;
+    (text, has_servers)
 }
 
 impl Lease {

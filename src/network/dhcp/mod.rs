@@ -36,15 +36,17 @@ const PAUSE: u32 = 2;
 pub fn start(device: &[u8], hostname: &[u8], deadline: Deadline) -> Result<()> {
     worker::start(true, &mut |caller| {
         let _ = thread::set_name(c"ocinit-dhcp");
-        let client = Client::new(device, hostname, deadline);
-        let client = client.and_then(|mut client| client.acquire(deadline).map(|()| client));
-        let mut client = match client {
+        let mut client = match Client::new(device, hostname, deadline) {
             Ok(client) => client,
             Err(error) => {
                 caller.tell(&Err(error));
                 return 1;
             }
         };
+        if let Err(error) = client.acquire(deadline) {
+            caller.tell(&Err(error));
+            return 1;
+        }
         caller.tell(&Ok(()));
         loop {
             if let Err(error) = client.keep() {

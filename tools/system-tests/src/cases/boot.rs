@@ -108,7 +108,7 @@ fn services_are_supervised_and_stopped(c: &Context) -> Result<()> {
     let script = "trap '' TERM; echo STUBBORN; while true; do sleep 1; done";
     unit("services/stubborn", soon, Config::plain().script(script))?;
     // It tells process 1, whose pid namespace it shares, to stop.
-    let asks = Config::plain().without_namespace("pid").script("sleep 2; echo ASKS; kill -TERM 1; sleep 100");
+    let asks = Config::plain().without_namespace("pid").script("sleep 6; echo ASKS; kill -TERM 1; sleep 100");
     unit("services/z-asks", none(), asks)?;
     unit("onshutdown/010-bye", none(), Config::plain().script("echo BYE"))?;
     let said = image.boot("")?;

@@ -23,7 +23,7 @@ mod limits;
 
 /// Bytes of stack that the program may need. The kernel gives 8 MiB unless told
 /// otherwise; what is not touched takes no memory.
-const BOUND: u64 = 106_496;
+const BOUND: u64 = 98_304;
 
 /// Functions that may be entered again while they run: part of the name, how
 /// many times they can be on the stack at once, and why not more often. The
