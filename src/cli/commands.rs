@@ -303,7 +303,7 @@ flags! {
     Tty = "tty" "t" "" "give the process a terminal";
     User = "user" "u" "UID[:GID]" "user id, and group id, in the container";
     // update
-    Resources = "resources" "r" "FILE" "the limits as JSON, as in config.json; - is standard input; of other flags only schemata count";
+    Resources = "resources" "r" "FILE" "the limits as JSON (- is standard input); of the other flags only schemata count";
     BlkioWeight = "blkio-weight" "" "INTEGER" "weight of block I/O, 10 to 1000";
     CpuPeriod = "cpu-period" "" "INTEGER" "period of the CPU quota, in microseconds";
     CpuQuota = "cpu-quota" "" "INTEGER" "CPU time in a period, in microseconds; -1 is no limit";
