@@ -21,7 +21,7 @@ use super::filter::{Filter, Instruction, Label};
 use super::names;
 use super::numbers::{ARCHITECTURE_NAMES, ARCHITECTURES, CALLS, call_of, multiplexed, number_of};
 use crate::error::Result;
-use crate::json::{Text, Value};
+use crate::json::{Text, Value, WORD};
 use crate::limits;
 use crate::spec::record::WordSet;
 use crate::spec::seccomp::{Actions, Flags, Seccomp, Syscall};
@@ -315,13 +315,7 @@ impl Default for SeccompFilter {
 
 /// The number of the system call of that name.
 fn find(name: Text<'_>) -> Option<usize> {
-    let mut buffer = [0; 40]; // longer than any
-    let mut length = 0;
-    for byte in name.bytes() {
-        *buffer.get_mut(length)? = byte;
-        length += 1;
-    }
-    names::find(buffer.get(..length)?)
+    names::find(name.word(&mut [0; WORD])?)
 }
 
 /// What the kernel is to be told of an action.

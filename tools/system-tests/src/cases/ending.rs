@@ -1,12 +1,11 @@
 //! How a container ends: `kill` and `delete`, of what runs, waits or is gone.
 
-use std::fs;
-
 use anyhow::{Result, ensure};
+use rustix::process::Signal;
 
 use super::lifecycle::sleeping;
 use crate::bundle::Config;
-use crate::context::Context;
+use crate::context::{Context, signal};
 use crate::kernel;
 
 cases!("ending":
@@ -182,12 +181,10 @@ fn delete_force_twice_is_success(c: &Context) -> Result<()> {
 fn delete_force_ends_a_start_that_hangs(c: &Context) -> Result<()> {
     let id = c.create(&sleeping())?;
     // As a file system that does not answer would, this holds up the process on
-    // its way to its program.
-    for folder in kernel::cgroups_with(&id) {
-        fs::write(folder.join("cgroup.freeze"), "1")?;
-    }
+    // its way to its program. (A frozen one would not be started.)
+    signal(c.pid(&id)?, Signal::STOP)?;
     let start = c.spawn(&["start", &id])?;
-    let waits = || Ok(kernel::wait_channel(start.pid()).contains("skb"));
+    let waits = || Ok(kernel::wait_channel(start.pid()).contains("poll"));
     c.until("start to wait for the process", waits)?;
     c.call(&["delete", "--force", &id])?.ok()?;
     drop(start.finish()?);

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use serde_json::json;
 
+use crate::boot_image::Image;
 use crate::bundle::Config;
 use crate::case::Need;
 use crate::context::Context;
@@ -23,6 +24,7 @@ cases!("labels":
     apparmor_profile_that_is_not_there [Need::Path(LOAD)],
     apparmor_where_the_kernel_lacks_it,
     selinux_where_the_kernel_lacks_it proves ["linux.mountLabel", "process.selinuxLabel"],
+    selinux_label [Need::Host] proves ["process.selinuxLabel"],
     empty_ones_are_none,
 );
 
@@ -162,6 +164,26 @@ fn selinux_where_the_kernel_lacks_it(c: &Context) -> Result<()> {
     let id = c.sleeper()?;
     c.call(&["exec", "--process-label", label, &id, "true"])?.error(255, &["SELinux label"])?;
     c.delete(&id)
+}
+
+/// In a guest whose kernel has SELinux but no policy: then it knows its initial labels
+/// alone, of which everybody has "kernel".
+fn selinux_label(c: &Context) -> Result<()> {
+    let image = Image::new(c)?;
+    let ask = || Config::plain().script("cat /proc/self/attr/current; echo");
+    image.bundle("containers/onboot/010-without", &ask())?;
+    image.bundle("containers/onboot/020-with", &ask().set("/process/selinuxLabel", json!("unlabeled")))?;
+    let unknown = ask().set("/process/selinuxLabel", json!("system_u:system_r:container_t:s0"));
+    image.bundle("containers/onboot/030-unknown", &unknown)?;
+    let said = image.boot("lsm=selinux selinux=1")?;
+    said.in_order(&[
+        "kernel",
+        "010-without ended with status 0",
+        "unlabeled",
+        "020-with ended with status 0",
+        "030-unknown: ",
+        "cannot apply the SELinux label \"system_u:system_r:container_t:s0\"",
+    ])
 }
 
 fn empty_ones_are_none(c: &Context) -> Result<()> {
