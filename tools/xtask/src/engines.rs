@@ -19,13 +19,13 @@ const ENGINES: [(&str, &[&str], &str); 2] = [
 e() { command podman --root $W/root --runroot $W/run --tmpdir $W/tmp --cgroup-manager cgroupfs \
     --events-backend file --runtime $RUNTIME "$@"; }
 clean() { e rm -f -t 0 -a; }
-stop() { clean; umount $W/root/overlay; }
-# Without controllers there is no limit, and more than ours none may have.
+stop() { clean; umount $W/root/overlay; rmdir /sys/fs/cgroup/libpod_parent/conmon /sys/fs/cgroup/libpod_parent; }
+# Without controllers there are no limits; and not all machines allow podman's own rlimits.
 [ -n "$PURE" ] || limits="pids_limit = 0"
 cat >$W/containers.conf <<.
 [containers]
 netns = "none"
-default_ulimits = ["nofile=1024:1024", "nproc=$(ulimit -Hu | sed s/unlimited/4096/):$(ulimit -Hu | sed s/unlimited/4096/)"]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 $limits
 .
 export CONTAINERS_CONF=$W/containers.conf
@@ -53,7 +53,7 @@ dockerd --containerd $W/containerd.sock --data-root $W/docker --exec-root $W/doc
 until [ -S $W/docker.sock ]; do kill -0 $! && sleep 0.2 || exit; done
 e() { case $1 in run) shift; docker run --runtime below "$@" ;; *) docker "$@" ;; esac; }
 clean() { docker ps -aq | xargs -r docker rm -f; }
-stop() { clean; kill $dockerd; wait $dockerd; kill $containerd; wait $containerd; }
+stop() { clean; kill $dockerd; wait $dockerd; kill $containerd; wait $containerd; rmdir /sys/fs/cgroup/docker; }
 docker import $W/box.tar box
 "#,
     ),
@@ -102,8 +102,11 @@ const CASES: &[(&str, &str)] = &[
     ("no-new-privileges", "e run --rm --security-opt no-new-privileges box grep NoNew /proc/self/status"),
     ("masked paths", "e run --rm box sh -c 'wc -c </proc/keys; ls -A /sys/firmware | wc -l; touch /proc/sys/kernel/x'"),
     ("sysctl", "e run --rm --net none --sysctl kernel.msgmax=9000 box cat /proc/sys/kernel/msgmax"),
-    ("ulimit", "e run --rm --ulimit nofile=123:456 box sh -c 'ulimit -Sn; ulimit -Hn'"),
-    ("device", "e run --rm --device /dev/fuse:/dev/mine:r box sh -c 'ls -l /dev/mine | cut -c1-10; echo >/dev/mine'"),
+    ("ulimit", "e run --rm --ulimit nofile=123:456 --ulimit nproc=99:99 box sh -c 'ulimit -Sn; ulimit -Hn'"),
+    (
+        "device",
+        "e run --rm --device /dev/fuse:/dev/mine:r box sh -c 'ls -l /dev/mine | cut -c1-10; echo >/dev/mine' 2>/dev/null",
+    ),
     ("pid of another", "$SLEEP; e run --rm --pid container:c box ps -o args | grep -c sleep"),
     (
         "pid of the host",
@@ -145,7 +148,7 @@ pub fn engines(filter: Option<&str>) -> Result<()> {
             println!("{name}: skipped: there is no {missing} here");
             continue;
         }
-        println!("{name}: {}", output(Command::new(name).arg("--version"))?.trim());
+        println!("{name}: {}", output(Command::new(programs[0]).arg("--version"))?.trim());
         let cases = CASES.iter().filter(|(case, _)| filter.is_none_or(|filter| case.contains(filter)));
         let cases: Vec<_> = cases.collect();
         let said = [&runc, &ocinit].map(|runtime| walk(name, start, runtime, &cases));
@@ -181,7 +184,9 @@ fn walk(engine: &str, start: &str, runtime: &Path, cases: &[&(&str, &str)]) -> R
     command.args(["-m", "bash", "-c", &script]).env("W", folder.path()).env("RUNTIME", runtime).env("ENGINE", engine);
     command.env("PURE", if bundle::pure_cgroup2() { "yes" } else { "" });
     let said = command.output().context("cannot run unshare")?;
-    let said = String::from_utf8_lossy(&said.stdout).replace('\r', "").replace(&*runtime.to_string_lossy(), "RUNTIME");
+    let said = String::from_utf8_lossy(&said.stdout).replace(['\r', '\u{8}'], "");
+    // What `script` shows of the end of its own input comes before or after the rest.
+    let said = said.replace("^@", "").replace(&*runtime.to_string_lossy(), "RUNTIME");
     let parts: Vec<String> = said.split(MARK).skip(1).map(|part| part.trim().to_owned()).collect();
     ensure!(parts.len() == cases.len() + 1, "{engine} does not work here:\n{said}");
     Ok(parts[..cases.len()].to_vec())
