@@ -3,7 +3,8 @@
 //! it has the init's own namespaces and root, and every capability, and the cgroup
 //! tree there is v2 alone.
 //!
-//! Where the kernel or QEMU cannot be had, the guest's cases are skipped.
+//! Where the kernel or QEMU cannot be had, the guest's cases are skipped. The same
+//! cases run under User Mode Linux where the filter names them `guest-uml/…`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,9 +25,11 @@ use serde_json::{Value, json};
 use crate::cases;
 use crate::harness::{Count, Outcome};
 use crate::kernel;
+use crate::uml;
 
-/// In front of the guest's cases' names.
-const PREFIX: &str = "guest-6.1/";
+/// In front of the guests' cases' names.
+const EMULATED: &str = "guest-6.1/";
+const UML: &str = "guest-uml/";
 
 /// Where the cases that are worth the emulation begin; the rest shows nothing
 /// about the kernel, or takes too long.
@@ -82,9 +85,32 @@ const LIMITS: Limits = Limits { boot: Duration::from_secs(120), run: Some(Durati
 /// Programs of the host's that cases use, and other runtimes to compare with.
 const PROGRAMS: &[&str] = &["bash", "setpriv", "unshare", "ldd", "runc", "crun", "env", "newuidmap", "newgidmap"];
 
-/// Boots the guest, runs the cases chosen there and relays what it says.
+/// Boots the guests, runs the cases chosen there and relays what they say.
 pub fn run(filter: &[String], program: &Path, count: &mut Count) -> Result<()> {
-    let name = |case: &str| format!("{PREFIX}{case}");
+    // A part of a case's own name is meant for the host, unless the guest is
+    // named as well.
+    if filter.is_empty() || filter.iter().any(|part| part.contains("guest")) {
+        let boot = |tree: &Path, kernel: &OldKernel, lines: &Sender<String>| emulate(tree, program, kernel, lines);
+        guest(EMULATED, "virtio:ocinit.stdout", filter, program, count, found, boot)?;
+    }
+    if filter.iter().any(|part| part.contains(UML.trim_end_matches('/'))) {
+        let boot = |tree: &Path, kernel: &uml::Uml, lines: &Sender<String>| uml::boot(kernel, tree, program, lines);
+        guest(UML, "console", filter, program, count, uml::found, boot)?;
+    }
+    Ok(())
+}
+
+/// One guest, where a case was chosen and the kernel can be had.
+fn guest<Kernel: Sync>(
+    prefix: &str,
+    stdout: &str,
+    filter: &[String],
+    program: &Path,
+    count: &mut Count,
+    found: impl Fn() -> Result<Kernel>,
+    boot: impl Fn(&Path, &Kernel, &Sender<String>) -> Result<Option<String>> + Sync,
+) -> Result<()> {
+    let name = |case: &str| format!("{prefix}{case}");
     let chosen: Vec<&str> = cases::all()
         .map(|case| case.name)
         .filter(|case| CHOSEN.iter().any(|start| case.starts_with(start)) && !TOO_SLOW.contains(case))
@@ -93,19 +119,14 @@ pub fn run(filter: &[String], program: &Path, count: &mut Count) -> Result<()> {
     if chosen.is_empty() {
         return Ok(());
     }
-    // A part of a case's own name is meant for the host, unless the guest is
-    // named as well.
-    if !filter.is_empty() && !filter.iter().any(|part| part.contains("guest")) {
-        return Ok(());
-    }
     let work = tempfile::Builder::new().prefix("ocinit-guest-").tempdir()?;
     let prepared = found().and_then(|kernel| {
-        make_tree(work.path(), program, &chosen)?;
+        make_tree(work.path(), program, stdout, &chosen)?;
         Ok(kernel)
     });
     match prepared {
-        Ok(kernel) => relay(work.path(), program, &kernel, chosen.len(), count),
-        Err(why) => count.report(PREFIX.trim_end_matches('/'), &Outcome::Skipped(format!("{why:#}"))),
+        Ok(kernel) => relay(prefix, chosen.len(), count, |lines| boot(work.path(), &kernel, lines)),
+        Err(why) => count.report(prefix.trim_end_matches('/'), &Outcome::Skipped(format!("{why:#}"))),
     }
     Ok(())
 }
@@ -117,7 +138,7 @@ pub fn found() -> Result<OldKernel> {
 }
 
 /// The guest's root, with a unit that runs the cases.
-fn make_tree(tree: &Path, program: &Path, chosen: &[&str]) -> Result<()> {
+fn make_tree(tree: &Path, program: &Path, stdout: &str, chosen: &[&str]) -> Result<()> {
     // Other users go through it.
     fs::set_permissions(tree, fs::Permissions::from_mode(0o755))?;
     for folder in ["bin", "etc", "root", "tmp", UNIT] {
@@ -145,7 +166,7 @@ fn make_tree(tree: &Path, program: &Path, chosen: &[&str]) -> Result<()> {
         }
     }
     fs::write(tree.join("cases"), chosen.join("\n") + "\n")?;
-    fs::write(tree.join(UNIT).join("config.json"), serde_json::to_vec(&config(program)?)?)?;
+    fs::write(tree.join(UNIT).join("config.json"), serde_json::to_vec(&config(program, stdout)?)?)?;
     Ok(())
 }
 
@@ -154,7 +175,7 @@ const UNIT: &str = "containers/onboot/cases";
 
 /// A unit without any namespace of its own, whose root is the init's: what it does it
 /// does to the guest itself, as a person who has logged in would.
-fn config(program: &Path) -> Result<Value> {
+fn config(program: &Path, stdout: &str) -> Result<Value> {
     let output = Command::new(program).arg("features").output().context("cannot run the program under test")?;
     let features: Value = serde_json::from_slice(&output.stdout).context("`features` is no JSON")?;
     let all = &features["linux"]["capabilities"];
@@ -169,7 +190,7 @@ fn config(program: &Path) -> Result<Value> {
             "capabilities": {"bounding": all, "effective": all, "permitted": all},
         },
         "linux": {},
-        "annotations": {"org.ocinit.stdout": "virtio:ocinit.stdout"},
+        "annotations": {"org.ocinit.stdout": stdout},
     }))
 }
 
@@ -200,19 +221,30 @@ half "$(sed -n 'n;p' /cases)"
 wait
 "#;
 
-/// Boots and passes on each case's line.
-fn relay(tree: &Path, program: &Path, kernel: &OldKernel, expected: usize, count: &mut Count) {
+/// Boots in QEMU and sends the lines; what went wrong in the guest, besides cases.
+fn emulate(tree: &Path, program: &Path, kernel: &OldKernel, lines: &Sender<String>) -> Result<Option<String>> {
     let mut options = Options::new(program);
     options.kernel = Some(kernel.image.clone());
     options.modules = Some(kernel.modules.clone());
     options.more_modules = ["ext4", "loop"].map(String::from).to_vec();
     (options.memory, options.cpus, options.limits) = (2048, 2, LIMITS);
+    let stdout = Box::new(Lines { sender: lines.clone(), begun: Vec::new() });
+    let streams = Streams { stdin: None, stdout, stderr: Box::new(io::sink()) };
+    let report = ociboot::run::run(tree, &options, streams)?;
+    Ok(why(&report))
+}
+
+/// Boots and passes on each case's line.
+fn relay(
+    prefix: &str,
+    expected: usize,
+    count: &mut Count,
+    boot: impl FnOnce(&Sender<String>) -> Result<Option<String>> + Send,
+) {
     let (sender, lines) = channel();
-    let streams =
-        Streams { stdin: None, stdout: Box::new(Lines { sender, begun: Vec::new() }), stderr: Box::new(io::sink()) };
     let (mut seen, mut last) = (0, String::new());
     let ended = std::thread::scope(|scope| {
-        let guest = scope.spawn(|| ociboot::run::run(tree, &options, streams));
+        let guest = scope.spawn(move || boot(&sender));
         for line in lines {
             let (word, rest) = line.split_once(' ').unwrap_or_default();
             let (name, why) = rest.split_once(": ").unwrap_or((rest, ""));
@@ -226,15 +258,14 @@ fn relay(tree: &Path, program: &Path, kernel: &OldKernel, expected: usize, count
                 }
             };
             seen += 1;
-            count.report(&format!("{PREFIX}{name}"), &outcome);
+            count.report(&format!("{prefix}{name}"), &outcome);
         }
-        guest.join().unwrap_or_else(|_| Err(anyhow::anyhow!("ociboot panicked")))
+        guest.join().unwrap_or_else(|_| Err(anyhow::anyhow!("what boots the guest panicked")))
     });
-    let ended = ended.map(|report| why(&report));
     if seen != expected || !matches!(ended, Ok(None)) {
         let end = ended.unwrap_or_else(|error| Some(format!("{error:#}")));
         let why = format!("{seen} of {expected} cases, and then: {}; last words: {last:?}", end.unwrap_or_default());
-        count.report(PREFIX.trim_end_matches('/'), &Outcome::Failed(why));
+        count.report(prefix.trim_end_matches('/'), &Outcome::Failed(why));
     }
 }
 

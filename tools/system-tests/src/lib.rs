@@ -30,4 +30,5 @@ pub mod leaks;
 pub mod ordinary;
 pub mod terminal;
 pub mod traced;
+pub mod uml;
 pub mod vsock_listener;
