@@ -1,5 +1,6 @@
 //! What a case is, and what it may need of the machine.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
@@ -30,6 +31,8 @@ pub enum Need {
     Path(&'static str),
     /// A cgroup2 controller.
     Controller(&'static str),
+    /// /proc/PID/wchan says what a process waits in.
+    WaitChannel,
     /// Not inside the test guest, which holds little besides the program.
     Host,
 }
@@ -53,6 +56,9 @@ impl Need {
             Need::Path(path) => (!Path::new(path).exists()).then(|| format!("no {path} here")),
             Need::Controller(name) => (!kernel::controllers().iter().any(|c| c == name))
                 .then(|| format!("the cgroup2 controller {name} is not available")),
+            Need::WaitChannel => fs::read_to_string("/proc/cpuinfo")
+                .is_ok_and(|text| text.contains("User Mode Linux"))
+                .then(|| "User Mode Linux does not tell what a process waits in".into()),
             Need::Host => std::env::var_os("SYSTEM_TESTS_GUEST").map(|_| "not in the guest".into()),
         }
     }

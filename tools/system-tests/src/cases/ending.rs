@@ -5,6 +5,7 @@ use rustix::process::Signal;
 
 use super::lifecycle::sleeping;
 use crate::bundle::Config;
+use crate::case::Need;
 use crate::context::{Context, signal};
 use crate::kernel;
 
@@ -22,7 +23,7 @@ cases!("ending":
     delete_of_a_running_container_is_an_error,
     delete_force_of_a_running_container,
     delete_force_twice_is_success,
-    delete_force_ends_a_start_that_hangs,
+    delete_force_ends_a_start_that_hangs [Need::WaitChannel],
 );
 
 fn kill_takes_every_form_of_a_signal(c: &Context) -> Result<()> {

@@ -23,11 +23,11 @@ cases!("pausing":
     what_cannot_be_paused,
     frozen_from_above,
     statistics_once,
-    statistics_are_the_files [Need::Controller("memory")],
+    statistics_are_the_files [Need::Controller("memory"), Need::Controller("hugetlb")],
     statistics_like_runcs [Need::Controller("memory"), Need::Program("runc")],
     events_until_the_end,
-    events_of_memory [Need::Controller("memory")],
-    events_without_the_cgroup [Need::Controller("memory")],
+    events_of_memory [Need::Controller("memory"), Need::WaitChannel],
+    events_without_the_cgroup [Need::Controller("memory"), Need::WaitChannel],
     events_of_what_does_not_run,
 );
 
