@@ -20,7 +20,7 @@ use crate::sys::{
 use crate::{fail, limits};
 
 /// How long an event may take, in milliseconds, and the last one.
-const PATIENCE: u64 = 500;
+const PATIENCE: u64 = 2000;
 const LAST_PATIENCE: u64 = 3000;
 
 /// The descriptors' numbers, each -1 where there is none: in statics, so that the
