@@ -8,17 +8,13 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::error::Result;
 use crate::fail;
 use crate::sys::event::{PollFd, PollFlags, poll};
-use crate::sys::{self, BorrowedFd, Errno, Kept, SignalSet};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, SignalSet};
 
 /// HUP, INT, QUIT and TERM: by which a person, or an engine, ends a program.
 const ASKING: SignalSet = SignalSet(1 << 0 | 1 << 1 | 1 << 2 | 1 << 14);
 
 /// Those of them that end a wait; none, as long as nobody says so.
 static ENDING: AtomicU64 = AtomicU64::new(0);
-
-/// Tells of those. One for all waits of a process: each of its own would cost two
-/// more calls every time.
-static SIGNALS: Kept = Kept::nothing();
 
 /// Blocks all signals but those that ask for an end: as long as nothing is made, they
 /// end the program. Later they may end a wait, unless the caller ignores them.
@@ -49,10 +45,12 @@ fn block(signals: SignalSet) -> Result<()> {
 /// A signal comes before that.
 pub fn wait(fds: &[BorrowedFd<'_>]) -> Result<usize> {
     let failed = |errno: Errno| fail!(errno => "cannot wait");
-    let signals = SIGNALS.get_or_make(|| sys::signalfd(SignalSet(ENDING.load(Relaxed)))).map_err(failed)?;
+    let signals = sys::signalfd(SignalSet(ENDING.load(Relaxed))).map_err(failed)?;
     loop {
         let mut all = heapless::Vec::<PollFd<'_>, 3>::new();
-        all.extend(fds.iter().copied().take(2).chain([signals]).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        all.extend(
+            fds.iter().copied().take(2).chain([signals.as_fd()]).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
         match poll(&mut all, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(failed(errno)),
@@ -60,7 +58,7 @@ pub fn wait(fds: &[BorrowedFd<'_>]) -> Result<usize> {
         match all.iter().position(|fd| !fd.revents().is_empty()) {
             Some(index) if index < fds.len() => return Ok(index),
             Some(_) => {
-                if let Some(signal) = sys::read_signal(signals).map_err(failed)? {
+                if let Some(signal) = sys::read_signal(signals.as_fd()).map_err(failed)? {
                     return Err(fail!("interrupted by signal {signal}"));
                 }
             }

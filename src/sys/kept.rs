@@ -1,7 +1,7 @@
 //! Descriptors that nobody owns: they live until the process ends or executes
 //! another program, unless they are closed here.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 
@@ -12,32 +12,6 @@ use super::owned::OwnedFd;
 pub fn keep(fd: OwnedFd) -> BorrowedFd<'static> {
     // SAFETY: it was owned, and is now without an owner who would close it.
     unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }
-}
-
-/// A place for one such descriptor, in a static.
-pub struct Kept(AtomicI32);
-
-impl Kept {
-    pub const fn nothing() -> Kept {
-        Kept(AtomicI32::new(-1))
-    }
-
-    /// The descriptor; the first time, the one that `make` makes.
-    ///
-    /// # Errors
-    /// Those of `make`.
-    pub fn get_or_make<E>(&self, make: impl FnOnce() -> Result<OwnedFd, E>) -> Result<BorrowedFd<'static>, E> {
-        let number = self.0.load(Relaxed);
-        if number >= 0 {
-            // SAFETY: it is one that was kept below; who closes all descriptors of a
-            // process does not come back here, and would only make calls refer to
-            // another file of this process's own.
-            return Ok(unsafe { BorrowedFd::borrow_raw(number) });
-        }
-        let fd = keep(make()?);
-        self.0.store(fd.as_raw_fd(), Relaxed);
-        Ok(fd)
-    }
 }
 
 /// Numbers from here on are given back at once.

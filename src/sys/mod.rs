@@ -44,7 +44,7 @@ pub use exec::{PointerTable, Strings, Vector, execve, execveat};
 pub use file::{kernel_log, read_all, read_file, write_all};
 pub use interface::set_interface_up;
 pub use io_port::write_io_port;
-pub use kept::{Kept, close_at_once, close_copy, done, keep, kept_done};
+pub use kept::{close_at_once, close_copy, done, keep, kept_done};
 pub use message::{receive_message, send_message};
 pub use misc::{
     close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,
