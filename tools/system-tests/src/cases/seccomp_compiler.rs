@@ -180,13 +180,18 @@ fn compiles_in_200_microseconds(_: &Context) -> Result<()> {
     let mut filter = Box::new(SeccompFilter::new());
     for (name, profile) in engines()? {
         let text = profile.to_string();
-        // The best of some: others are at work on this machine too.
-        let mut best = Duration::MAX;
-        for _ in 0..200 {
+        // The best of some: others are at work on this machine too, or on the one that
+        // it is a part of, for seconds at a time.
+        let limit = Duration::from_micros(200);
+        let (mut best, end) = (Duration::MAX, Instant::now() + Duration::from_secs(10));
+        for run in 0.. {
             best = best.min(compile_text(&mut filter, text.as_bytes())?);
+            if run >= 200 && (best < limit || Instant::now() > end) {
+                break;
+            }
         }
         println!("     {name}: {best:?}");
-        ensure!(best < Duration::from_micros(200), "{name}: {best:?}");
+        ensure!(best < limit, "{name}: {best:?}");
     }
     Ok(())
 }
