@@ -279,16 +279,16 @@ fn skip_space(text: &[u8], mut at: usize) -> usize {
 }
 
 /// From the opening quote to behind the closing one.
-fn skip_string(text: &[u8], mut at: usize) -> usize {
-    at += 1;
-    loop {
-        match text.get(at) {
-            None => return text.len(),
-            Some(b'"') => return at + 1,
-            Some(b'\\') => at += 2,
-            Some(_) => at += 1,
+fn skip_string(text: &[u8], at: usize) -> usize {
+    let mut rest = text.get(at + 1..).unwrap_or(&[]).iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => break,
+            b'\\' => drop(rest.next()),
+            _ => {}
         }
     }
+    text.len() - rest.len()
 }
 
 /// From the start of a value to behind it.
