@@ -2,11 +2,13 @@
 //! devices and attributes arrive without anything being unpacked, or being root.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Compression;
 use super::tree::{Id, Kind, Tree};
@@ -20,17 +22,18 @@ pub fn write(
     warnings: &mut Vec<String>,
 ) -> Result<()> {
     let meta = &tree.node(root).meta;
-    let made = made.clamp(0, i64::from(u32::MAX)).to_string();
     let mut command = Command::new("mksquashfs");
     command.arg("-").arg(out).args(["-tar", "-noappend", "-no-progress", "-quiet", "-reproducible", "-mkfs-time"]);
-    command.arg(&made).args(["-root-time", &meta.mtime.clamp(0, i64::from(u32::MAX)).to_string()]);
+    command.arg(time(made).to_string());
     command.args(["-root-mode", &format!("{:o}", meta.mode), "-root-uid", &meta.uid.to_string()]);
     command.args(["-root-gid", &meta.gid.to_string()]).env_remove("SOURCE_DATE_EPOCH");
     command.args(match compression {
         Compression::Gzip => &["-comp", "gzip"][..],
         Compression::Zstd => &["-comp", "zstd"],
-        Compression::None => &["-noI", "-noD", "-noF", "-noX"],
+        Compression::None => &["-noD", "-noF", "-noX"],
     });
+    // The inodes are left as they are, for `set_root_time`.
+    command.arg("-noI");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -49,7 +52,42 @@ pub fn write(
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("mksquashfs failed ({}; 4.5 or newer is needed): {}", output.status, said.trim());
     }
-    sent.context("cannot pass the files to mksquashfs")
+    sent.context("cannot pass the files to mksquashfs")?;
+    set_root_time(out, time(meta.mtime)).context("cannot set the time of the root in the squashfs image")
+}
+
+fn time(seconds: i64) -> u32 {
+    u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
+}
+
+/// With an archive as its source, mksquashfs 4.5 gives the root the present time, whatever
+/// `-root-time` says, and the same files would not make the same image. The places are those
+/// of the kernel's fs/squashfs/squashfs_fs.h: a reference to an inode is the place of its
+/// block in the table of inodes, and its place in that block; `mtime` comes behind four
+/// fields of two bytes. An inode may go on in the next block; each has 8 KiB, and two bytes
+/// before them for its length.
+fn set_root_time(image: &Path, time: u32) -> Result<()> {
+    const ROOT_INODE: u64 = 32;
+    const INODE_TABLE_START: u64 = 64;
+    const BLOCK: u64 = 8192;
+    const UNCOMPRESSED: u16 = 1 << 15;
+    let image = fs::File::options().read(true).write(true).open(image)?;
+    let number = |place| {
+        let mut bytes = [0; 8];
+        image.read_exact_at(&mut bytes, place).map(|()| u64::from_le_bytes(bytes))
+    };
+    let root = number(ROOT_INODE)?;
+    let block = number(INODE_TABLE_START)? + (root >> 16);
+    let mut length = [0; 2];
+    image.read_exact_at(&mut length, block)?;
+    ensure!(
+        u16::from_le_bytes(length) & UNCOMPRESSED != 0,
+        "mksquashfs compressed the inodes, though it was told not to"
+    );
+    for (place, byte) in ((root & 0xffff) + 8..).zip(time.to_le_bytes()) {
+        image.write_all_at(&[byte], block + place + 2 * (1 + place / BLOCK))?;
+    }
+    Ok(())
 }
 
 fn send<W: Write>(tree: &Tree, root: Id, archive: &mut tar::Builder<W>, warnings: &mut Vec<String>) -> Result<()> {
