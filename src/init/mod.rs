@@ -20,6 +20,7 @@ mod clock;
 mod command_line;
 mod cpio;
 mod early;
+mod files;
 mod log;
 mod modules;
 mod monitor;

@@ -4,12 +4,12 @@
 
 use core::ffi::CStr;
 
+use super::files::open_to_read;
 use crate::bytes::cut;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::json::PathBuffer;
 use crate::limits;
-use crate::sys::fs::{Mode, OFlags, open};
 use crate::sys::{AsFd, Errno, finit_module, io};
 
 /// Loads the modules of `list`, in its order.
@@ -20,7 +20,7 @@ use crate::sys::{AsFd, Errno, finit_module, io};
 pub fn load(list: &CStr) -> Result<()> {
     let name = Lossy(list.to_bytes());
     let cannot_read = |errno| fail!(errno => "cannot read the list of kernel modules {name}");
-    let file = open(list, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).map_err(cannot_read)?;
+    let file = open_to_read(list).map_err(cannot_read)?;
     let mut buffer: PathBuffer = [0; limits::PATH];
     let mut offset = 0;
     let mut number = 0usize;
@@ -72,8 +72,7 @@ fn load_line(line: &mut [u8]) -> Result<(), (&'static str, Errno)> {
     let c_str = |start| CStr::from_bytes_until_nul(line.get(start..).unwrap_or_default()).unwrap_or(c"");
     let path = c_str(0);
     let parameters = if blank == 0 { c"" } else { c_str(path_length.saturating_add(1)) };
-    let file = open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| ("open", errno))?;
+    let file = open_to_read(path).map_err(|errno| ("open", errno))?;
     let compressed = [&b".xz"[..], b".zst", b".gz"].iter().any(|end| path.to_bytes().ends_with(end));
     match finit_module(file.as_fd(), parameters, compressed) {
         Err(Errno::EXIST) => Ok(()),

@@ -3,6 +3,7 @@
 
 use core::ffi::CStr;
 
+use super::files;
 use super::units::Unit;
 use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
@@ -11,7 +12,7 @@ use crate::lifecycle::{ProcPath, make_folders};
 use crate::spec::linuxkit::{self, Runtime};
 use crate::sys::fs::{AtFlags, CWD, Mode, OFlags, open, statat};
 use crate::sys::mounts::{MountFlags, UnmountFlags, mount, unmount};
-use crate::sys::{AsFd, Errno, read_all};
+use crate::sys::{AsFd, Errno};
 use crate::{fail, limits, network, rootfs, worker};
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
@@ -26,21 +27,7 @@ fn inside<'b>(unit: &Unit, name: &[u8], buffer: &'b mut PathBuffer) -> Result<&'
 /// # Errors
 /// It cannot be read, or is longer than the room.
 pub fn read_runtime<'b>(unit: &Unit, room: &'b mut [u8]) -> Result<&'b [u8]> {
-    let mut buffer = [0; _];
-    let path = inside(unit, b"runtime.json", &mut buffer)?;
-    let failed = |errno: Errno| fail!(errno => "cannot read {}", Lossy(path.to_bytes()));
-    let file = match open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(b"{}"),
-        Err(errno) => return Err(failed(errno)),
-    };
-    let size = room.len();
-    let text = read_all(file.as_fd(), room).map_err(failed)?;
-    if text.len() == size {
-        Err(fail!("runtime.json is larger than the limit of {} bytes", size - 1))
-    } else {
-        Ok(text)
-    }
+    Ok(files::read(inside(unit, b"runtime.json", &mut [0; _])?, room)?.unwrap_or(b"{}"))
 }
 
 /// Once in the life of a unit, before its container is first made: cgroups, mounts,

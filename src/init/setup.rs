@@ -14,12 +14,12 @@ use super::slots::{Slot, Slots};
 use super::supervisor::Supervisor;
 use super::trace::Trace;
 use super::units::{self, Kind, Units};
-use super::{channels, log, modules, mounts, ports};
+use super::{channels, files, log, modules, mounts, ports};
 use crate::error::{Error, Lossy, Result};
 use crate::lifecycle::{self, Arena, Changes, Workspace};
-use crate::sys::fs::{AtFlags, CWD, Mode, OFlags, open, statat};
+use crate::sys::fs::{AtFlags, CWD, statat};
 use crate::sys::system::{RebootCommand, reboot, sethostname};
-use crate::sys::{self, AsFd, Deadline, Errno, SignalSet, read_all};
+use crate::sys::{self, Deadline, SignalSet};
 use crate::{fail, limits, network};
 
 /// What process 1 has besides the workspace. All zeros at the start, as that is.
@@ -150,19 +150,9 @@ fn prepare(
 /// A file of the kernel's or of the image's; empty where there is none.
 ///
 /// # Errors
-/// It cannot be read, or is larger than the room.
+/// As [`files::read`].
 fn read_file(path: &CStr, room: &'static mut [u8]) -> Result<&'static [u8]> {
-    let shown = Lossy(path.to_bytes());
-    let failed = |errno: Errno| fail!(errno => "cannot read {shown}");
-    let most = room.len() - 1;
-    // A pipe that is in the file's place has nobody who writes.
-    let file = match open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(&[]),
-        Err(errno) => return Err(failed(errno)),
-    };
-    let text = read_all(file.as_fd(), room).map_err(failed)?;
-    if text.len() > most { Err(fail!("{shown} is larger than the limit of {most} bytes")) } else { Ok(text) }
+    Ok(files::read(path, room)?.unwrap_or(&[]))
 }
 
 /// What the command line and the files change of the single bundle's process.

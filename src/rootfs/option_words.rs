@@ -164,9 +164,9 @@ pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync 
 /// system's own.
 pub fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
     let mut buffer = [0; WORD];
+    // None of the words has a value.
     if let Some(word) = text.word(&mut buffer)
         && !word.contains(&b'=')
-    // none of ours has a value
     {
         let effect = |word| EFFECTS.get(bytes::index_of(WORDS, word)?).copied();
         if let Some(effect) = effect(word) {
