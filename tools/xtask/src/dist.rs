@@ -15,8 +15,12 @@ use crate::shell::{cargo, run, target, top};
 const SMALLER: &[&str] =
     &["disable-machine-licm", "disable-machine-cse", "split-spill-mode=size", "disable-block-placement"];
 
-/// The optimised binary with its symbols: what `check` looks into.
-pub fn build() -> Result<PathBuf> {
+/// The optimised binary with its symbols, once it is built: what `check` looks into.
+pub fn built() -> PathBuf {
+    target().join("release/ocinit")
+}
+
+fn build() -> Result<PathBuf> {
     build_with(&[])
 }
 
@@ -26,7 +30,7 @@ fn build_with(options: &[&str]) -> Result<PathBuf> {
     command.arg("--config").arg(format!("build.rustflags={:?}", remapped()?));
     command.arg("--").args(SMALLER.iter().map(|option| format!("-Cllvm-args=-{option}")));
     run(&mut command)?;
-    Ok(target().join("release/ocinit"))
+    Ok(built())
 }
 
 /// Options that take the builder's paths out of what a panic would say: they

@@ -12,8 +12,8 @@ use crate::dist;
 type Row = [u64; 3];
 
 pub fn print() -> Result<()> {
-    let (shipped, size) = dist::dist()?;
-    let built = dist::build()?;
+    let (_, size) = dist::dist()?;
+    let built = dist::built();
     let data = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let file = object::File::parse(data.as_slice()).context("cannot read the binary's symbols")?;
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
@@ -38,7 +38,7 @@ pub fn print() -> Result<()> {
     let headers = size.saturating_sub(total.iter().sum());
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.iter().sum::<u64>()));
-    println!("{:<44} {:>8} {:>8} {:>8} {:>8}", shipped.display(), "code", "const", "tables", "all");
+    println!("{:<44} {:>8} {:>8} {:>8} {:>8}", "", "code", "const", "tables", "all");
     let line = |name: &str, row: &Row| {
         println!("{name:<44} {:>8} {:>8} {:>8} {:>8}", row[0], row[1], row[2], row.iter().sum::<u64>());
     };
