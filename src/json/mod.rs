@@ -7,6 +7,7 @@
 //!
 //! Knows nothing of the OCI documents.
 
+mod extents;
 mod position;
 mod text;
 mod validate;

@@ -7,13 +7,14 @@
 //! than `limits::DOCUMENT`.
 //! Duplicate names are found later, where a table says which matter.
 
+use super::extents::Extents;
 use crate::limits::{DOCUMENT, NESTING};
 
 /// What is wrong and where: bytes from the start.
 pub(super) type Fault = (usize, &'static str);
 
-/// Checks the whole of `text`.
-pub(super) fn validate(text: &[u8]) -> Result<(), Fault> {
+/// Checks the whole of `text`, and notes in `extents` where its large parts end.
+pub(super) fn validate(text: &[u8], extents: &mut Extents) -> Result<(), Fault> {
     const { assert!(DOCUMENT == 1_048_576) };
     if text.len() > DOCUMENT {
         // Whoever read it knows the size, and should have said it already.
@@ -25,7 +26,7 @@ pub(super) fn validate(text: &[u8]) -> Result<(), Fault> {
     if let Err(error) = core::str::from_utf8(text) {
         return Err((error.valid_up_to(), "not UTF-8"));
     }
-    Validator { text, at: 0 }.document()
+    Validator { text, at: 0 }.document(extents)
 }
 
 struct Validator<'a> {
@@ -61,13 +62,14 @@ impl Nesting {
 }
 
 impl Validator<'_> {
-    fn document(mut self) -> Result<(), Fault> {
+    fn document(mut self, extents: &mut Extents) -> Result<(), Fault> {
         let mut nesting = Nesting { bits: 0, depth: 0 };
         loop {
             // At the place of a value.
             self.space();
             let opened = match self.peek() {
                 Some(byte @ (b'{' | b'[')) => {
+                    extents.open(self.at);
                     nesting.push(byte == b'{').map_err(|message| (self.at, message))?;
                     self.at += 1;
                     true
@@ -106,6 +108,7 @@ impl Validator<'_> {
                 }
                 self.at += 1;
                 nesting.pop();
+                extents.close(self.at);
                 first = false;
             }
         }

@@ -7,6 +7,7 @@ use core::fmt;
 
 use rustix::io::Errno;
 
+use super::extents::Extents;
 use super::position::Place;
 use super::text::Text;
 use super::validate;
@@ -20,6 +21,7 @@ pub struct Document<'a> {
     /// How errors name it: `config.json`.
     pub(super) name: &'a str,
     pub(super) text: &'a [u8],
+    extents: Extents,
 }
 
 impl<'a> Document<'a> {
@@ -28,8 +30,8 @@ impl<'a> Document<'a> {
     /// # Errors
     /// What is wrong first, with its place.
     pub fn parse(name: &'a str, text: &'a [u8]) -> Result<Document<'a>> {
-        let document = Document { name, text };
-        match validate::validate(text) {
+        let mut document = Document { name, text, extents: Extents::new() };
+        match validate::validate(text, &mut document.extents) {
             Ok(()) => Ok(document),
             Err((offset, message)) => Err(document.error(offset, format_args!("{message}"))),
         }
@@ -161,7 +163,7 @@ impl<'a> Value<'a> {
     /// The bytes that the value takes in the document.
     pub fn token(&self) -> &'a [u8] {
         let text = self.text();
-        text.get(self.at..skip_value(text, self.at)).unwrap_or(&[])
+        text.get(self.at..self.end()).unwrap_or(&[])
     }
 
     /// Bytes from the start of the document.
@@ -206,8 +208,14 @@ impl<'a> Value<'a> {
     /// The next element or member of the container that it is in.
     fn next(self) -> Option<Value<'a>> {
         let text = self.text();
-        let at = skip_space(text, skip_value(text, self.at));
+        let at = skip_space(text, self.end());
         if text.get(at) == Some(&b',') { self.elsewhere(at + 1).or_none() } else { None }
+    }
+
+    /// Behind its last byte.
+    fn end(&self) -> usize {
+        let known = if matches!(self.byte(), b'{' | b'[') { self.document.extents.end(self.at) } else { None };
+        known.unwrap_or_else(|| skip_value(self.text(), self.at))
     }
 
     /// The value from here on, unless the container ends here.

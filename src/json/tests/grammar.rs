@@ -298,7 +298,12 @@ fn what_is_json_is_taken() {
 #[test]
 fn what_is_not_is_refused_at_the_right_byte() {
     for (text, byte) in REFUSED {
-        assert_eq!(super::super::validate::validate(text).map_err(|(at, _)| at), Err(*byte), "{}", text.escape_ascii());
+        assert_eq!(
+            super::super::validate::validate(text, &mut super::super::extents::Extents::new()).map_err(|(at, _)| at),
+            Err(*byte),
+            "{}",
+            text.escape_ascii()
+        );
         assert!(verdict(text).unwrap().starts_with("t:"));
     }
     assert!(ACCEPTED.len() + REFUSED.len() >= 150);
