@@ -157,8 +157,8 @@ fn write_to_procfs(setup: &Setup<'_>, known: &Known) -> Result<()> {
     if sysctls.is_none() && score.is_none() {
         return Ok(());
     }
-    let procfs = match &known.proc {
-        Some(mount) => Procfs::over(mount.as_fd()),
+    let procfs = match known.own_proc() {
+        Some(mount) => Procfs::over(mount),
         None => open_procfs()?,
     };
     if let Some(sysctls) = sysctls {
@@ -211,15 +211,15 @@ fn set_root(
     write_to_procfs(setup, &known)?;
     if let Some(folder) = notify {
         notify::mount(folder.as_fd(), &root, &context)?;
-        known = Known::default();
+        known.touched();
     }
     steps::done(Step::Mounted);
     if run_early_hooks(setup, record, channel)? {
         steps::done(Step::Hooked);
-        // They may have mounted anything anywhere.
-        known = Known::default();
+        known.touched();
     }
     rootfs::enter(root, setup.no_pivot)?;
+    known.check_places()?;
     if rootfs::sets_up_dev(&setup.config) {
         rootfs::make_devices(devices, host, &known)?;
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, Lossy, Result};
 use crate::identity::{self, Label, Sets, When};
 use crate::json::PathBuffer;
 use crate::seccomp::{self, SeccompFilter};
-use crate::sys::fs::{self, FileType, fchown, fstat};
+use crate::sys::fs::{self, FileType, Mode, OFlags, fchown, fstat};
 use crate::sys::process::{self, Gid, Uid};
 use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, SignalSet, thread};
 use crate::terminal::pty;
@@ -256,9 +256,11 @@ fn cwd_failed(plan: &ProcessPlan<'_>, errno: Errno) -> Error {
 /// # Errors
 /// The kernel's, where there is none to enter.
 pub fn make_cwd(plan: &ProcessPlan<'_>) -> Result<()> {
+    // Looked at, not entered: what is done to the root yet starts at where we are.
+    let is_missing = || fs::open(plan.cwd, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).err() == Some(Errno::NOENT);
     if plan.cwd != c"/"
         && let Err(errno) = rootfs::make_folder(plan.cwd)
-        && process::chdir(plan.cwd) == Err(Errno::NOENT)
+        && is_missing()
     {
         return Err(cwd_failed(plan, errno));
     }

@@ -17,7 +17,7 @@ use super::descriptor::{self, Fd, attach, clone_tree};
 use super::devices::is_device;
 use super::enter::make_root_read_only;
 use super::failure::{cannot, cannot_own};
-use super::mount::Known;
+use super::mount::{Known, Mounted};
 use super::resolve::{self, Links};
 
 /// A mount of the root's /dev/null, whose contents are not ours: seen to be it.
@@ -86,11 +86,20 @@ fn by_name<'a>(path: &'a CStr, known: &'a Known) -> Option<(BorrowedFd<'a>, &'a 
     if !is_folder && bytes::index_of(FILES, path.to_bytes()).is_none() {
         return None;
     }
-    let (holder, start) = match path.to_bytes().starts_with(b"/sys") {
-        true => (&known.sys, "/sys/".len()),
-        false => (&known.proc, "/proc/".len()),
+    let (mounted, name) = beneath(path, known)?;
+    mounted.untouched.then_some((mounted.fd.as_fd(), name, is_folder))
+}
+
+/// The mount that `path` leads into, and the rest of it from there. Not where a `..`
+/// could lead out of it again.
+fn beneath<'a>(path: &'a CStr, known: &'a Known) -> Option<(&'a Mounted, &'a CStr)> {
+    let (mounted, start) = match path.to_bytes() {
+        path if path.windows(3).any(|part| part == b"/..") => return None,
+        path if path.starts_with(b"/proc/") => (&known.proc, "/proc/".len()),
+        path if path.starts_with(b"/sys/") => (&known.sys, "/sys/".len()),
+        _ => return None,
     };
-    Some((holder.as_ref()?.as_fd(), resolve::c_str(path.to_bytes_with_nul(), start), is_folder))
+    Some((mounted.as_ref()?, resolve::c_str(path.to_bytes_with_nul(), start)))
 }
 
 /// Makes each of `paths` unreadable: an empty folder over a folder, /dev/null
@@ -107,7 +116,7 @@ pub fn mask(paths: Paths<'_>, null: &NullDevice, known: &Known, label: Option<Te
             Some((folder, name, true)) => empty.attach(folder, name),
             Some((file, name, false)) => null.attach(file, name),
             None => {
-                let Some(place) = open_if_there(path, "mask")? else { continue };
+                let Some(place) = open_if_there(path, known, "mask")? else { continue };
                 // move_mount(2) says EINVAL for a file on a folder.
                 match null.attach(place.as_fd(), c"") {
                     Err(Errno::INVAL) => empty.attach(place.as_fd(), c""),
@@ -125,9 +134,12 @@ pub fn mask(paths: Paths<'_>, null: &NullDevice, known: &Known, label: Option<Te
 
 /// What is at `path`; `what` is to be done to it, for an error.
 #[inline(never)]
-fn open_if_there(path: Text<'_>, what: &'static str) -> Result<Option<Fd>> {
+fn open_if_there(path: Text<'_>, known: &Known, what: &'static str) -> Result<Option<Fd>> {
     let mut buffer: PathBuffer = [0; limits::PATH];
-    match resolve::open(CWD, path.c_str(&mut buffer)?, OFlags::PATH, Links::Follow) {
+    let name = path.c_str(&mut buffer)?;
+    // Into what is mounted there even while somebody renames the folder under it.
+    let (holder, name) = beneath(name, known).map_or((CWD, name), |(mounted, name)| (mounted.fd.as_fd(), name));
+    match resolve::open(holder, name, OFlags::PATH, Links::Follow) {
         Ok(place) => Ok(Some(place)),
         // ENOTDIR: a file where a folder on the way should be.
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -188,7 +200,7 @@ pub fn make_read_only(paths: Paths<'_>, known: &Known) -> Result<()> {
         }
         let made = match by_name(path.c_str(&mut buffer)?, known) {
             Some((folder, name, _)) => make_one_read_only(folder, name),
-            None => match open_if_there(path, "make read-only")? {
+            None => match open_if_there(path, known, "make read-only")? {
                 Some(place) => make_one_read_only(place.as_fd(), c""),
                 None => continue,
             },

@@ -7,11 +7,11 @@ use heapless::Vec;
 
 use crate::error::{Error, Lossy, Result};
 use crate::json::{PathBuffer, Text};
-use crate::limits;
 use crate::spec::config::Mount;
 use crate::spec::record::List;
-use crate::sys::fs::{Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, open};
+use crate::sys::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, StatxFlags, fstat, fstatfs, open, statx};
 use crate::sys::{AsFd, BorrowedFd, Errno};
+use crate::{fail, limits};
 
 use super::descriptor::{Fd, attach, attach_at, make_read_only};
 use super::failure::cannot_own;
@@ -74,17 +74,56 @@ pub fn mount_all(
     Ok((Deferred(so_far.deferred), so_far.known))
 }
 
-/// File systems that were made here and are at their place, with nothing but the
-/// kernel's own in them: no link can be on the way to what is in them, and
-/// nobody but us can change it as yet.
+/// What is mounted at places that later steps go to. By descriptor, since whoever can
+/// write to the folder of the root file system can also rename what is mounted on.
 #[derive(Default)]
 pub struct Known {
-    /// The tmpfs at /dev: the places of later mounts are often in it, and missing.
+    /// A tmpfs that was made here, at /dev, with nothing but the kernel's own in it: the
+    /// places of later mounts are often there, and missing.
     pub dev: Option<Fd>,
-    /// At /proc, of all files, and to be written to.
-    pub proc: Option<Fd>,
-    /// At /sys; a cgroup2 may be in it.
-    pub sys: Option<Fd>,
+    pub proc: Option<Mounted>,
+    pub sys: Option<Mounted>,
+}
+
+/// A mount at its place.
+pub struct Mounted {
+    pub fd: Fd,
+    /// A file system that was made here, whole, with nothing but the kernel's own in it
+    /// (but a cgroup2 in sysfs): no link can be on the way to what is in it, and nobody
+    /// but us can change it as yet. Of /proc: it can be written to.
+    pub untouched: bool,
+}
+
+impl Known {
+    /// The procfs at /proc, if it is one that can be trusted.
+    pub fn own_proc(&self) -> Option<BorrowedFd<'static>> {
+        self.proc.as_ref().filter(|mounted| mounted.untouched).map(|mounted| mounted.fd.as_fd())
+    }
+
+    /// Others may have mounted or made anything anywhere.
+    pub fn touched(&mut self) {
+        self.dev = None;
+        for mounted in [&mut self.proc, &mut self.sys].into_iter().flatten() {
+            mounted.untouched = false;
+        }
+    }
+
+    /// After others' work: whether what is known is still what its name leads to. To be
+    /// called inside the root.
+    ///
+    /// # Errors
+    /// It is not: what is covered there would not be what the container sees.
+    pub fn check_places(&self) -> Result<()> {
+        for (mounted, name) in [(&self.proc, c"/proc"), (&self.sys, c"/sys")] {
+            let Some(mounted) = mounted.as_ref().filter(|mounted| !mounted.untouched) else { continue };
+            match is_same_mount(mounted.fd.as_fd(), name) {
+                Ok(true) => {}
+                Ok(false) => return Err(fail!("what was mounted at {} is not there any more", Lossy(name.to_bytes()))),
+                Err(errno) => return Err(cannot_own("find what was mounted at ", name, errno)),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Carries out one mount in the process's own root file system, whose mounts
@@ -179,11 +218,19 @@ impl Job<'_> {
         // By whatever detour, but for links, which `place` finds.
         let names = |word: &[u8]| destination.to_bytes().windows(word.len()).any(|part| part == word);
         if names(b"proc") {
-            so_far.known.proc = None;
+            self.forget_in(&mut so_far.known.proc, "/proc");
         }
         let is_new = self.options.bind.is_none() && !self.options.remount;
         if names(b"sys") && !(is_new && destination == SYS_CGROUP && (self.is("cgroup") || self.is("cgroup2"))) {
-            so_far.known.sys = None;
+            self.forget_in(&mut so_far.known.sys, "/sys");
+        }
+    }
+
+    fn forget_in(&self, mounted: &mut Option<Mounted>, place: &str) {
+        if self.is_at(place) && !self.options.remount {
+            *mounted = None;
+        } else if let Some(mounted) = mounted {
+            mounted.untouched = false;
         }
     }
 
@@ -206,8 +253,18 @@ impl Job<'_> {
         self.attach(tree.as_fd(), place.fd.as_fd())?;
         place.fd.done();
         self.set_propagation(tree.as_fd(), so_far)?;
-        tree.done();
+        self.note(destination, tree, false, so_far);
         Ok(())
+    }
+
+    /// Keeps a mount that later steps go to.
+    fn note(&self, destination: &CStr, tree: Fd, untouched: bool, so_far: &mut SoFar) {
+        let place = match destination.to_bytes() {
+            b"/proc" => &mut so_far.known.proc,
+            b"/sys" => &mut so_far.known.sys,
+            _ => return tree.done(),
+        };
+        *place = Some(Mounted { fd: tree, untouched });
     }
 
     fn file_system(&self, destination: &CStr, kind: &CStr, so_far: &mut SoFar) -> Result<(), Errno> {
@@ -244,18 +301,17 @@ impl Job<'_> {
             }
             return Ok(());
         }
-        let known = &mut so_far.known;
+        if is_tmpfs && by_name && destination == c"/dev" {
+            so_far.known.dev = Some(tree);
+            return Ok(());
+        }
         let plain = by_name && options::data(self.mount).next().is_none();
-        let place = match destination.to_bytes() {
-            b"/dev" if is_tmpfs && by_name => &mut known.dev,
-            b"/proc" if kind == c"proc" && plain && options.all_attributes().set & RDONLY == 0 => &mut known.proc,
-            b"/sys" if kind == c"sysfs" && plain => &mut known.sys,
-            _ => {
-                tree.done();
-                return Ok(());
-            }
+        let untouched = match kind.to_bytes() {
+            b"proc" => plain && options.all_attributes().set & RDONLY == 0,
+            b"sysfs" => plain,
+            _ => false,
         };
-        *place = Some(tree);
+        self.note(destination, tree, untouched, so_far);
         Ok(())
     }
 
@@ -267,8 +323,8 @@ impl Job<'_> {
         let (end, start) = resolve::split(path).ok_or(Errno::NOENT)?;
         let name = resolve::c_str(destination.to_bytes_with_nul(), start);
         let known = &so_far.known;
-        if let Some(sys) = known.sys.as_ref().filter(|_| destination == SYS_CGROUP) {
-            return attach(tree, sys.as_fd(), c"fs/cgroup");
+        if let Some(sys) = known.sys.as_ref().filter(|sys| sys.untouched && destination == SYS_CGROUP) {
+            return attach(tree, sys.fd.as_fd(), c"fs/cgroup");
         }
         let folder = match (path.get(..end), &known.dev) {
             (Some(b""), _) => match attach(tree, self.root.as_fd(), name) {
@@ -399,7 +455,13 @@ impl Job<'_> {
             place => place?,
         };
         if place.by_link {
-            so_far.known = Known::default(); // it could lead there
+            // It could lead there, or be what covers the other.
+            so_far.known.touched();
+            if let Some(sys) = &so_far.known.sys
+                && same_file(place.fd.as_fd(), sys.fd.as_fd())?
+            {
+                so_far.known.sys = None;
+            }
             if is_procfs(place.fd.as_fd()) {
                 return self.refuse(": a symbolic link leads into /proc, where nothing may be mounted");
             }
@@ -466,6 +528,15 @@ impl Job<'_> {
 fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> Result<bool, Errno> {
     let (a, b) = (fstat(a)?, fstat(b)?);
     Ok(a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+}
+
+/// Whether `name` leads to this mount, and to nothing upon it.
+fn is_same_mount(mount: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    let place = resolve::open(CWD, name, OFlags::PATH, Links::Follow)?;
+    let number = |fd: BorrowedFd<'_>| statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map(|it| it.stx_mnt_id);
+    let same = number(place.as_fd())? == number(mount)?;
+    place.done();
+    Ok(same)
 }
 
 fn is_procfs(fd: BorrowedFd<'_>) -> bool {

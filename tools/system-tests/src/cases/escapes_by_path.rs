@@ -1,6 +1,7 @@
 //! Attacks by what the root file system holds: links, races, volumes. Published
 //! under these numbers for other runtimes; here the host must stay as it was.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -13,6 +14,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 
 use super::escapes::{canary, untouched};
+use super::hooks;
 use crate::bundle::Config;
 use crate::context::Context;
 use crate::kernel;
@@ -31,6 +33,8 @@ cases!("escapes":
     cve_2024_45310_creation_follows_no_race,
     cve_2024_9407_propagation_is_validated,
     cve_2026_115521_read_only_root_through_a_fake_proc,
+    no_working_directory_uncovers_what_is_masked,
+    what_is_masked_cannot_be_renamed_away,
 );
 
 /// Puts a symlink in place of something in the root file system.
@@ -265,4 +269,92 @@ fn cve_2026_115521_read_only_root_through_a_fake_proc(c: &Context) -> Result<()>
     }
     ensure!(!c.rootfs().join("x").exists(), "the root was writable");
     untouched(&folder)
+}
+
+/// What lies over the kernel's own files, as the container sees it.
+const COVERS: &str = "grep -o ' /\\(proc\\|sys\\)/[^ ]* r[ow]' /proc/self/mountinfo | sort";
+
+/// One that is on no list of ours, too.
+fn masking() -> Config {
+    let masked = ["/proc/version", "/sys/firmware", "/sys/devices/virtual"];
+    Config::plain()
+        .set("/linux/maskedPaths", json!(masked))
+        .set("/linux/readonlyPaths", json!(["/proc/bus", "/proc/sys"]))
+}
+
+fn no_working_directory_uncovers_what_is_masked(c: &Context) -> Result<()> {
+    let with_hook = |kind: &str| masking().set(&format!("/hooks/{kind}"), json!([hooks::script(c, "true")]));
+    symlink("/proc/self/root/tmp", c.rootfs().join("work"))?;
+    let expected = c.run(&masking().script(COVERS))?.ok()?.stdout;
+    for cover in ["/proc/version r", "/proc/sys ro", "/sys/devices/virtual ro", "/sys/firmware ro"] {
+        holds!(expected, cover, "what is covered");
+    }
+    for cwd in ["/", "/tmp", "/proc/self/root/tmp", "/proc/self/root", "/work"] {
+        for hook in ["prestart", "createRuntime", "createContainer", "none"] {
+            let config = if hook == "none" { masking() } else { with_hook(hook) };
+            c.write(&config.set("/process/cwd", json!(cwd)).script(COVERS))?;
+            for notified in [false, true] {
+                let mut command = c.command(&["run", &c.id()]);
+                if notified {
+                    command.env("NOTIFY_SOCKET", c.dir.join("notify"));
+                }
+                let output = c.finish(command)?;
+                // Or it is refused, where it would not be seen to lie in the root.
+                if output.status == 0 {
+                    same!(output.stdout, expected, "in {cwd}, hook {hook}, notified: {notified}");
+                } else {
+                    same!(output.stdout, "", "what the process printed");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn what_is_masked_cannot_be_renamed_away(c: &Context) -> Result<()> {
+    let (root, expected) = (c.rootfs(), c.run(&masking().script(COVERS))?.ok()?.stdout);
+    // By whoever can write there, in the host's mount namespace, where nothing is mounted.
+    for name in ["proc", "sys"] {
+        let script = format!("cd {} && mv {name} moved && mkdir {name}", root.display());
+        let config = masking().set("/hooks/createRuntime", json!([hooks::script(c, &script)])).script("echo ran");
+        let output = c.run(&config)?.error(1, &[&format!("what was mounted at /{name} is not there any more")])?;
+        same!(output.stdout, "", "what the process printed");
+        fs::remove_dir(root.join(name))?;
+        fs::rename(root.join("moved"), root.join(name))?;
+    }
+    // What a hook mounts below is a hook's right, and takes no mask away.
+    let script = format!("mount -t tmpfs -o ro none {}/proc/fs", root.display());
+    let config = masking().set("/hooks/createContainer", json!([hooks::script(c, &script)])).script(COVERS);
+    let output = c.run(&config)?.ok()?;
+    let seen: BTreeSet<&str> = output.stdout.lines().collect();
+    same!(seen, expected.lines().chain([" /proc/fs ro"]).collect(), "what is covered");
+    // Nor can it cover all of them.
+    let script = format!("mount -t proc none {}/proc", root.display());
+    let config = masking().set("/hooks/createContainer", json!([hooks::script(c, &script)])).script("echo ran");
+    c.run(&config)?.error(1, &["what was mounted at /proc is not there any more"])?;
+    // While it is renamed all the time: the process has all covers, or there is none.
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = renameat_with(CWD, root.join("sys"), CWD, root.join("moved"), RenameFlags::empty());
+                let _ = renameat_with(CWD, root.join("moved"), CWD, root.join("sys"), RenameFlags::empty());
+            }
+        });
+        let end = Instant::now() + Duration::from_secs(5);
+        let result = (|| {
+            while Instant::now() < end {
+                // The one that is on no list shows what became of the others.
+                let covers = "grep -c ' /[^ ]*/devices/virtual ro' /proc/self/mountinfo; grep -c ' - sysfs ' /proc/self/mountinfo";
+                let output = c.run(&masking().script(covers))?;
+                if output.status == 0 {
+                    ensure!(output.stdout != "0\n1\n", "sysfs without its masks");
+                }
+            }
+            Ok(())
+        })();
+        stop.store(true, Ordering::Relaxed);
+        result
+    })?;
+    Ok(())
 }
