@@ -164,6 +164,18 @@ pub fn set_capabilities(sets: &Sets, kept: u64) -> Result<Sets> {
     Ok(Sets { bounding: 0, ..sets.without(granted) })
 }
 
+/// Gives up, of the permitted and the effective set, all but what `sets` names anywhere
+/// and what is `kept`; and all of the inheritable set.
+///
+/// # Errors
+/// The kernel's.
+pub fn keep_capabilities(sets: &Sets, kept: u64) -> Result<()> {
+    let failed = |errno: Errno| fail!(errno => "cannot give up capabilities");
+    let own = thread::capabilities(None).map_err(failed)?.permitted.bits();
+    let permitted = own & (sets.permitted | sets.inheritable | kept);
+    capset(&Sets { permitted, effective: permitted, ..Sets::default() }).map_err(failed)
+}
+
 /// `int capset(hdrp, datap);` capget(2)
 fn capset(sets: &Sets) -> Result<(), Errno> {
     let set = CapabilitySet::from_bits_retain;

@@ -17,7 +17,9 @@ mod sysctl;
 
 pub use attributes::{set_domainname, set_hostname, set_oom_score_adj, set_own_oom_score_adj, set_umask};
 pub use capability::{Sets, bit as capability_bit, name as capability_name, names as capability_names};
-pub use credentials::{Groups, drop_bounding, no_new_privileges, set_capabilities, set_groups, set_user};
+pub use credentials::{
+    Groups, drop_bounding, keep_capabilities, no_new_privileges, set_capabilities, set_groups, set_user,
+};
 pub use executable::{FileIdentity, find as find_executable};
 pub use home::home_of;
 pub use label::{Label, set_label};

@@ -179,13 +179,23 @@ pub fn birth(namespaces: &Namespaces, plan: &ProcessPlan<'_>, cradle: Cradle<'_>
 }
 
 /// Makes a process in the namespaces of another, those whose flags are in
-/// `which`. Returns twice.
-pub fn birth_beside(init: &Process, which: u64, plan: &ProcessPlan<'_>, cradle: Cradle<'_>) -> Result<Born> {
+/// `which`. `settle` is what the helper does there before it makes the process.
+/// Returns twice.
+pub fn birth_beside(
+    init: &Process,
+    which: u64,
+    plan: &ProcessPlan<'_>,
+    cradle: Cradle<'_>,
+    settle: &dyn Fn() -> Result<()>,
+) -> Result<Born> {
     by_helper(CloneFlags::empty(), cradle, plan, &|[channel, needed]| {
         process::begin_ordinary(plan, false)?;
         let init = init.pidfd.as_fd();
         keep_only(plan, &[*channel, *needed, init])?;
-        if which == 0 { Ok(()) } else { namespace::enter_of(init, which) }
+        if which != 0 {
+            namespace::enter_of(init, which)?;
+        }
+        settle()
     })
 }
 
@@ -199,7 +209,7 @@ fn by_helper(new: CloneFlags, cradle: Cradle<'_>, plan: &ProcessPlan<'_>, enter:
         drop(child);
         return receive_child(&helper, parent);
     }
-    match go_ahead(new, &child, needed.unwrap_or(child.fd()), enter) {
+    match go_ahead(new, &child, needed.unwrap_or(child.fd()), plan, enter) {
         Ok(true) => sys::exit(0),
         Ok(false) => Ok(Born::Myself(child)),
         Err(error) => sys::exit(super::container_init::tell(&child, error)),
@@ -208,9 +218,19 @@ fn by_helper(new: CloneFlags, cradle: Cradle<'_>, plan: &ProcessPlan<'_>, enter:
 
 /// The helper: enters what is to be entered, and makes the process as its
 /// parent's child. Whether it is the helper that returns.
-fn go_ahead(new: CloneFlags, channel: &Channel, needed: BorrowedFd<'_>, enter: &Enter<'_>) -> Result<bool> {
+fn go_ahead(
+    new: CloneFlags,
+    channel: &Channel,
+    needed: BorrowedFd<'_>,
+    plan: &ProcessPlan<'_>,
+    enter: &Enter<'_>,
+) -> Result<bool> {
     die_with_parent(channel)?;
     enter(&[channel.fd(), needed])?;
+    // Whom an ordinary user makes has its id maps written first.
+    if !plan.ordinary_user {
+        process::stay_untraceable()?;
+    }
     let Some(process) = clone_process(new | CloneFlags::PARENT, None)? else {
         // Nothing of the process's may overtake the helper's word of it.
         return channel.await_parent(Message::Known).map(|()| false);

@@ -240,7 +240,9 @@ fn make(
     let (channel, end) = Channel::pair()?;
     let needed = setup.root.as_ref().map(|root| root.as_fd());
     let cradle = Cradle { cgroup, parent: &channel, child: end, needed };
-    let process = match birth::birth_beside(setup.init, setup.join, &setup.process, cradle)? {
+    // In a user namespace of the container's its rights end at the border.
+    setup.process.settled = !setup.process.in_user_namespace;
+    let process = match birth::birth_beside(setup.init, setup.join, &setup.process, cradle, &|| settle(setup))? {
         Born::Child(process) => process,
         Born::Myself(end) => {
             drop(channel);
@@ -275,6 +277,16 @@ fn bring_up(
     Ok(terminal)
 }
 
+/// In the container's namespaces, but not seen there yet.
+fn settle(setup: &Setup<'_>) -> Result<()> {
+    if let Some(root) = &setup.root {
+        fchdir(root)
+            .and_then(|()| chroot(c"."))
+            .map_err(|errno| fail!(errno => "cannot enter the container's root"))?;
+    }
+    if setup.process.settled { process::settle_early(&setup.process, Some(setup.keyring)) } else { Ok(()) }
+}
+
 /// The child's whole life.
 fn child(setup: &mut Setup<'_>, channel: Channel) -> ! {
     let mut path = [0; limits::PATH];
@@ -294,13 +306,10 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
         process::become_namespace_root()?;
         die_with_parent(channel)?;
     }
-    if let Some(root) = &setup.root {
-        fchdir(root)
-            .and_then(|()| chroot(c"."))
-            .map_err(|errno| fail!(errno => "cannot enter the container's root"))?;
-    }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
-    process::join_session_keyring(Some(setup.keyring), &setup.process)?;
+    if !setup.process.settled {
+        process::join_session_keyring(Some(setup.keyring), &setup.process)?;
+    }
     process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
     let program = process::prepare(&mut setup.process, channel, &[channel.fd()], path)?;
     channel.send(Message::Ready)?;

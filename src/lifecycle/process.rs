@@ -86,9 +86,33 @@ pub fn set_traceable(traceable: bool) -> Result<()> {
 
 /// After a change of credentials, which makes a process traceable again where
 /// `fs.suid_dumpable` says so (prctl(2), PR_SET_DUMPABLE).
-fn stay_untraceable() -> Result<()> {
+pub fn stay_untraceable() -> Result<()> {
     process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable)
         .map_err(|errno| fail!(errno => "cannot keep the process from being traced"))
+}
+
+/// What a process does before those in the container can see it. Of them whoever has
+/// CAP_SYS_PTRACE, and shares our user namespace, can take over what we are about to
+/// be, whether it may be traced or not: so it is born with no more rights than the
+/// container's processes have and it still needs itself.
+pub fn settle_early(plan: &ProcessPlan<'_>, keyring: Option<&CStr>) -> Result<()> {
+    // To give standard input and output to the user, to enter any working directory,
+    // to become the user.
+    const NEEDED: u64 = CAP_CHOWN | CAP_DAC_OVERRIDE | CAP_SETGID | CAP_SETUID | CAP_SETPCAP;
+    join_session_keyring(keyring, plan)?;
+    set_labels(plan)?;
+    identity::drop_bounding(&plan.capabilities, plan.hardened.bounding)?;
+    let rlimits = if plan.view.rlimits().iter().next().is_some() { CAP_SYS_RESOURCE } else { 0 };
+    identity::keep_capabilities(&plan.capabilities, NEEDED | rlimits | plan.kept_for_filter())
+}
+
+fn set_labels(plan: &ProcessPlan<'_>) -> Result<()> {
+    for (which, label) in [(Label::AppArmor, plan.apparmor), (Label::SeLinux, plan.selinux)] {
+        if let Some(label) = label {
+            identity::set_label(&open_procfs()?, which, label)?;
+        }
+    }
+    Ok(())
 }
 
 /// The name of a container's session keyring, as runc's.
@@ -120,7 +144,6 @@ pub fn prepare_stdio(
 ) -> Result<()> {
     if !plan.terminal {
         // Root may open again what is others', as long as it has the right to.
-        const CAP_DAC_OVERRIDE: u64 = 1 << 1;
         if plan.stays_root() && plan.capabilities.effective & CAP_DAC_OVERRIDE != 0 {
             return Ok(());
         }
@@ -191,27 +214,24 @@ pub fn prepare<'b>(
     if let Some(linux) = &plan.linux {
         identity::set_policies(linux)?;
     }
-    for (which, label) in [(Label::AppArmor, plan.apparmor), (Label::SeLinux, plan.selinux)] {
-        if let Some(label) = label {
-            identity::set_label(&open_procfs()?, which, label)?;
-        }
+    if !plan.settled {
+        set_labels(plan)?;
     }
     if !plan.in_user_namespace {
         identity::set_rlimits(None, plan.view.rlimits(), When::Early)?;
     }
-    // A new user namespace fills the set anew.
-    let bounding = if plan.in_user_namespace { u64::MAX } else { plan.hardened.bounding };
-    identity::drop_bounding(&plan.capabilities, bounding)?;
+    if !plan.settled {
+        // A new user namespace fills the set anew.
+        let bounding = if plan.in_user_namespace { u64::MAX } else { plan.hardened.bounding };
+        identity::drop_bounding(&plan.capabilities, bounding)?;
+    }
     identity::set_groups(plan.buffers.groups, plan.in_user_namespace)?;
     if !plan.stays_root() {
         identity::set_user(plan.uid, plan.gid)?;
         stay_untraceable()?;
         die_with_parent(channel)?;
     }
-    // A filter is loaded last of all, so that it has to allow nothing but what the
-    // program does. Without no_new_privs that takes a right (seccomp(2)).
-    let kept = if plan.seccomp.is_some() && !plan.no_new_privileges { CAP_SYS_ADMIN } else { 0 };
-    warn_of(identity::set_capabilities(&plan.capabilities, kept)?, channel)?;
+    warn_of(identity::set_capabilities(&plan.capabilities, plan.kept_for_filter())?, channel)?;
     match entered {
         Ok(()) => {}
         Err(Errno::ACCESS) => enter(plan.cwd).map_err(|errno| cwd_failed(plan, errno))?,
@@ -278,8 +298,13 @@ fn enter(cwd: &CStr) -> Result<(), Errno> {
     if cwd == c"/" || sys::cwd_is_reachable()? { Ok(()) } else { Err(Errno::NOENT) }
 }
 
-/// Its bit in a set (linux/capability.h).
-const CAP_SYS_ADMIN: u64 = 1 << 21;
+// Their bits in a set (linux/capability.h).
+const CAP_CHOWN: u64 = 1;
+const CAP_DAC_OVERRIDE: u64 = 1 << 1;
+const CAP_SETGID: u64 = 1 << 6;
+const CAP_SETUID: u64 = 1 << 7;
+const CAP_SETPCAP: u64 = 1 << 8;
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
 /// Loads the filter. Whoever said `Go` hands its listener over: what that takes
 /// is got ready before there is a filter.

@@ -60,6 +60,8 @@ pub struct ProcessPlan<'a> {
     pub in_user_namespace: bool,
     /// Its maker is not root.
     pub ordinary_user: bool,
+    /// [`settle_early`](super::process::settle_early) has been done.
+    pub settled: bool,
     /// What we are ourselves.
     pub hardened: Hardened,
     pub buffers: Buffers,
@@ -97,6 +99,7 @@ impl<'a> ProcessPlan<'a> {
             preserve_fds: 0,
             in_user_namespace: false,
             ordinary_user: !geteuid().is_root(),
+            settled: false,
             hardened,
             buffers,
         };
@@ -111,6 +114,14 @@ impl<'a> ProcessPlan<'a> {
             plan.add_variable_text(variable)?;
         }
         Ok(plan)
+    }
+
+    /// The capabilities that its filter takes: that is loaded last of all, so that it
+    /// has to allow nothing but what the program does, and without no_new_privs it
+    /// takes a right (seccomp(2)).
+    pub fn kept_for_filter(&self) -> u64 {
+        const CAP_SYS_ADMIN: u64 = 1 << 21;
+        if self.seccomp.is_some() && !self.no_new_privileges { CAP_SYS_ADMIN } else { 0 }
     }
 
     /// Compiles the container's filter, if it has one, for the process.

@@ -1,20 +1,23 @@
 //! Attacks by what a process of ours holds while it enters a container: its
 //! binary, its folders, its descriptors.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use tracer::{Action, Event, Tracer, Until};
 
 use crate::bundle::Config;
 use crate::context::Context;
 
 cases!("escapes":
     cve_2016_9962_the_joining_process_shows_nothing_of_the_host,
+    the_joining_process_has_no_more_rights_than_it_needs,
     cve_2019_5736_the_binary_cannot_be_overwritten,
     cve_2019_5736_the_binary_is_no_entry_point,
     cve_2024_21626_no_descriptor_for_the_cwd,
@@ -65,6 +68,42 @@ fn cve_2016_9962_the_joining_process_shows_nothing_of_the_host(c: &Context) -> R
         }
     }
     Ok(())
+}
+
+fn the_joining_process_has_no_more_rights_than_it_needs(c: &Context) -> Result<()> {
+    // CHOWN, DAC_OVERRIDE, SETGID, SETUID, SETPCAP: to become the user.
+    const NEEDED: u64 = 1 | 1 << 1 | 1 << 6 | 1 << 7 | 1 << 8;
+    const SYS_PTRACE: u64 = 1 << 19;
+    let field = |status: &str, name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    c.write(&Config::plain().capabilities(&["CAP_SYS_PTRACE"]).remove("/process/rlimits").args(&["sleep", "1000"]))?;
+    let id = c.id();
+    c.call(&["run", "-d", &id])?.ok()?;
+    let mut command = c.command(&["exec", "--user", "1000", &id, "/bin/true"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let (mut seen, mut too_much) = (0, BTreeSet::new());
+    let end = Tracer::spawn(command, Until::CommandGone)?.follow(|event| {
+        let (Event::Enter { tid, .. } | Event::Leave { tid, .. } | Event::Spawned { child: tid, .. }) = *event else {
+            return Action::Continue;
+        };
+        let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+        // Seen by those in the container: it has a number there too.
+        if status.lines().any(|line| line.starts_with("NSpid:") && line.split_whitespace().count() > 2) {
+            seen += 1;
+            for set in ["CapPrm:", "CapEff:", "CapInh:", "CapBnd:"] {
+                let has = field(&status, set).unwrap_or(u64::MAX);
+                if has & !(NEEDED | SYS_PTRACE) != 0 {
+                    too_much.insert(format!("{set} {has:x}"));
+                }
+            }
+        }
+        Action::Continue
+    })?;
+    ensure!(end.success() && seen > 20, "exec ended with {end:?}, and was seen {seen} times");
+    ensure!(too_much.is_empty(), "seen from inside: {too_much:?}");
+    c.delete(&id)
 }
 
 /// A sum of the runtime's own binary.
