@@ -163,9 +163,9 @@ pub fn status(record: &StateRecord<'_>) -> Result<(Status, Option<Process>)> {
     }
     Ok(match init(record)? {
         None => (Status::Stopped, None),
-        Some(process) if record.started || has_executed(&process) => (Status::Running, Some(process)),
+        Some(process) if record.started || has_executed(&process, record) => (Status::Running, Some(process)),
         // Not ready yet, though nobody is waited for any more.
-        Some(_) if record.status == "starting" => (Status::Creating, None),
+        Some(process) if record.status == "starting" => (Status::Creating, Some(process)),
         Some(process) => (Status::Created, Some(process)),
     })
 }
@@ -183,12 +183,12 @@ pub fn status_and_paused(record: &StateRecord<'_>) -> Result<(Status, Option<Pro
 }
 
 /// Whether a container's first process has gone on to the user's program. For
-/// `run`, and a `start` that was killed before it could write so down.
-fn has_executed(process: &Process) -> bool {
+/// `run`, and a `start` that was killed before it could write so down. Not by name,
+/// which the user may give any file.
+fn has_executed(process: &Process, record: &StateRecord<'_>) -> bool {
     let path = ProcPath::new(process.number(), "exe");
-    let mut target = [core::mem::MaybeUninit::uninit(); 32];
-    match fs::readlinkat_raw(fs::CWD, path.as_c_str(), &mut target) {
-        Ok((target, _)) => !target.starts_with(b"/memfd:ocinit"),
+    match fs::stat(path.as_c_str()) {
+        Ok(file) => (file.st_dev, file.st_ino) != record.executable,
         Err(_) => false, // it has just ended
     }
 }

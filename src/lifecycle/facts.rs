@@ -71,6 +71,7 @@ impl Facts {
             started: false,
             terminal: setup.process.terminal,
             hooks: false,
+            executable: (setup.process.hardened.own.device, setup.process.hardened.own.inode),
         }
     }
 }

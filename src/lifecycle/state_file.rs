@@ -288,6 +288,7 @@ impl Folder {
             started: view.started().unwrap_or(false),
             terminal: view.terminal().unwrap_or(false),
             hooks: view.hooks().unwrap_or(false),
+            executable: (view.executable_device().unwrap_or(0), view.executable_inode().unwrap_or(0)),
         };
         if record.pid == 0 {
             self.read_later(&mut record)?;

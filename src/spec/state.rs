@@ -137,6 +137,9 @@ pub struct StateRecord<'a> {
     pub terminal: bool,
     /// Whether hooks have run or are to run: those of `poststop` too, then.
     pub hooks: bool,
+    /// st_dev and st_ino of the file that the runtime ran from: as long as the first
+    /// process does, it is not the user's program yet.
+    pub executable: (u64, u64),
 }
 
 impl<'a> StateRecord<'a> {
@@ -185,6 +188,8 @@ impl<'a> StateRecord<'a> {
             ("started", Json::Bool(self.started)),
             ("terminal", Json::Bool(self.terminal)),
             ("hooks", Json::Bool(self.hooks)),
+            ("executableDevice", Json::Number(self.executable.0)),
+            ("executableInode", Json::Number(self.executable.1)),
         ])
         .write("the state record", buffer)
     }
@@ -221,6 +226,8 @@ record! {
         started "started": bool, Required;
         terminal "terminal": bool, Required;
         hooks "hooks": bool, Required;
+        executable_device "executableDevice": u64;
+        executable_inode "executableInode": u64;
     }
 }
 

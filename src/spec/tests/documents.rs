@@ -42,6 +42,7 @@ fn record(text: &str) -> StateRecord<'_> {
         started: true,
         terminal: false,
         hooks: true,
+        executable: (25, u64::MAX),
     }
 }
 

@@ -23,6 +23,7 @@ cases!("escapes":
     cve_2024_21626_no_descriptor_for_the_cwd,
     cve_2024_21626_no_descriptor_for_execs_cwd,
     nothing_is_made_through_a_descriptor,
+    no_program_passes_for_the_runtime,
 );
 
 fn cve_2016_9962_the_joining_process_shows_nothing_of_the_host(c: &Context) -> Result<()> {
@@ -210,5 +211,21 @@ fn nothing_is_made_through_a_descriptor(c: &Context) -> Result<()> {
     let found = crate::command::host(&c.dir, "find", &[&c.dir, Path::new("/sys/fs/cgroup")].map(Path::as_os_str))?;
     let made: Vec<&str> = found.lines().filter(|line| line.ends_with("made-by-cwd")).collect();
     same!(made, Vec::<&str>::new(), "folders that were made outside");
+    Ok(())
+}
+
+fn no_program_passes_for_the_runtime(c: &Context) -> Result<()> {
+    // As the link in /proc of our own copy begins.
+    fs::create_dir(c.rootfs().join("memfd:ocinit"))?;
+    fs::copy(c.rootfs().join("bin/busybox"), c.rootfs().join("memfd:ocinit/busybox"))?;
+    let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done";
+    c.write(&Config::plain().args(&["/memfd:ocinit/busybox", "sh", "-c", script]))?;
+    let id = c.id();
+    let running = c.spawn(&["run", &id])?;
+    c.await_status(&id, "running")?;
+    ensure!(c.pid(&id)? > 0, "no pid");
+    same!(c.exec(&id, &["echo", "inside"])?.ok()?.stdout, "inside\n", "exec");
+    c.call(&["kill", &id, "TERM"])?.ok()?;
+    same!(running.finish()?.status, 7, "status");
     Ok(())
 }
