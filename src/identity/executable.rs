@@ -36,6 +36,7 @@ impl FileIdentity {
 /// `own` are the files that this program runs from, which a container may not
 /// execute: not as the command, not as its script's or program's interpreter
 /// (CVE-2019-5736). An interpreter that does not exist is left to execve(2).
+/// `looked_into` is a file of which [`look_into`] has seen that.
 ///
 /// # Errors
 /// It is not there, or not to be executed.
@@ -43,8 +44,39 @@ pub fn find<'b>(
     name: &CStr,
     path: Option<&CStr>,
     own: &[FileIdentity],
+    looked_into: Option<FileIdentity>,
     buffer: &'b mut PathBuffer,
 ) -> Result<&'b CStr> {
+    let found = locate(name, path, buffer)?;
+    let file = CStr::from_bytes_until_nul(buffer).unwrap_or(c"");
+    if looked_into != Some(found) {
+        refuse_own(name, file, found, own)?;
+    }
+    Ok(file)
+}
+
+/// As root of the container, for a user who may execute what it may not read: the file
+/// that [`find`] will probably find, unless that is not to be executed.
+///
+/// # Errors
+/// It executes the runtime.
+pub fn look_into(name: &CStr, path: Option<&CStr>, own: &[FileIdentity]) -> Result<Option<FileIdentity>> {
+    let mut buffer = [0; limits::PATH];
+    let Ok(found) = locate(name, path, &mut buffer) else { return Ok(None) };
+    refuse_own(name, CStr::from_bytes_until_nul(&buffer).unwrap_or(c""), found, own)?;
+    Ok(Some(found))
+}
+
+fn refuse_own(name: &CStr, file: &CStr, found: FileIdentity, own: &[FileIdentity]) -> Result<()> {
+    if own.contains(&found) || runs_one_of(file, own) {
+        let name = Lossy(name.to_bytes());
+        return Err(fail!("exec: \"{name}\": permission denied: it would execute the runtime itself"));
+    }
+    Ok(())
+}
+
+/// The file for `name`, whose path is in `buffer` then.
+fn locate(name: &CStr, path: Option<&CStr>, buffer: &mut PathBuffer) -> Result<FileIdentity> {
     let bytes = name.to_bytes();
     let failed = |errno: Errno, stat: bool| {
         let name = Lossy(bytes);
@@ -52,21 +84,15 @@ pub fn find<'b>(
         let denied = if errno == Errno::ISDIR { ": permission denied" } else { "" };
         if stat { fail!(errno => "exec: \"{name}\": stat {name}") } else { fail!(errno => "exec: \"{name}\"{denied}") }
     };
-    let found = if bytes.contains(&b'/') {
-        let file = join(b"", bytes, buffer).ok_or_else(|| failed(Errno::NAMETOOLONG, true))?;
-        usable(file).map_err(|refusal| match refusal {
-            Refusal::Missing(errno) => failed(errno, true),
-            Refusal::Unfit(errno) => failed(errno, false),
-        })?
-    } else {
-        in_folders(bytes, path.map_or(b"".as_slice(), CStr::to_bytes), buffer)
-            .ok_or_else(|| fail!("exec: \"{}\": executable file not found in $PATH", Lossy(bytes)))?
-    };
-    let file = CStr::from_bytes_until_nul(buffer).unwrap_or(c"");
-    if own.contains(&found) || runs_one_of(file, own) {
-        return Err(fail!("exec: \"{}\": permission denied: it would execute the runtime itself", Lossy(bytes)));
+    if !bytes.contains(&b'/') {
+        return in_folders(bytes, path.map_or(b"".as_slice(), CStr::to_bytes), buffer)
+            .ok_or_else(|| fail!("exec: \"{}\": executable file not found in $PATH", Lossy(bytes)));
     }
-    Ok(file)
+    let file = join(b"", bytes, buffer).ok_or_else(|| failed(Errno::NAMETOOLONG, true))?;
+    usable(file).map_err(|refusal| match refusal {
+        Refusal::Missing(errno) => failed(errno, true),
+        Refusal::Unfit(errno) => failed(errno, false),
+    })
 }
 
 /// Looks through the folders of `path`; the file's path is in `buffer` then.
@@ -124,8 +150,7 @@ fn runs_one_of(file: &CStr, own: &[FileIdentity]) -> bool {
     // program's interpreter.
     for step in 0..7 {
         let Ok(file) = CStr::from_bytes_until_nul(&path) else { return false };
-        // What may be executed but not read is not looked into: the kernel
-        // gives us no way to. It still runs from a sealed copy only.
+        // What may be executed but not read is looked into as root (`look_into`).
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let Ok(opened) = open(file, flags, Mode::empty()) else { return is_one_of(stat(file), own) };
         if step > 0 && is_one_of(fstat(&opened), own) {

@@ -20,7 +20,7 @@ pub use capability::{Sets, bit as capability_bit, name as capability_name, names
 pub use credentials::{
     Groups, drop_bounding, keep_capabilities, no_new_privileges, set_capabilities, set_groups, set_user,
 };
-pub use executable::{FileIdentity, find as find_executable};
+pub use executable::{FileIdentity, find as find_executable, look_into};
 pub use home::home_of;
 pub use label::{Label, set_label};
 pub use rlimit::{When, set as set_rlimits};

@@ -178,7 +178,7 @@ impl Stage<'_> {
         let path = self.fill(path, hook.args(), hook.env())?;
         if moment == Moment::StartContainer {
             // Of the container's own: it may lead to us.
-            identity::find_executable(path, None, self.own, &mut [0; limits::PATH])
+            identity::find_executable(path, None, self.own, None, &mut [0; limits::PATH])
                 .map_err(|error| hook.value().error(format_args!("{error}")))?;
         }
         let mut process = HookProcess::start(path, self.buffers, input)

@@ -226,6 +226,10 @@ pub fn prepare<'b>(
         identity::drop_bounding(&plan.capabilities, bounding)?;
     }
     identity::set_groups(plan.buffers.groups, plan.in_user_namespace)?;
+    // Whoever keeps the right to read all is told by `find_executable` itself.
+    let may_read = plan.stays_root() && plan.capabilities.effective & CAP_DAC_OVERRIDE != 0;
+    let own = &[plan.hardened.own];
+    let looked_into = if may_read { None } else { identity::look_into(plan.program()?, plan.variable("PATH"), own)? };
     if !plan.stays_root() {
         identity::set_user(plan.uid, plan.gid)?;
         stay_untraceable()?;
@@ -237,7 +241,7 @@ pub fn prepare<'b>(
         Err(Errno::ACCESS) => enter(plan.cwd).map_err(|errno| cwd_failed(plan, errno))?,
         Err(errno) => return Err(cwd_failed(plan, errno)),
     }
-    identity::find_executable(plan.program()?, plan.variable("PATH"), &[plan.hardened.own], buffer)
+    identity::find_executable(plan.program()?, plan.variable("PATH"), own, looked_into, buffer)
 }
 
 /// HOME, where the environment lacks it: engines expect it of a runtime.

@@ -151,11 +151,22 @@ fn cve_2019_5736_the_binary_is_no_entry_point(c: &Context) -> Result<()> {
     ensure!(output.status != 0, "{output:?}");
     symlink("/proc/self/exe", c.rootfs().join("bin/link"))?;
     c.run(&Config::plain().args(&["/bin/link"]))?.status(1)?;
+    // One that its user may execute but not read is read by the kernel all the same.
+    let unreadable = c.rootfs().join("bin/unreadable");
+    fs::copy(&script, &unreadable)?;
+    std::os::unix::fs::chown(&unreadable, Some(5), Some(5))?;
+    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o111))?;
+    let refused = ["permission denied: it would execute the runtime itself"];
+    for (uid, name) in [(1000, "/bin/unreadable"), (0, "unreadable")] {
+        let config = Config::plain().set("/process/user/uid", json!(uid)).args(&[name]);
+        c.run(&config)?.error(1, &refused)?;
+    }
     let id = c.sleeper()?;
     for program in ["/proc/self/exe", "/bin/link", "/bin/script"] {
         let output = c.exec(&id, &[program])?;
         ensure!(output.status != 0, "exec of {program}: {output:?}");
     }
+    c.call(&["exec", "--user", "1000", &id, "/bin/unreadable"])?.error(255, &refused)?;
     c.delete(&id)?;
     same!(sum(c)?, before, "the binary's sum");
     Ok(())
