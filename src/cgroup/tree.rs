@@ -7,13 +7,13 @@
 
 use core::ffi::CStr;
 
-use super::path::CgroupPath;
+use super::path::{CgroupPath, in_proc_file};
 use super::walk::{Name, next_folder};
 use crate::error::{Error, Lossy, Result};
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{self, FsWord, Mode, OFlags, ResolveFlags};
 use crate::sys::time::Timespec;
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, done, io, keep, kept_done, monotonic};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, done, io, keep, kept_done, monotonic, read_file};
 use crate::{bytes, fail, limits};
 
 /// The mount of cgroup version 2.
@@ -73,6 +73,21 @@ impl Hierarchy {
             // ENODEV: removed between the look-up and the opening.
             Err(Errno::NOENT | Errno::NODEV) => Ok(None),
             Err(errno) => Err(cannot_open(errno, path)),
+        }
+    }
+
+    /// The cgroup that the caller is in, which may be the root of the mount.
+    ///
+    /// # Errors
+    /// The kernel's; or it is not below the mount.
+    pub fn current(&self) -> Result<Option<Cgroup>> {
+        let mut buffer = [0; 2 * limits::PATH];
+        let failed = |errno: Errno| fail!(errno => "cannot tell the cgroup of the container");
+        let text = read_file(fs::CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
+        let path = in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
+        match bytes::after(path, "/").unwrap_or(path) {
+            b"" => open_folder(self.root, c".", OFlags::PATH).and_then(Cgroup::new).map(Some).map_err(failed),
+            path => self.lookup(&CgroupPath::from_bytes(path)?),
         }
     }
 
