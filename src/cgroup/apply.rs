@@ -3,18 +3,19 @@
 use core::ffi::CStr;
 
 use super::controllers::{self, Names};
-use super::convert::{How, Line, controller, lines};
+use super::convert::{How, Limits, Line, controller, lines};
 use super::journal::Journal;
 use super::path::CgroupPath;
 use super::tree::{Cgroup, Hierarchy, cannot};
 use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
+use crate::fail;
+use crate::limits::MESSAGE;
 use crate::spec::resources::Resources;
 use crate::sys::Errno;
-use crate::{fail, limits};
 
 impl Cgroup {
-    /// Gives the cgroup, which is at `path`, the limits of `resources`; makes its
+    /// Gives the cgroup, which is at `path`, the limits that `limits` has; makes its
     /// controllers available first where it has not those that are needed. What
     /// is overwritten is noted in `journal`, where there is one; what has no effect
     /// is told to `warn`.
@@ -24,25 +25,25 @@ impl Cgroup {
     /// not to be had.
     pub fn apply(
         &self,
-        resources: &Resources<'_>,
+        limits: &Limits<'_>,
         hierarchy: &Hierarchy,
         path: &CgroupPath<'_>,
         mut journal: Option<&mut Journal>,
         warn: &mut dyn FnMut(&str),
     ) -> Result<()> {
         let mut is_empty = true;
-        lines(resources, &mut |_| {
+        lines(limits, &mut |_| {
             is_empty = false;
             Ok(())
         })?;
         if is_empty {
             return Ok(());
         }
-        self.provide(resources, hierarchy, path)?;
+        self.provide(limits, hierarchy, path)?;
         let (mut was_absent, mut ignored) = (false, None);
-        let done = lines(resources, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut(), &mut ignored));
+        let done = lines(limits, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut(), &mut ignored));
         if let Some(error) = ignored {
-            warn(error.text(&mut [0; limits::MESSAGE]));
+            warn(error.text(&mut [0; MESSAGE]));
         }
         done
     }
@@ -73,11 +74,11 @@ impl Cgroup {
     }
 
     #[inline(never)] // its buffers are gone from the stack before anything deeper
-    fn provide(&self, resources: &Resources<'_>, hierarchy: &Hierarchy, path: &CgroupPath<'_>) -> Result<()> {
+    fn provide(&self, limits: &Limits<'_>, hierarchy: &Hierarchy, path: &CgroupPath<'_>) -> Result<()> {
         let mut names: Names = [0; _];
         let mut known = self.controllers(&mut names)?;
         let mut is_complete = true;
-        lines(resources, &mut |line| {
+        lines(limits, &mut |line| {
             is_complete &= controllers::has(known, controller(line.file));
             Ok(())
         })?;
@@ -86,7 +87,7 @@ impl Cgroup {
         }
         let refusal = hierarchy.hand_down(path)?;
         known = self.controllers(&mut names)?;
-        lines(resources, &mut |line| match controller(line.file) {
+        lines(limits, &mut |line| match controller(line.file) {
             name if controllers::has(known, name) => Ok(()),
             name => Err(controllers::missing(line, name, path, refusal.as_ref())),
         })

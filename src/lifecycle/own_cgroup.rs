@@ -6,7 +6,7 @@ use super::arena::Arena;
 use super::create::{Making, Setup};
 use super::proc;
 use crate::bytes::Printed;
-use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
+use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy, Limits};
 use crate::error::{Error, Result};
 use crate::namespace::flags;
 use crate::spec::config::Config;
@@ -37,10 +37,10 @@ impl Making<'_> {
     /// The write-ahead record, the cgroup, and which one it was.
     #[inline(never)]
     pub(super) fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
-        let resources = setup.config.linux().and_then(|linux| linux.resources());
+        let limits = limits_of(&setup.config);
         let Some(text) = setup.cgroup else {
-            if let Some(resources) = resources {
-                cgroup::warn_without_cgroup(&resources, warn)?;
+            if let Some(limits) = limits {
+                cgroup::warn_without_cgroup(&limits, warn)?;
             }
             return self.folder.write_first_record(&self.record, self.scratch).map(|()| None);
         };
@@ -67,8 +67,8 @@ impl Making<'_> {
         if created.made {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
         }
-        if let Some(resources) = resources {
-            created.cgroup.apply(&resources, hierarchy, path, None, warn)?;
+        if let Some(limits) = limits {
+            created.cgroup.apply(&limits, hierarchy, path, None, warn)?;
         }
         Ok(Some(created.cgroup))
     }
@@ -125,13 +125,17 @@ impl Making<'_> {
     }
 }
 
+fn limits_of<'a>(config: &Config<'a>) -> Option<Limits<'a>> {
+    Some(Limits::new(config.linux()?.resources()?, config.oci_version()))
+}
+
 /// Whether the configuration asks for a cgroup: for a certain one, or for limits.
 fn needs_cgroup(config: &Config<'_>) -> bool {
     let Some(linux) = config.linux() else { return false };
     let mut has_limits = false;
-    if let Some(resources) = linux.resources() {
+    if let Some(limits) = limits_of(config) {
         // What is wrong with them was found before.
-        let _ = cgroup::lines(&resources, &mut |_| {
+        let _ = cgroup::lines(&limits, &mut |_| {
             has_limits = true;
             Ok(())
         });

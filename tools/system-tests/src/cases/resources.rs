@@ -22,6 +22,7 @@ cases!("resources":
         "linux.resources.pids.limit",
     ],
     unified_files [ALL] proves ["linux.resources.unified.*"],
+    zero_processes_by_version [Need::Controller("pids")] proves ["linux.resources.pids.limit"],
     limits_hold [ALL] proves [
         "linux.resources.cpu.cpus", "linux.resources.cpu.quota", "linux.resources.memory.limit",
         "linux.resources.pids.limit",
@@ -100,7 +101,7 @@ fn every_field_is_in_its_file(c: &Context) -> Result<()> {
         (json!({"cpu": {"cpus": "0", "mems": "0"}}), &[("cpuset.cpus", "0"), ("cpuset.mems", "0")]),
         (json!({"pids": {"limit": 17}}), &[("pids.max", "17")]),
         (json!({"pids": {"limit": -1}}), &[("pids.max", "max")]),
-        (json!({"pids": {"limit": 0}}), &[("pids.max", "1")]),
+        (json!({"pids": {"limit": 0}}), &[("pids.max", "max")]),
         (
             json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}]}),
             &[("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")],
@@ -132,6 +133,22 @@ fn unified_files(c: &Context) -> Result<()> {
     ] {
         let config = sleeper(json!({"unified": {name: "1"}}));
         c.run(&config)?.error(1, &[&format!("linux.resources.unified.{name}: "), part])?;
+    }
+    Ok(())
+}
+
+/// What was no limit became one with version 1.3.0 of the specification.
+fn zero_processes_by_version(c: &Context) -> Result<()> {
+    for (version, expected) in [("1.0.2-dev", "max"), ("1.2.1", "max"), ("1.3.0", "1")] {
+        let config = sleeper(json!({"pids": {"limit": 0}})).set("/ociVersion", json!(version));
+        let id = c.detached(&config)?;
+        let folder = folder(c, &id)?;
+        same!(file(&folder, "pids.max")?, expected, "pids.max with version {version}");
+        c.call(&["update", "--pids-limit", "50", &id])?.ok()?;
+        same!(file(&folder, "pids.max")?, "50", "pids.max");
+        c.call(&["update", "--pids-limit", "0", &id])?.ok()?;
+        same!(file(&folder, "pids.max")?, expected, "pids.max after `update` with version {version}");
+        c.delete(&id)?;
     }
     Ok(())
 }

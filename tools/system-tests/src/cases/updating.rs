@@ -52,7 +52,7 @@ fn changes_what_it_names(c: &Context) -> Result<()> {
         ),
         (&["--memory-reservation", "1MiB"], &[("memory.low", "1048576"), ("memory.max", "67108864")]),
         (&["--memory", "-1"], &[("memory.max", "max"), ("memory.swap.max", "max")]),
-        (&["--pids-limit", "0"], &[("pids.max", "1")]),
+        (&["--pids-limit", "7"], &[("pids.max", "7")]),
         (&["--pids-limit", "-1"], &[("pids.max", "max")]),
         (
             &["--cpu-share", "2000", "--cpuset-cpus", "0", "--cpuset-mems", "0"],
