@@ -314,6 +314,34 @@ impl Cgroup {
         Err(fail!("cgroup {} exists and {why}", Lossy(path.as_bytes())))
     }
 
+    /// Gives the cgroup to the user `uid`, to make others below it: its folder, and of
+    /// its files those that the kernel lists for that (cgroups(7), "Cgroup delegation";
+    /// config-linux.md, "Cgroup ownership").
+    ///
+    /// # Errors
+    /// The kernel's. EPERM: the caller may not give files away.
+    pub fn give_to(&self, uid: u32) -> Result<()> {
+        let mut buffer = [0; limits::DELEGATE];
+        // Kernels before 4.15 have no list.
+        let names = read_file(fs::CWD, c"/sys/kernel/cgroup/delegate", &mut buffer)
+            .unwrap_or(b"cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
+        let uid = Some(fs::Uid::from_raw(uid));
+        let failed = |errno: Errno| cannot(errno, "give the cgroup to the container's user");
+        fs::fchown(&self.fd, uid, None).map_err(failed)?;
+        // Behind the last line break there is nothing, or of a longer list a part of a name.
+        let end = names.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        for name in bytes::split(names.get(..end).unwrap_or(&[]), b'\n') {
+            let mut buffer: Name = [0; _];
+            let given = terminated(name, &mut buffer)
+                .and_then(|name| fs::chownat(&self.fd, name, uid, None, fs::AtFlags::SYMLINK_NOFOLLOW));
+            match given {
+                Ok(()) | Err(Errno::NOENT) => {} // of a controller that it has not
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Ok(())
+    }
+
     fn event(&self, key: &str) -> Result<bool, Errno> {
         event_in(self.open(c"cgroup.events", OFlags::RDONLY)?.as_fd(), key)
     }

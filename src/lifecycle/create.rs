@@ -254,7 +254,7 @@ pub(super) struct Making<'a> {
     /// The text of config.json.
     config: &'a [u8],
     /// Of user and of group ids.
-    maps: (&'a mut IdMap, &'a mut IdMap),
+    pub(super) maps: (&'a mut IdMap, &'a mut IdMap),
     pub(super) device_program: &'a DeviceProgram,
     caller: &'a Caller,
     pub(super) rootless: Option<bool>,

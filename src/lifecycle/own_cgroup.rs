@@ -12,7 +12,7 @@ use crate::namespace::flags;
 use crate::spec::config::Config;
 use crate::sys::fs::CWD;
 use crate::sys::{self, Errno};
-use crate::{fail, limits};
+use crate::{fail, limits, rootfs};
 
 /// Where the cgroup is to be. Our own is only looked up where that matters.
 #[inline(never)] // its buffers are not to be part of the caller's frame
@@ -70,7 +70,25 @@ impl Making<'_> {
         if let Some(limits) = limits {
             created.cgroup.apply(&limits, hierarchy, path, None, warn)?;
         }
+        if created.made
+            && let Some(uid) = self.owner(setup)
+        {
+            match created.cgroup.give_to(uid) {
+                // An ordinary user can give nothing away, and has it themselves.
+                Err(error) if error.is(Errno::PERM) && setup.process.ordinary_user => {}
+                given => given?,
+            }
+        }
         Ok(Some(created.cgroup))
+    }
+
+    /// Whose the cgroup is to be: the container's user's, where that is somebody else
+    /// outside, and sees it in a namespace of its own and may write there.
+    fn owner(&self, setup: &Setup<'_>) -> Option<u32> {
+        let is_to_change = setup.namespaces.makes(flags::CGROUP)
+            && setup.namespaces.makes(flags::USER)
+            && rootfs::shows_writable_cgroup(&setup.config);
+        if is_to_change { self.maps.0.outside(setup.process.uid) } else { None }
     }
 
     /// The device program, before anything of the user's runs.

@@ -124,7 +124,7 @@ pub fn mount_here(mount: &Mount<'_>) -> Result<()> {
 fn carry_out(root: &Root, mount: &Mount<'_>, context: &MountContext<'_>, so_far: &mut SoFar) -> Result<()> {
     let mut buffer: PathBuffer = [0; limits::PATH];
     let mut options = Options::of(mount)?;
-    if matches!(context.cgroup, Cgroups::Others(_)) && is_cgroup(mount) {
+    if matches!(context.cgroup, Cgroups::Others(_)) && check::is_cgroup(mount) {
         options.must_be_read_only();
     }
     so_far.shared |= options.shared;
@@ -176,7 +176,7 @@ impl Job<'_> {
         let tree = match self.context.cgroup {
             _ if self.options.remount => return self.remount(destination).map_err(|errno| self.failed(errno)),
             _ if self.options.bind.is_some() => bind::source(self.mount, self.options.bind, self.context)?,
-            Cgroups::Own(cgroup) | Cgroups::Others(cgroup) if is_cgroup(self.mount) => {
+            Cgroups::Own(cgroup) | Cgroups::Others(cgroup) if check::is_cgroup(self.mount) => {
                 bind::cgroup(self.mount, cgroup)?
             }
             _ => {
@@ -203,7 +203,7 @@ impl Job<'_> {
             so_far.known.proc = None;
         }
         let is_new = self.options.bind.is_none() && !self.options.remount;
-        if names(b"sys") && !(is_new && destination == SYS_CGROUP && is_cgroup(self.mount)) {
+        if names(b"sys") && !(is_new && destination == SYS_CGROUP && check::is_cgroup(self.mount)) {
             so_far.known.sys = None;
         }
     }
@@ -482,11 +482,6 @@ impl Job<'_> {
         let separator = if said.0.is_empty() { "" } else { ": " };
         value.os_error(errno, format_args!("{at}{hint}{separator}{said}"))
     }
-}
-
-/// Whether a mount shows cgroups: engines use either name for version 2.
-pub fn is_cgroup(mount: &Mount<'_>) -> bool {
-    mount.kind().is_some_and(|kind| kind.is("cgroup") || kind.is("cgroup2"))
 }
 
 fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> Result<bool, Errno> {
