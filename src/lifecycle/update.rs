@@ -90,7 +90,11 @@ pub fn update(
     let changed = limited.and_then(|()| {
         let before = class.as_ref().map(|class| resctrl::update(class, id, &schemata)).transpose()?;
         let Some(program) = &program else { return Ok(()) };
-        let replaced = replace_program(program, &group, &folder, &mut record, second);
+        let replaced = replace_program(program, &group, &folder, &mut record, second).map(|replaced| {
+            if !replaced {
+                warn(cgroup::DEVICES_NOT_OURS);
+            }
+        });
         replaced.map_err(|error| match before {
             Some(before) if !before.give_back() => fail!("{error} (its new schemata stay)"),
             _ => error,
@@ -100,25 +104,25 @@ pub fn update(
 }
 
 /// As a record that is wrong would have a program stay on a cgroup that is not
-/// ours, both numbers are in it meanwhile.
+/// ours, both numbers are in it meanwhile. Whether the program is in force.
 fn replace_program(
     program: &OwnedFd,
     group: &Cgroup,
     folder: &Folder,
     record: &mut StateRecord<'_>,
     scratch: &mut [u8],
-) -> Result<()> {
+) -> Result<bool> {
     if record.cgroup_made {
         return cgroup::replace_device_program(group, program, None);
     }
     record.device_program_next = cgroup::device_program_id(program)?;
     folder.write_record(record, scratch)?;
     let replaced = cgroup::replace_device_program(group, program, Some(record.device_program));
-    if replaced.is_ok() {
+    if matches!(replaced, Ok(true)) {
         record.device_program = record.device_program_next;
     }
     record.device_program_next = 0;
-    replaced.and_then(|()| folder.write_record(record, scratch))
+    replaced.and_then(|replaced| folder.write_record(record, scratch).map(|()| replaced))
 }
 
 fn read_input(buffer: &mut [u8]) -> Result<&[u8]> {
