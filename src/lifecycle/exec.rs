@@ -197,7 +197,8 @@ fn root_of(init: &Process, namespaces: u64) -> Result<Option<OwnedFd>> {
 
 /// Where the process is to be born: where the container's first process is by
 /// now, which may have made its cgroup an inner node; or below, where the
-/// caller says so. Never outside of the container's.
+/// caller says so. Never outside of the container's: where the first process has been
+/// moved out of it, as into a systemd scope, in the container's own.
 #[inline(never)]
 fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> Result<Option<Cgroup>> {
     if record.cgroup.is_empty() {
@@ -210,24 +211,22 @@ fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> 
     let mut buffer = [0; 2 * limits::PATH];
     let path = match below {
         Some(below) => own.join(below.to_bytes(), &mut buffer)?,
-        None => current_cgroup(init, &mut buffer)?,
+        None => current_cgroup(init, &mut buffer)?.filter(|path| path.is_within(&own)).unwrap_or(own),
     };
-    if !path.is_within(&own) {
-        return Err(fail!("the container's process is in cgroup {}, outside of its own", Lossy(path.as_bytes())));
-    }
     match Hierarchy::open()?.lookup(&path)? {
         Some(cgroup) => Ok(Some(cgroup)),
         None => Err(fail!("cgroup {} does not exist", Lossy(path.as_bytes()))),
     }
 }
 
-/// The cgroup that a process is in.
-fn current_cgroup<'b>(process: &Process, buffer: &'b mut [u8]) -> Result<CgroupPath<'b>> {
+/// The cgroup that a process is in, if that is one with a path.
+fn current_cgroup<'b>(process: &Process, buffer: &'b mut [u8]) -> Result<Option<CgroupPath<'b>>> {
     let path = ProcPath::new(process.number(), "cgroup");
     let failed = |errno: Errno| fail!(errno => "cannot tell the cgroup of the container's process");
     let text = read_file(CWD, path.as_c_str(), buffer).map_err(failed)?;
-    let path = cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
-    CgroupPath::from_bytes(bytes::after(path, "/").unwrap_or(path))
+    // The root has none, nor has one that is removed or outside of our cgroup namespace.
+    let path = cgroup::in_proc_file(text).and_then(|path| bytes::after(path, "/"));
+    Ok(path.and_then(|path| CgroupPath::from_bytes(path).ok()))
 }
 
 /// The process, from its birth until it is ready.
