@@ -153,7 +153,7 @@ fn set_names(setup: &Setup<'_>) -> Result<()> {
 fn write_to_procfs(setup: &Setup<'_>, known: &Known) -> Result<()> {
     let sysctls = setup.config.linux().map(|linux| linux.sysctl()).filter(|sysctls| sysctls.iter().next().is_some());
     // In a user namespace the parent does it.
-    let score = setup.process.view.oom_score_adj().filter(|_| !setup.process.in_user_namespace);
+    let score = setup.process.oom_score_adj.filter(|_| !setup.process.in_user_namespace);
     if sysctls.is_none() && score.is_none() {
         return Ok(());
     }

@@ -38,7 +38,8 @@ use crate::{fail, identity, limits, resctrl, spec};
 pub struct ExecRequest<'r> {
     pub id: &'static CStr,
     pub state_root: &'r CStr,
-    /// `--process`: the whole process, in a file.
+    /// `--process`: the process, in a file. What it says nothing of, see
+    /// [`ProcessPlan::complete`].
     pub process: Option<&'static CStr>,
     pub overrides: Overrides<'r>,
     /// `--cgroup`: below the container's.
@@ -107,10 +108,8 @@ pub fn exec(
         None => b"{}",
     };
     let given = Document::parse("process.json", given)?;
-    let view = match request.process {
-        Some(_) => spec::load_process(&given)?,
-        None => config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?,
-    };
+    let of_container = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
+    let view = if request.process.is_some() { spec::load_process(&given)? } else { of_container };
     let keyring = process::keyring_name(request.id, &mut arena)?;
     let buffers = Buffers {
         arguments: &mut workspace.arguments,
@@ -120,6 +119,7 @@ pub fn exec(
         arena,
     };
     let mut process = ProcessPlan::new(view, config.linux(), buffers, hardened)?;
+    process.complete(&of_container)?;
     change(&mut process, &mut request.overrides, request.process.is_some())?;
     process.pass_descriptors(&request.wishes)?;
     process.set_seccomp(&config, &mut workspace.seccomp_filter)?;
@@ -127,16 +127,9 @@ pub fn exec(
     let caller = Caller::new(request.wishes, process.terminal)?;
     process.warn_of_unknown(warn);
     let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()));
-    let of_container = namespaces.new | namespaces.joined();
-    process.in_user_namespace = of_container & flags::USER != 0;
-    let mut setup = Setup {
-        id: request.id,
-        root: root_of(&init, of_container)?,
-        init: &init,
-        join: of_container,
-        keyring,
-        process,
-    };
+    let join = namespaces.new | namespaces.joined();
+    process.in_user_namespace = join & flags::USER != 0;
+    let mut setup = Setup { id: request.id, root: root_of(&init, join)?, init: &init, join, keyring, process };
     let cgroup = cgroup_of(&record, &init, request.cgroup)?;
     // Born there the process would freeze at once, and we would wait for it.
     if let Some(cgroup) = &cgroup

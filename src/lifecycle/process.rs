@@ -64,7 +64,7 @@ pub fn begin_ordinary(plan: &ProcessPlan<'_>, is_mapped_later: bool) -> Result<(
     if !plan.ordinary_user || !is_traceable() {
         return Ok(());
     }
-    if let Some(score) = plan.view.oom_score_adj() {
+    if let Some(score) = plan.oom_score_adj {
         let procfs = sys::Procfs::mounted().map_err(|errno| fail!(errno => "cannot open procfs"))?;
         identity::set_own_oom_score_adj(&procfs, score)?;
     }
@@ -197,7 +197,7 @@ pub fn prepare<'b>(
         }
     }
     if !plan.in_user_namespace {
-        identity::set_rlimits(None, plan.view.rlimits(), When::Early)?;
+        identity::set_rlimits(None, plan.rlimits, When::Early)?;
     }
     // A new user namespace fills the set anew.
     let bounding = if plan.in_user_namespace { u64::MAX } else { plan.hardened.bounding };
@@ -306,7 +306,7 @@ pub fn execute(plan: &ProcessPlan<'_>, path: &CStr, starter: &Channel) -> Error 
     {
         return failed(errno);
     }
-    if let Err(error) = identity::set_rlimits(None, plan.view.rlimits(), When::Last) {
+    if let Err(error) = identity::set_rlimits(None, plan.rlimits, When::Last) {
         return error;
     }
     if let Some(Err(error)) = plan.seccomp.map(|filter| load_filter(filter, starter)) {
