@@ -75,7 +75,8 @@ struct Setup<'a> {
     /// The root of the container's first process, where no mount namespace
     /// brings it along.
     root: Option<OwnedFd>,
-    keyring: &'static CStr,
+    /// The name of the container's session keyring, where it has one.
+    keyring: Option<&'static CStr>,
     process: ProcessPlan<'a>,
 }
 
@@ -110,7 +111,10 @@ pub fn exec(
     let given = Document::parse("process.json", given)?;
     let of_container = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let view = if request.process.is_some() { spec::load_process(&given)? } else { of_container };
-    let keyring = process::keyring_name(request.id, &mut arena)?;
+    let keyring = match record.no_new_keyring {
+        true => None,
+        false => Some(process::keyring_name(request.id, &mut arena)?),
+    };
     let buffers = Buffers {
         arguments: &mut workspace.arguments,
         environment: &mut workspace.environment,
@@ -292,7 +296,7 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
             .map_err(|errno| fail!(errno => "cannot enter the container's root"))?;
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
-    process::join_session_keyring(Some(setup.keyring), &setup.process)?;
+    process::join_session_keyring(setup.keyring, &setup.process)?;
     process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
     let program = process::prepare(&mut setup.process, channel, &[channel.fd()], path)?;
     channel.send(Message::Ready)?;

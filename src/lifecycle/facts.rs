@@ -71,6 +71,7 @@ impl Facts {
             started: false,
             terminal: setup.process.terminal,
             hooks: false,
+            no_new_keyring: setup.keyring.is_none(),
         }
     }
 }

@@ -288,6 +288,7 @@ impl Folder {
             started: view.started().unwrap_or(false),
             terminal: view.terminal().unwrap_or(false),
             hooks: view.hooks().unwrap_or(false),
+            no_new_keyring: view.no_new_keyring().unwrap_or(false),
         };
         if record.pid == 0 {
             self.read_later(&mut record)?;

@@ -137,6 +137,8 @@ pub struct StateRecord<'a> {
     pub terminal: bool,
     /// Whether hooks have run or are to run: those of `poststop` too, then.
     pub hooks: bool,
+    /// Whether its processes have the session keyring of whoever starts them.
+    pub no_new_keyring: bool,
 }
 
 impl<'a> StateRecord<'a> {
@@ -185,6 +187,7 @@ impl<'a> StateRecord<'a> {
             ("started", Json::Bool(self.started)),
             ("terminal", Json::Bool(self.terminal)),
             ("hooks", Json::Bool(self.hooks)),
+            ("noNewKeyring", Json::Bool(self.no_new_keyring)),
         ])
         .write("the state record", buffer)
     }
@@ -221,6 +224,8 @@ record! {
         started "started": bool, Required;
         terminal "terminal": bool, Required;
         hooks "hooks": bool, Required;
+        /// Absent in older records.
+        no_new_keyring "noNewKeyring": bool;
     }
 }
 

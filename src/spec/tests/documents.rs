@@ -42,6 +42,7 @@ fn record(text: &str) -> StateRecord<'_> {
         started: true,
         terminal: false,
         hooks: true,
+        no_new_keyring: true,
     }
 }
 
@@ -64,6 +65,7 @@ fn records_come_back_as_they_were() {
         assert_eq!((view.cgroup_inode(), view.device_program()), (Some(77), Some(78)));
         assert_eq!(view.device_program_next(), Some(79));
         assert_eq!((view.started(), view.terminal()), (Some(true), Some(false)));
+        assert_eq!((view.hooks(), view.no_new_keyring()), (Some(true), Some(true)));
         let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
         assert_eq!(theirs["bundle"], text);
     }
