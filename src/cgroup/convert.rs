@@ -388,16 +388,21 @@ fn is_list(text: Text<'_>) -> bool {
     true
 }
 
-/// `unified` names files that limit something: those of controllers, and the two
-/// of every cgroup that bound what is made below it. Its others are ours to
-/// write.
+/// What `unified` may not write: where processes and controllers are, and whether they
+/// run, are ours to say.
+const OURS: &str = "cgroup.procs cgroup.threads cgroup.kill cgroup.freeze cgroup.subtree_control cgroup.type";
+
+/// `unified` names files in the cgroup's folder, those of controllers or of every
+/// cgroup, which are written whether we know them or not (config-linux.md, "Unified").
 fn check_file(file: Text<'_>) -> Result<()> {
     let is_name = file.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
     let dot = file.bytes().position(|byte| byte == b'.');
-    let of_controller = dot.is_some_and(|dot| dot > 0) && !file.starts_with("cgroup.");
-    match is_name && (of_controller || file.starts_with("cgroup.max.")) {
-        true => Ok(()),
-        false => Err(file.error(format_args!("expected the name of a controller's file, such as \"memory.high\""))),
+    if !is_name || dot.is_none_or(|dot| dot == 0) {
+        return Err(file.error(format_args!("expected the name of a controller's file, such as \"memory.high\"")));
+    }
+    match bytes::words(OURS).any(|ours| file.is(ours)) {
+        false => Ok(()),
+        true => Err(file.error(format_args!("{file} is written by the runtime alone"))),
     }
 }
 

@@ -104,6 +104,7 @@ fn values_come_out_as_under_runc() {
             r#"{"unified":{"memory.high":"33554432","io.weight":"200","cgroup.max.depth":"3"},"pids":{"limit":7}}"#,
             "pids.max=7 ; memory.high=33554432 ; io.weight=200 ; cgroup.max.depth=3",
         ),
+        (r#"{"unified":{"cgroup.pressure":"0","cgroup.later":"x"}}"#, "cgroup.pressure=0 ; cgroup.later=x"),
         (r#"{"unified":{"memory.max":"1\n2"},"memory":{"limit":3}}"#, "memory.max=3 ; memory.max=1\n2"),
     ] {
         assert_eq!(converted(json).as_deref(), Ok(expected), "{json}");
@@ -151,8 +152,13 @@ fn what_makes_no_sense_is_an_error_at_its_place() {
         (r#"{"unified":{"../memory.max":"1"}}"#, "expected the name of a controller's file"),
         (r#"{"unified":{"..":"1"}}"#, "expected the name of a controller's file"),
         (r#"{"unified":{"nodot":"1"}}"#, "expected the name of a controller's file"),
-        (r#"{"unified":{"cgroup.procs":"1"}}"#, "unified.cgroup.procs: expected the name of a controller's file"),
-        (r#"{"unified":{"cgroup.kill":"1"}}"#, "expected the name of a controller's file"),
+        (r#"{"unified":{".hidden":"1"}}"#, "expected the name of a controller's file"),
+        (r#"{"unified":{"cgroup.procs":"1"}}"#, "unified.cgroup.procs: cgroup.procs is written by the runtime alone"),
+        (r#"{"unified":{"cgroup.threads":"1"}}"#, "written by the runtime alone"),
+        (r#"{"unified":{"cgroup.kill":"1"}}"#, "written by the runtime alone"),
+        (r#"{"unified":{"cgroup.freeze":"1"}}"#, "written by the runtime alone"),
+        (r#"{"unified":{"cgroup.subtree_control":"+pids"}}"#, "written by the runtime alone"),
+        (r#"{"unified":{"cgroup.type":"threaded"}}"#, "written by the runtime alone"),
         (long.as_str(), "unified.memory.high: more than a cgroup's file takes: 4095 bytes"),
     ] {
         let said = converted(json).unwrap_err();

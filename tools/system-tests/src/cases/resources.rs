@@ -22,6 +22,7 @@ cases!("resources":
         "linux.resources.pids.limit",
     ],
     unified_files [ALL] proves ["linux.resources.unified.*"],
+    unified_files_of_every_cgroup proves ["linux.resources.unified.*"],
     zero_processes_by_version [Need::Controller("pids")] proves ["linux.resources.pids.limit"],
     limits_hold [ALL] proves [
         "linux.resources.cpu.cpus", "linux.resources.cpu.quota", "linux.resources.memory.limit",
@@ -134,6 +135,23 @@ fn unified_files(c: &Context) -> Result<()> {
         let config = sleeper(json!({"unified": {name: "1"}}));
         c.run(&config)?.error(1, &[&format!("linux.resources.unified.{name}: "), part])?;
     }
+    Ok(())
+}
+
+fn unified_files_of_every_cgroup(c: &Context) -> Result<()> {
+    expect(
+        c,
+        json!({"unified": {"cgroup.max.descendants": "7", "cgroup.max.depth": "3"}}),
+        &[("cgroup.max.descendants", "7"), ("cgroup.max.depth", "3")],
+    )?;
+    // Since Linux 6.1, where it counts how long is waited.
+    if kernel::cgroup_root().join("cgroup.pressure").exists() {
+        expect(c, json!({"unified": {"cgroup.pressure": "0"}}), &[("cgroup.pressure", "0")])?;
+    }
+    let config = sleeper(json!({"unified": {"cgroup.later": "1"}}));
+    c.run(&config)?.error(1, &["linux.resources.unified.cgroup.later: this kernel has no cgroup.later in a cgroup"])?;
+    let config = sleeper(json!({"unified": {"cgroup.freeze": "1"}}));
+    c.run(&config)?.error(1, &["linux.resources.unified.cgroup.freeze: ", "is written by the runtime alone"])?;
     Ok(())
 }
 
