@@ -67,9 +67,7 @@ impl Making<'_> {
         if created.made {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
         }
-        if let Some(limits) = limits {
-            created.cgroup.apply(&limits, hierarchy, path, None, warn)?;
-        }
+        created.cgroup.equip(limits.as_ref(), hierarchy, path, warn)?;
         if created.made
             && let Some(uid) = self.owner(setup)
         {

@@ -86,7 +86,7 @@ pub fn update(
     }
     group.check_memory(&resources)?;
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
-    let limited = group.apply(&limits, &Hierarchy::open()?, &path, Some(&mut *journal), warn);
+    let limited = group.apply(&limits, &Hierarchy::open()?, &path, journal, warn);
     let changed = limited.and_then(|()| {
         let before = class.as_ref().map(|class| resctrl::update(class, id, &schemata)).transpose()?;
         let Some(program) = &program else { return Ok(()) };

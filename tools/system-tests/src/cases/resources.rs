@@ -30,6 +30,7 @@ cases!("resources":
     ],
     born_limited [ALL],
     controllers_are_handed_down [ALL],
+    controllers_without_limits [ALL],
     a_parent_with_processes [ALL],
     a_threaded_parent [ALL],
     what_is_not_available_is_named,
@@ -218,6 +219,23 @@ fn controllers_are_handed_down(c: &Context) -> Result<()> {
     c.delete(&id)?;
     ensure!(!root.join(format!("{}-top", c.tag)).exists(), "the cgroups above are left");
     Ok(())
+}
+
+/// What is used is counted for whoever asks, though nothing is limited.
+fn controllers_without_limits(c: &Context) -> Result<()> {
+    let path = format!("/{}-free/middle/leaf", c.tag);
+    let id = c.detached(&Config::plain().set("/linux/cgroupsPath", json!(path)).args(&["sleep", "1000"]))?;
+    let folder = folder(c, &id)?;
+    let available = file(&kernel::cgroup_root(), "cgroup.controllers")?;
+    same!(file(&folder, "cgroup.controllers")?, available, "the controllers of the cgroup");
+    same!(file(&folder, "cgroup.subtree_control")?, "", "what it hands down itself");
+    same!(file(&folder, "pids.current")?, "1", "pids.current");
+    same!(file(&folder, "memory.max")?, "max", "memory.max");
+    holds!(file(&folder, "memory.events")?, "oom_kill 0", "memory.events");
+    let stats = c.call(&["events", "--stats", &id])?.ok()?.json()?;
+    ensure!(stats["data"]["memory"]["usage"]["usage"].as_u64().is_some_and(|usage| usage > 0), "{stats}");
+    same!(stats["data"]["pids"]["current"], 1, "the processes in {stats}");
+    c.delete(&id)
 }
 
 /// A cgroup with a process in it, while `each` runs.
