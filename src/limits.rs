@@ -70,6 +70,8 @@ pub const CPUS: usize = 8192;
 pub const NODES: usize = 1024;
 /// Bytes of the name of a cgroup's file, its NUL included: the kernel's NAME_MAX.
 pub const CGROUP_FILE: usize = 256;
+/// Bytes of the list of files that are given away with a cgroup: a tenth of it by now.
+pub const DELEGATE: usize = 1024;
 /// Bytes of what is written into a cgroup's file, with a NUL: the kernel takes
 /// less than a page.
 pub const CGROUP_LINE: usize = 4096;

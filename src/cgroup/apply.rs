@@ -3,46 +3,74 @@
 use core::ffi::CStr;
 
 use super::controllers::{self, Names};
-use super::convert::{How, Line, controller, lines};
+use super::convert::{Each, How, Limits, Line, controller, lines};
 use super::journal::Journal;
 use super::path::CgroupPath;
 use super::tree::{Cgroup, Hierarchy, cannot};
 use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
+use crate::fail;
+use crate::limits::MESSAGE;
 use crate::spec::resources::Resources;
 use crate::sys::Errno;
-use crate::{fail, limits};
+
+/// What a cgroup is to have of the controllers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// What its limits need.
+    Needed,
+    /// All that there are: they also count what is used, and tell of memory that has
+    /// run out.
+    All,
+}
 
 impl Cgroup {
-    /// Gives the cgroup, which is at `path`, the limits of `resources`; makes its
+    /// Gives a cgroup, which is at `path`, to a new container: with all controllers that
+    /// are to be had (one that is not, and not needed, is no error), and `limits`.
+    /// What has no effect is told to `warn`.
+    ///
+    /// # Errors
+    /// As [`Cgroup::apply`].
+    pub fn equip(
+        &self,
+        limits: Option<&Limits<'_>>,
+        hierarchy: &Hierarchy,
+        path: &CgroupPath<'_>,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        self.provide(limits, Wanted::All, hierarchy, path)?;
+        limits.map_or(Ok(()), |limits| self.write_all(limits, None, warn))
+    }
+
+    /// Gives the cgroup, which is at `path`, the limits that `limits` has; makes its
     /// controllers available first where it has not those that are needed. What
-    /// is overwritten is noted in `journal`, where there is one; what has no effect
-    /// is told to `warn`.
+    /// is overwritten is noted in `journal`; what has no effect is told to `warn`.
     ///
     /// # Errors
     /// With the place: a value that the kernel refuses, or a controller that is
     /// not to be had.
     pub fn apply(
         &self,
-        resources: &Resources<'_>,
+        limits: &Limits<'_>,
         hierarchy: &Hierarchy,
         path: &CgroupPath<'_>,
+        journal: &mut Journal,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        self.provide(Some(limits), Wanted::Needed, hierarchy, path)?;
+        self.write_all(limits, Some(journal), warn)
+    }
+
+    fn write_all(
+        &self,
+        limits: &Limits<'_>,
         mut journal: Option<&mut Journal>,
         warn: &mut dyn FnMut(&str),
     ) -> Result<()> {
-        let mut is_empty = true;
-        lines(resources, &mut |_| {
-            is_empty = false;
-            Ok(())
-        })?;
-        if is_empty {
-            return Ok(());
-        }
-        self.provide(resources, hierarchy, path)?;
         let (mut was_absent, mut ignored) = (false, None);
-        let done = lines(resources, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut(), &mut ignored));
+        let done = lines(limits, &mut |line| self.put(line, &mut was_absent, journal.as_deref_mut(), &mut ignored));
         if let Some(error) = ignored {
-            warn(error.text(&mut [0; limits::MESSAGE]));
+            warn(error.text(&mut [0; MESSAGE]));
         }
         done
     }
@@ -73,20 +101,43 @@ impl Cgroup {
     }
 
     #[inline(never)] // its buffers are gone from the stack before anything deeper
-    fn provide(&self, resources: &Resources<'_>, hierarchy: &Hierarchy, path: &CgroupPath<'_>) -> Result<()> {
-        let mut names: Names = [0; _];
+    fn provide(
+        &self,
+        limits: Option<&Limits<'_>>,
+        wanted: Wanted,
+        hierarchy: &Hierarchy,
+        path: &CgroupPath<'_>,
+    ) -> Result<()> {
+        let each_line = |each: &mut Each<'_>| limits.map_or(Ok(()), |limits| lines(limits, each));
+        let mut needs_any = false;
+        each_line(&mut |_| {
+            needs_any = true;
+            Ok(())
+        })?;
+        if !needs_any && wanted == Wanted::Needed {
+            return Ok(());
+        }
+        let (mut names, mut room): (Names, Names) = ([0; _], [0; _]);
         let mut known = self.controllers(&mut names)?;
         let mut is_complete = true;
-        lines(resources, &mut |line| {
+        each_line(&mut |line| {
             is_complete &= controllers::has(known, controller(line.file));
             Ok(())
         })?;
+        if is_complete && wanted == Wanted::Needed {
+            return Ok(());
+        }
+        let available = hierarchy.controllers(&mut room);
+        if is_complete && available == Ok(known) {
+            return Ok(()); // all are handed down already
+        }
+        let refusal = hierarchy.hand_down(path, available);
         if is_complete {
             return Ok(());
         }
-        let refusal = hierarchy.hand_down(path)?;
+        let refusal = refusal?;
         known = self.controllers(&mut names)?;
-        lines(resources, &mut |line| match controller(line.file) {
+        each_line(&mut |line| match controller(line.file) {
             name if controllers::has(known, name) => Ok(()),
             name => Err(controllers::missing(line, name, path, refusal.as_ref())),
         })

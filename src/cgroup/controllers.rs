@@ -29,22 +29,30 @@ pub(super) struct Refusal {
 
 impl Cgroup {
     pub(super) fn controllers<'b>(&self, names: &'b mut Names) -> Result<&'b [u8]> {
-        self.read(c"cgroup.controllers", names).map_err(|errno| cannot(errno, "read cgroup.controllers"))
+        controllers_of(self.fd(), names).map_err(|errno| cannot(errno, "read cgroup.controllers"))
     }
 }
 
 impl Hierarchy {
+    /// What there is to be handed down, at the mount.
+    pub(super) fn controllers<'b>(&self, names: &'b mut Names) -> Result<&'b [u8], Errno> {
+        controllers_of(self.root(), names)
+    }
+
     /// Has every cgroup above `path` hand down all that it has, from the mount
-    /// on. One that does not is no error yet: it may be somebody else's, who has
+    /// on, which has those that are `available`. One that does not is no error yet: it may be somebody else's, who has
     /// done so already. The last is given: those above it have done what it takes
     /// for it to be asked.
-    pub(super) fn hand_down(&self, path: &CgroupPath<'_>) -> Result<Option<Refusal>> {
-        let mut refusal = hand_down_in(self.root()).err().map(|errno| Refusal { errno, length: 0 });
+    pub(super) fn hand_down(&self, path: &CgroupPath<'_>, available: Result<&[u8], Errno>) -> Result<Option<Refusal>> {
+        let handed = available.and_then(|available| hand_down_in(self.root(), available));
+        let mut refusal = handed.err().map(|errno| Refusal { errno, length: 0 });
         for above in (1..path.as_bytes().len()).filter_map(|length| path.prefix(length)) {
             let length = above.as_bytes().len();
             let failed = |errno| fail!(errno => "cannot open cgroup {}", Lossy(above.as_bytes()));
             let folder = self.open_below(&above, OFlags::PATH).map_err(failed)?;
-            if let Err(errno) = hand_down_in(folder.as_fd()) {
+            let mut names: Names = [0; _];
+            let handed = controllers_of(folder.as_fd(), &mut names);
+            if let Err(errno) = handed.and_then(|names| hand_down_in(folder.as_fd(), names)) {
                 refusal = Some(Refusal { errno, length });
             }
         }
@@ -52,21 +60,23 @@ impl Hierarchy {
     }
 }
 
-/// All at once; where that is refused, each by itself, unless it is for the
+fn controllers_of<'b>(folder: BorrowedFd<'_>, names: &'b mut Names) -> Result<&'b [u8], Errno> {
+    read_file(folder, c"cgroup.controllers", names)
+}
+
+/// Hands `names` down: all at once; where that is refused, each by itself, unless it is for the
 /// processes: the few that could be had all the same would make the cgroup a
 /// threaded domain, in which ours is of no use. The error is that of the last
 /// which was refused.
-fn hand_down_in(folder: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut names: Names = [0; _];
-    let names = read_file(folder, c"cgroup.controllers", &mut names)?.trim_ascii();
-    let file = openat(folder, c"cgroup.subtree_control", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+fn hand_down_in(folder: BorrowedFd<'_>, names: &[u8]) -> Result<(), Errno> {
     let mut all = Printed::<1024>::new();
-    for name in bytes::split(names, b' ').filter(|name| !name.is_empty()) {
+    for name in bytes::split(names.trim_ascii(), b' ').filter(|name| !name.is_empty()) {
         all.add(format_args!("+{} ", Lossy(name))); // it fits: one more byte for each name
     }
     if all.as_bytes().is_empty() {
         return Ok(());
     }
+    let file = openat(folder, c"cgroup.subtree_control", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut result = Ok(());
     match io::write(&file, all.as_bytes()) {
         Ok(_) => return Ok(()),

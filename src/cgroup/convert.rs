@@ -16,6 +16,29 @@ use crate::json::{Items, Members, Text, Value};
 use crate::limits;
 use crate::spec::record::{asks_for_nothing, not_between};
 use crate::spec::resources::Resources;
+use crate::spec::version::is_before_1_3;
+
+/// What a container may use, and how it is to be read.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    pub resources: Resources<'a>,
+    /// Whether a `pids.limit` of 0 is none. Version 1.3.0 of the specification made
+    /// -1 of that, and a real limit of 0; engines send it as before, by the version
+    /// that they write their documents in.
+    pub zero_is_no_limit: bool,
+}
+
+impl<'a> Limits<'a> {
+    /// `resources` in a document of `version`.
+    pub fn new(resources: Resources<'a>, version: Option<Text<'_>>) -> Limits<'a> {
+        Limits { resources, zero_is_no_limit: version.is_none_or(is_before_1_3) }
+    }
+
+    /// Whether the version makes a difference.
+    pub fn limits_to_zero(resources: &Resources<'_>) -> bool {
+        resources.pids().is_some_and(|pids| pids.limit() == Some(0))
+    }
+}
 
 /// What is to be written into one file.
 pub struct Line<'l> {
@@ -52,14 +75,14 @@ pub fn controller(file: &CStr) -> &[u8] {
     bytes::cut(file.to_bytes(), b'.').0
 }
 
-/// The lines for `resources`, in the order in which they are to be written, to
+/// The lines for `limits`, in the order in which they are to be written, to
 /// `each`.
 ///
 /// # Errors
 /// With the place: a value that makes no sense; or what `each` fails of.
-pub fn lines(resources: &Resources<'_>, each: &mut Each<'_>) -> Result<()> {
-    let get = |name| resources.value().get(name).filter(|value| !value.is_null());
-    let mut lines = Lines { each };
+pub fn lines(limits: &Limits<'_>, each: &mut Each<'_>) -> Result<()> {
+    let get = |name| limits.resources.value().get(name).filter(|value| !value.is_null());
+    let mut lines = Lines { each, zero_is_no_limit: limits.zero_is_no_limit };
     for row in bytes::split(ROWS.as_bytes(), b'\n') {
         let (kind, row) = bytes::cut(row, b' ');
         let word = |index| core::str::from_utf8(bytes::split(row.unwrap_or(&[]), b' ').nth(index)?).ok();
@@ -93,9 +116,9 @@ pub fn lines(resources: &Resources<'_>, each: &mut Each<'_>) -> Result<()> {
 type FileName = Printed<{ limits::CGROUP_FILE }>;
 
 /// Tells of the first limit that cannot be kept because there is no cgroup.
-pub fn warn_without_cgroup(resources: &Resources<'_>, warn: &mut dyn FnMut(&str)) -> Result<()> {
+pub fn warn_without_cgroup(limits: &Limits<'_>, warn: &mut dyn FnMut(&str)) -> Result<()> {
     let mut first = None;
-    lines(resources, &mut |line| {
+    lines(limits, &mut |line| {
         if first.is_none() {
             first = Some(line.place.error(format_args!("not limited: the container has no cgroup")));
         }
@@ -145,6 +168,7 @@ network priorities";
 
 struct Lines<'e, 'f> {
     each: &'e mut Each<'f>,
+    zero_is_no_limit: bool,
 }
 
 impl Lines<'_, '_> {
@@ -178,6 +202,7 @@ impl Lines<'_, '_> {
         let quota = other("quota").map_or(0, |(_, quota)| quota);
         let mut how = How::Must;
         match kind {
+            b'n' if number == 0 && self.zero_is_no_limit => number = -1,
             // With 0 no process could be born in it; with 1 it is as unable to fork.
             b'n' if number == 0 => number = 1,
             b's' if number != -1 => number = swap_alone(place, number, limit.map_or(-1, |(_, limit)| limit))?,
@@ -363,16 +388,21 @@ fn is_list(text: Text<'_>) -> bool {
     true
 }
 
-/// `unified` names files that limit something: those of controllers, and the two
-/// of every cgroup that bound what is made below it. Its others are ours to
-/// write.
+/// What `unified` may not write: where processes and controllers are, and whether they
+/// run, are ours to say.
+const OURS: &str = "cgroup.procs cgroup.threads cgroup.kill cgroup.freeze cgroup.subtree_control cgroup.type";
+
+/// `unified` names files in the cgroup's folder, those of controllers or of every
+/// cgroup, which are written whether we know them or not (config-linux.md, "Unified").
 fn check_file(file: Text<'_>) -> Result<()> {
     let is_name = file.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
     let dot = file.bytes().position(|byte| byte == b'.');
-    let of_controller = dot.is_some_and(|dot| dot > 0) && !file.starts_with("cgroup.");
-    match is_name && (of_controller || file.starts_with("cgroup.max.")) {
-        true => Ok(()),
-        false => Err(file.error(format_args!("expected the name of a controller's file, such as \"memory.high\""))),
+    if !is_name || dot.is_none_or(|dot| dot == 0) {
+        return Err(file.error(format_args!("expected the name of a controller's file, such as \"memory.high\"")));
+    }
+    match bytes::words(OURS).any(|ours| file.is(ours)) {
+        false => Ok(()),
+        true => Err(file.error(format_args!("{file} is written by the runtime alone"))),
     }
 }
 

@@ -11,10 +11,14 @@ use std::vec::Vec;
 
 /// The lines: `file=text`, with a letter before those that are not plain.
 fn converted(json: &str) -> Result<String, String> {
+    converted_in(json, false)
+}
+
+fn converted_in(json: &str, zero_is_no_limit: bool) -> Result<String, String> {
     let document = Document::parse("r", json.as_bytes()).unwrap();
     let resources = load_resources(&document).map_err(|error| error.to_string())?;
     let mut all = Vec::new();
-    let done = lines(&resources, &mut |line| {
+    let done = lines(&Limits { resources, zero_is_no_limit }, &mut |line| {
         let how = match line.how {
             How::Must => "",
             How::IfThere => "?",
@@ -66,7 +70,7 @@ fn values_come_out_as_under_runc() {
         (r#"{"cpu":{"cpus":"0-1","mems":"0"}}"#, "cpuset.cpus=0-1 ; cpuset.mems=0"),
         (r#"{"cpu":{"cpus":"","mems":""}}"#, ""),
         (r#"{"pids":{"limit":10}}"#, "pids.max=10"),
-        (r#"{"pids":{"limit":0}}"#, "pids.max=1"), // no limit before runtime-spec 1.3
+        (r#"{"pids":{"limit":0}}"#, "pids.max=1"),
         (r#"{"pids":{"limit":-1}}"#, "pids.max=max"),
         (r#"{"blockIO":{"weight":10}}"#, "|io.bfq.weight=10 ; /io.weight=1"),
         (r#"{"blockIO":{"weight":100}}"#, "|io.bfq.weight=100 ; /io.weight=910"),
@@ -100,9 +104,22 @@ fn values_come_out_as_under_runc() {
             r#"{"unified":{"memory.high":"33554432","io.weight":"200","cgroup.max.depth":"3"},"pids":{"limit":7}}"#,
             "pids.max=7 ; memory.high=33554432 ; io.weight=200 ; cgroup.max.depth=3",
         ),
+        (r#"{"unified":{"cgroup.pressure":"0","cgroup.later":"x"}}"#, "cgroup.pressure=0 ; cgroup.later=x"),
         (r#"{"unified":{"memory.max":"1\n2"},"memory":{"limit":3}}"#, "memory.max=3 ; memory.max=1\n2"),
     ] {
         assert_eq!(converted(json).as_deref(), Ok(expected), "{json}");
+    }
+}
+
+#[test]
+fn zero_processes_were_no_limit_before_version_1_3() {
+    for (json, expected) in [
+        (r#"{"pids":{"limit":0}}"#, "pids.max=max"),
+        (r#"{"pids":{"limit":1}}"#, "pids.max=1"),
+        (r#"{"pids":{"limit":-1}}"#, "pids.max=max"),
+        (r#"{"cpu":{"idle":0}}"#, "cpu.idle=0"),
+    ] {
+        assert_eq!(converted_in(json, true).as_deref(), Ok(expected), "{json}");
     }
 }
 
@@ -135,8 +152,13 @@ fn what_makes_no_sense_is_an_error_at_its_place() {
         (r#"{"unified":{"../memory.max":"1"}}"#, "expected the name of a controller's file"),
         (r#"{"unified":{"..":"1"}}"#, "expected the name of a controller's file"),
         (r#"{"unified":{"nodot":"1"}}"#, "expected the name of a controller's file"),
-        (r#"{"unified":{"cgroup.procs":"1"}}"#, "unified.cgroup.procs: expected the name of a controller's file"),
-        (r#"{"unified":{"cgroup.kill":"1"}}"#, "expected the name of a controller's file"),
+        (r#"{"unified":{".hidden":"1"}}"#, "expected the name of a controller's file"),
+        (r#"{"unified":{"cgroup.procs":"1"}}"#, "unified.cgroup.procs: cgroup.procs is written by the runtime alone"),
+        (r#"{"unified":{"cgroup.threads":"1"}}"#, "written by the runtime alone"),
+        (r#"{"unified":{"cgroup.kill":"1"}}"#, "written by the runtime alone"),
+        (r#"{"unified":{"cgroup.freeze":"1"}}"#, "written by the runtime alone"),
+        (r#"{"unified":{"cgroup.subtree_control":"+pids"}}"#, "written by the runtime alone"),
+        (r#"{"unified":{"cgroup.type":"threaded"}}"#, "written by the runtime alone"),
         (long.as_str(), "unified.memory.high: more than a cgroup's file takes: 4095 bytes"),
     ] {
         let said = converted(json).unwrap_err();

@@ -20,10 +20,11 @@ mod tree;
 mod usage;
 mod walk;
 
-pub use convert::{ignored as warn_of_ignored, lines, warn_without_cgroup};
+pub use convert::{Limits, ignored as warn_of_ignored, lines, warn_without_cgroup};
 pub use device::{
-    NOT_ENFORCED as DEVICES_NOT_ENFORCED, attach as attach_device_program, detach as detach_device_program,
-    id as device_program_id, load as load_device_program, replace as replace_device_program,
+    NOT_ENFORCED as DEVICES_NOT_ENFORCED, NOT_OURS as DEVICES_NOT_OURS, attach as attach_device_program,
+    detach as detach_device_program, id as device_program_id, load as load_device_program,
+    replace as replace_device_program,
 };
 pub use device_program::Program as DeviceProgram;
 pub use journal::Journal;

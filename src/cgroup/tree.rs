@@ -7,13 +7,13 @@
 
 use core::ffi::CStr;
 
-use super::path::CgroupPath;
+use super::path::{CgroupPath, in_proc_file};
 use super::walk::{Name, next_folder};
 use crate::error::{Error, Lossy, Result};
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{self, FsWord, Mode, OFlags, ResolveFlags};
 use crate::sys::time::Timespec;
-use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, done, io, keep, kept_done, monotonic};
+use crate::sys::{AsFd, BorrowedFd, Errno, OwnedFd, done, io, keep, kept_done, monotonic, read_file};
 use crate::{bytes, fail, limits};
 
 /// The mount of cgroup version 2.
@@ -73,6 +73,21 @@ impl Hierarchy {
             // ENODEV: removed between the look-up and the opening.
             Err(Errno::NOENT | Errno::NODEV) => Ok(None),
             Err(errno) => Err(cannot_open(errno, path)),
+        }
+    }
+
+    /// The cgroup that the caller is in, which may be the root of the mount.
+    ///
+    /// # Errors
+    /// The kernel's; or it is not below the mount.
+    pub fn current(&self) -> Result<Option<Cgroup>> {
+        let mut buffer = [0; 2 * limits::PATH];
+        let failed = |errno: Errno| fail!(errno => "cannot tell the cgroup of the container");
+        let text = read_file(fs::CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
+        let path = in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
+        match bytes::after(path, "/").unwrap_or(path) {
+            b"" => open_folder(self.root, c".", OFlags::PATH).and_then(Cgroup::new).map(Some).map_err(failed),
+            path => self.lookup(&CgroupPath::from_bytes(path)?),
         }
     }
 
@@ -297,6 +312,34 @@ impl Cgroup {
             return Ok(());
         };
         Err(fail!("cgroup {} exists and {why}", Lossy(path.as_bytes())))
+    }
+
+    /// Gives the cgroup to the user `uid`, to make others below it: its folder, and of
+    /// its files those that the kernel lists for that (cgroups(7), "Cgroup delegation";
+    /// config-linux.md, "Cgroup ownership").
+    ///
+    /// # Errors
+    /// The kernel's. EPERM: the caller may not give files away.
+    pub fn give_to(&self, uid: u32) -> Result<()> {
+        let mut buffer = [0; limits::DELEGATE];
+        // Kernels before 4.15 have no list.
+        let names = read_file(fs::CWD, c"/sys/kernel/cgroup/delegate", &mut buffer)
+            .unwrap_or(b"cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
+        let uid = Some(fs::Uid::from_raw(uid));
+        let failed = |errno: Errno| cannot(errno, "give the cgroup to the container's user");
+        fs::fchown(&self.fd, uid, None).map_err(failed)?;
+        // Behind the last line break there is nothing, or of a longer list a part of a name.
+        let end = names.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        for name in bytes::split(names.get(..end).unwrap_or(&[]), b'\n') {
+            let mut buffer: Name = [0; _];
+            let given = terminated(name, &mut buffer)
+                .and_then(|name| fs::chownat(&self.fd, name, uid, None, fs::AtFlags::SYMLINK_NOFOLLOW));
+            match given {
+                Ok(()) | Err(Errno::NOENT) => {} // of a controller that it has not
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Ok(())
     }
 
     fn event(&self, key: &str) -> Result<bool, Errno> {

@@ -298,7 +298,7 @@ flags! {
     Env = "env" "e" "NAME=VALUE" "a further environment variable (may be repeated)";
     IgnorePaused = "ignore-paused" "" "" "also into a paused container";
     NoNewPrivs = "no-new-privs" "" "" "set the process's no_new_privs bit";
-    Process = "process" "p" "FILE" "the process, as a JSON file, instead of a COMMAND";
+    Process = "process" "p" "FILE" "JSON file of the process, instead of a COMMAND; limits left out are the container's";
     ProcessLabel = "process-label" "" "LABEL" "SELinux label";
     Tty = "tty" "t" "" "give the process a terminal";
     User = "user" "u" "UID[:GID]" "user id, and group id, in the container";

@@ -71,6 +71,10 @@ impl Namespaces {
         let mut buffer: PathBuffer = [0; limits::PATH];
         for (flag, path) in &plan.by_path {
             let opened = namespace::open(*path, *flag, &mut buffer)?;
+            // Which is no namespace of the container's own: a mount would show all of it.
+            if *flag == flags::CGROUP && namespace::is_own(&opened)? {
+                continue;
+            }
             let is_changed = match *flag {
                 flags::NETWORK | flags::IPC => has_sysctls,
                 flags::UTS => has_sysctls || has_names,

@@ -19,9 +19,9 @@ use super::process::{self, die_with_parent};
 use super::steps::{self, Step};
 use crate::cgroup::{Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Error, Lossy, Result};
-use crate::json::{PathBuffer, Text};
+use crate::json::PathBuffer;
 use crate::namespace::flags;
-use crate::rootfs::{self, Deferred, HostDevices, Known, MountContext, NullDevice};
+use crate::rootfs::{self, Cgroups, Deferred, HostDevices, Known, MountContext, NullDevice};
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::sys::fs::CWD;
@@ -153,7 +153,7 @@ fn set_names(setup: &Setup<'_>) -> Result<()> {
 fn write_to_procfs(setup: &Setup<'_>, known: &Known) -> Result<()> {
     let sysctls = setup.config.linux().map(|linux| linux.sysctl()).filter(|sysctls| sysctls.iter().next().is_some());
     // In a user namespace the parent does it.
-    let score = setup.process.view.oom_score_adj().filter(|_| !setup.process.in_user_namespace);
+    let score = setup.process.oom_score_adj.filter(|_| !setup.process.in_user_namespace);
     if sysctls.is_none() && score.is_none() {
         return Ok(());
     }
@@ -199,10 +199,14 @@ fn set_root(
     let place = setup.config.root().map_or(0, |root| root.value().offset());
     let root =
         rootfs::attach(setup.root.relative, linux.and_then(|linux| linux.rootfs_propagation()), &|| ask(place, None))?;
-    let cgroup = own_cgroup(setup)?;
+    let cgroup = cgroup_to_show(setup, record)?;
     let context = MountContext {
         bundle: CWD,
-        cgroup: cgroup.as_ref().map(|cgroup| cgroup.fd()),
+        cgroup: match &cgroup {
+            None => Cgroups::OfNamespace,
+            Some(folder) if record.cgroup.is_empty() => Cgroups::Others(folder.fd()),
+            Some(folder) => Cgroups::Own(folder.fd()),
+        },
         label: linux.and_then(|linux| linux.mount_label()),
         user_namespace,
         ask,
@@ -265,20 +269,22 @@ fn run_hooks(setup: &mut Setup<'_>, record: &StateRecord<'_>, moment: Moment, ch
 }
 
 /// For a `cgroup` mount without a cgroup namespace: the container's own part of
-/// the hierarchy, opened in the mount namespace that it is cloned in.
+/// the hierarchy, or where it has none the one that it is in with its caller; opened in
+/// the mount namespace that it is cloned in.
 #[inline(never)]
-fn own_cgroup(setup: &Setup<'_>) -> Result<Option<Cgroup>> {
-    match setup.cgroup {
-        Some(path) if !setup.namespaces.has(flags::CGROUP) && mounts_cgroup(setup) => {
-            Hierarchy::open()?.lookup(&CgroupPath::from_bytes(path.as_bytes())?)
-        }
-        _ => Ok(None),
+fn cgroup_to_show(setup: &Setup<'_>, record: &StateRecord<'_>) -> Result<Option<Cgroup>> {
+    if setup.namespaces.has(flags::CGROUP) || !setup.config.mounts().iter().any(|mount| rootfs::is_cgroup(&mount)) {
+        return Ok(None);
     }
-}
-
-fn mounts_cgroup(setup: &Setup<'_>) -> bool {
-    let is_cgroup = |kind: Text<'_>| kind.is("cgroup") || kind.is("cgroup2");
-    setup.config.mounts().iter().any(|mount| mount.kind().is_some_and(is_cgroup))
+    let hierarchy = Hierarchy::open()?;
+    let found = match record.cgroup {
+        "" => hierarchy.current(),
+        path => hierarchy.lookup(&CgroupPath::from_bytes(path.as_bytes())?),
+    };
+    match found? {
+        Some(cgroup) => Ok(Some(cgroup)),
+        None => Err(fail!("the cgroup that is to be mounted has disappeared")),
+    }
 }
 
 /// What is taken away from the root file system at the end.

@@ -31,7 +31,7 @@ use super::state_file::{Folder, StateRoot};
 use super::steps::{self, Step};
 use super::workspace::Workspace;
 use super::{delete, interrupt, proc, process, ready, run};
-use crate::cgroup::{self, DeviceProgram, Hierarchy};
+use crate::cgroup::{self, DeviceProgram, Hierarchy, Limits};
 use crate::error::Result;
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
@@ -119,7 +119,7 @@ pub fn create(
     }
     let resources = config.linux().and_then(|linux| linux.resources());
     if let Some(resources) = &resources {
-        cgroup::lines(resources, &mut |_| Ok(()))?;
+        cgroup::lines(&Limits::new(*resources, config.oci_version()), &mut |_| Ok(()))?;
         cgroup::warn_of_ignored(resources, warn);
     }
     workspace.device_program.assemble(resources.map_or(List::empty(), |resources| resources.devices()))?;
@@ -254,7 +254,7 @@ pub(super) struct Making<'a> {
     /// The text of config.json.
     config: &'a [u8],
     /// Of user and of group ids.
-    maps: (&'a mut IdMap, &'a mut IdMap),
+    pub(super) maps: (&'a mut IdMap, &'a mut IdMap),
     pub(super) device_program: &'a DeviceProgram,
     caller: &'a Caller,
     pub(super) rootless: Option<bool>,

@@ -38,7 +38,8 @@ use crate::{fail, identity, limits, resctrl, spec};
 pub struct ExecRequest<'r> {
     pub id: &'static CStr,
     pub state_root: &'r CStr,
-    /// `--process`: the whole process, in a file.
+    /// `--process`: the process, in a file. What it says nothing of, see
+    /// [`ProcessPlan::complete`].
     pub process: Option<&'static CStr>,
     pub overrides: Overrides<'r>,
     /// `--cgroup`: below the container's.
@@ -74,7 +75,8 @@ struct Setup<'a> {
     /// The root of the container's first process, where no mount namespace
     /// brings it along.
     root: Option<OwnedFd>,
-    keyring: &'static CStr,
+    /// The name of the container's session keyring, where it has one.
+    keyring: Option<&'static CStr>,
     process: ProcessPlan<'a>,
 }
 
@@ -107,11 +109,12 @@ pub fn exec(
         None => b"{}",
     };
     let given = Document::parse("process.json", given)?;
-    let view = match request.process {
-        Some(_) => spec::load_process(&given)?,
-        None => config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?,
+    let of_container = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
+    let view = if request.process.is_some() { spec::load_process(&given)? } else { of_container };
+    let keyring = match record.no_new_keyring {
+        true => None,
+        false => Some(process::keyring_name(request.id, &mut arena)?),
     };
-    let keyring = process::keyring_name(request.id, &mut arena)?;
     let buffers = Buffers {
         arguments: &mut workspace.arguments,
         environment: &mut workspace.environment,
@@ -120,6 +123,7 @@ pub fn exec(
         arena,
     };
     let mut process = ProcessPlan::new(view, config.linux(), buffers, hardened)?;
+    process.complete(&of_container)?;
     change(&mut process, &mut request.overrides, request.process.is_some())?;
     process.pass_descriptors(&request.wishes)?;
     process.set_seccomp(&config, &mut workspace.seccomp_filter)?;
@@ -127,16 +131,9 @@ pub fn exec(
     let caller = Caller::new(request.wishes, process.terminal)?;
     process.warn_of_unknown(warn);
     let namespaces = Plan::read(config.linux().map_or(List::empty(), |linux| linux.namespaces()));
-    let of_container = namespaces.new | namespaces.joined();
-    process.in_user_namespace = of_container & flags::USER != 0;
-    let mut setup = Setup {
-        id: request.id,
-        root: root_of(&init, of_container)?,
-        init: &init,
-        join: of_container,
-        keyring,
-        process,
-    };
+    let join = namespaces.new | namespaces.joined();
+    process.in_user_namespace = join & flags::USER != 0;
+    let mut setup = Setup { id: request.id, root: root_of(&init, join)?, init: &init, join, keyring, process };
     let cgroup = cgroup_of(&record, &init, request.cgroup)?;
     // Born there the process would freeze at once, and we would wait for it.
     if let Some(cgroup) = &cgroup
@@ -197,7 +194,8 @@ fn root_of(init: &Process, namespaces: u64) -> Result<Option<OwnedFd>> {
 
 /// Where the process is to be born: where the container's first process is by
 /// now, which may have made its cgroup an inner node; or below, where the
-/// caller says so. Never outside of the container's.
+/// caller says so. Never outside of the container's: where the first process has been
+/// moved out of it, as into a systemd scope, in the container's own.
 #[inline(never)]
 fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> Result<Option<Cgroup>> {
     if record.cgroup.is_empty() {
@@ -210,24 +208,22 @@ fn cgroup_of(record: &StateRecord<'_>, init: &Process, below: Option<&CStr>) -> 
     let mut buffer = [0; 2 * limits::PATH];
     let path = match below {
         Some(below) => own.join(below.to_bytes(), &mut buffer)?,
-        None => current_cgroup(init, &mut buffer)?,
+        None => current_cgroup(init, &mut buffer)?.filter(|path| path.is_within(&own)).unwrap_or(own),
     };
-    if !path.is_within(&own) {
-        return Err(fail!("the container's process is in cgroup {}, outside of its own", Lossy(path.as_bytes())));
-    }
     match Hierarchy::open()?.lookup(&path)? {
         Some(cgroup) => Ok(Some(cgroup)),
         None => Err(fail!("cgroup {} does not exist", Lossy(path.as_bytes()))),
     }
 }
 
-/// The cgroup that a process is in.
-fn current_cgroup<'b>(process: &Process, buffer: &'b mut [u8]) -> Result<CgroupPath<'b>> {
+/// The cgroup that a process is in, if that is one with a path.
+fn current_cgroup<'b>(process: &Process, buffer: &'b mut [u8]) -> Result<Option<CgroupPath<'b>>> {
     let path = ProcPath::new(process.number(), "cgroup");
     let failed = |errno: Errno| fail!(errno => "cannot tell the cgroup of the container's process");
     let text = read_file(CWD, path.as_c_str(), buffer).map_err(failed)?;
-    let path = cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
-    CgroupPath::from_bytes(bytes::after(path, "/").unwrap_or(path))
+    // The root has none, nor has one that is removed or outside of our cgroup namespace.
+    let path = cgroup::in_proc_file(text).and_then(|path| bytes::after(path, "/"));
+    Ok(path.and_then(|path| CgroupPath::from_bytes(path).ok()))
 }
 
 /// The process, from its birth until it is ready.
@@ -284,7 +280,7 @@ fn settle(setup: &Setup<'_>) -> Result<()> {
             .and_then(|()| chroot(c"."))
             .map_err(|errno| fail!(errno => "cannot enter the container's root"))?;
     }
-    if setup.process.settled { process::settle_early(&setup.process, Some(setup.keyring)) } else { Ok(()) }
+    if setup.process.settled { process::settle_early(&setup.process, setup.keyring) } else { Ok(()) }
 }
 
 /// The child's whole life.
@@ -308,7 +304,7 @@ fn become_ready<'b>(setup: &mut Setup<'_>, channel: &Channel, path: &'b mut Path
     }
     setsid().map_err(|errno| fail!(errno => "cannot begin a session"))?;
     if !setup.process.settled {
-        process::join_session_keyring(Some(setup.keyring), &setup.process)?;
+        process::join_session_keyring(setup.keyring, &setup.process)?;
     }
     process::prepare_stdio(&setup.process, channel, |_| Ok(()))?;
     let program = process::prepare(&mut setup.process, channel, &[channel.fd()], path)?;

@@ -72,6 +72,7 @@ impl Facts {
             terminal: setup.process.terminal,
             hooks: false,
             executable: (setup.process.hardened.own.device, setup.process.hardened.own.inode),
+            no_new_keyring: setup.keyring.is_none(),
         }
     }
 }

@@ -6,13 +6,13 @@ use super::arena::Arena;
 use super::create::{Making, Setup};
 use super::proc;
 use crate::bytes::Printed;
-use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
+use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy, Limits};
 use crate::error::{Error, Result};
 use crate::namespace::flags;
 use crate::spec::config::Config;
 use crate::sys::fs::CWD;
 use crate::sys::{self, Errno};
-use crate::{fail, limits};
+use crate::{fail, limits, rootfs};
 
 /// Where the cgroup is to be. Our own is only looked up where that matters.
 #[inline(never)] // its buffers are not to be part of the caller's frame
@@ -37,10 +37,10 @@ impl Making<'_> {
     /// The write-ahead record, the cgroup, and which one it was.
     #[inline(never)]
     pub(super) fn make_cgroup(&mut self, setup: &Setup<'_>, warn: &mut dyn FnMut(&str)) -> Result<Option<Cgroup>> {
-        let resources = setup.config.linux().and_then(|linux| linux.resources());
+        let limits = limits_of(&setup.config);
         let Some(text) = setup.cgroup else {
-            if let Some(resources) = resources {
-                cgroup::warn_without_cgroup(&resources, warn)?;
+            if let Some(limits) = limits {
+                cgroup::warn_without_cgroup(&limits, warn)?;
             }
             return self.folder.write_first_record(&self.record, self.scratch).map(|()| None);
         };
@@ -67,10 +67,26 @@ impl Making<'_> {
         if created.made {
             self.folder.write_cgroup(created.cgroup.inode(), existing as u32, text)?;
         }
-        if let Some(resources) = resources {
-            created.cgroup.apply(&resources, hierarchy, path, None, warn)?;
+        created.cgroup.equip(limits.as_ref(), hierarchy, path, warn)?;
+        if created.made
+            && let Some(uid) = self.owner(setup)
+        {
+            match created.cgroup.give_to(uid) {
+                // An ordinary user can give nothing away, and has it themselves.
+                Err(error) if error.is(Errno::PERM) && setup.process.ordinary_user => {}
+                given => given?,
+            }
         }
         Ok(Some(created.cgroup))
+    }
+
+    /// Whose the cgroup is to be: the container's user's, where that is somebody else
+    /// outside, and sees it in a namespace of its own and may write there.
+    fn owner(&self, setup: &Setup<'_>) -> Option<u32> {
+        let is_to_change = setup.namespaces.makes(flags::CGROUP)
+            && setup.namespaces.makes(flags::USER)
+            && rootfs::shows_writable_cgroup(&setup.config);
+        if is_to_change { self.maps.0.outside(setup.process.uid) } else { None }
     }
 
     /// The device program, before anything of the user's runs.
@@ -125,13 +141,17 @@ impl Making<'_> {
     }
 }
 
+fn limits_of<'a>(config: &Config<'a>) -> Option<Limits<'a>> {
+    Some(Limits::new(config.linux()?.resources()?, config.oci_version()))
+}
+
 /// Whether the configuration asks for a cgroup: for a certain one, or for limits.
 fn needs_cgroup(config: &Config<'_>) -> bool {
     let Some(linux) = config.linux() else { return false };
     let mut has_limits = false;
-    if let Some(resources) = linux.resources() {
+    if let Some(limits) = limits_of(config) {
         // What is wrong with them was found before.
-        let _ = cgroup::lines(&resources, &mut |_| {
+        let _ = cgroup::lines(&limits, &mut |_| {
             has_limits = true;
             Ok(())
         });

@@ -64,7 +64,7 @@ pub fn begin_ordinary(plan: &ProcessPlan<'_>, is_mapped_later: bool) -> Result<(
     if !plan.ordinary_user || !is_traceable() {
         return Ok(());
     }
-    if let Some(score) = plan.view.oom_score_adj() {
+    if let Some(score) = plan.oom_score_adj {
         let procfs = sys::Procfs::mounted().map_err(|errno| fail!(errno => "cannot open procfs"))?;
         identity::set_own_oom_score_adj(&procfs, score)?;
     }
@@ -102,7 +102,7 @@ pub fn settle_early(plan: &ProcessPlan<'_>, keyring: Option<&CStr>) -> Result<()
     join_session_keyring(keyring, plan)?;
     set_labels(plan)?;
     identity::drop_bounding(&plan.capabilities, plan.hardened.bounding)?;
-    let rlimits = if plan.view.rlimits().iter().next().is_some() { CAP_SYS_RESOURCE } else { 0 };
+    let rlimits = if !plan.rlimits.is_empty() { CAP_SYS_RESOURCE } else { 0 };
     identity::keep_capabilities(&plan.capabilities, NEEDED | rlimits | plan.kept_for_filter())
 }
 
@@ -218,7 +218,7 @@ pub fn prepare<'b>(
         set_labels(plan)?;
     }
     if !plan.in_user_namespace {
-        identity::set_rlimits(None, plan.view.rlimits(), When::Early)?;
+        identity::set_rlimits(None, plan.rlimits, When::Early)?;
     }
     if !plan.settled {
         // A new user namespace fills the set anew.
@@ -337,7 +337,7 @@ pub fn execute(plan: &ProcessPlan<'_>, path: &CStr, starter: &Channel) -> Error 
     {
         return failed(errno);
     }
-    if let Err(error) = identity::set_rlimits(None, plan.view.rlimits(), When::Last) {
+    if let Err(error) = identity::set_rlimits(None, plan.rlimits, When::Last) {
         return error;
     }
     if let Some(Err(error)) = plan.seccomp.map(|filter| load_filter(filter, starter)) {

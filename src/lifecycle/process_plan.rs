@@ -13,7 +13,7 @@ use crate::identity::{Groups, Sets};
 use crate::json::Text;
 use crate::limits;
 use crate::seccomp::SeccompFilter;
-use crate::spec::config::{Config, Process};
+use crate::spec::config::{Config, Process, Rlimit};
 use crate::spec::linux::Linux;
 use crate::spec::record::List;
 use crate::sys::PointerTable;
@@ -34,7 +34,7 @@ pub struct Buffers {
 
 /// The process.
 pub struct ProcessPlan<'a> {
-    /// The document, for what is read where it stands: rlimits, and places for errors.
+    /// The document, for what is read where it stands: priorities, and places for errors.
     pub view: Process<'a>,
     /// As above, of the container: memory policy and personality.
     pub linux: Option<Linux<'a>>,
@@ -47,6 +47,8 @@ pub struct ProcessPlan<'a> {
     pub cwd: &'static CStr,
     pub capabilities: Sets,
     pub no_new_privileges: bool,
+    pub rlimits: List<'a, Rlimit<'static>>,
+    pub oom_score_adj: Option<i32>,
     /// Loaded last of all.
     pub seccomp: Option<&'static SeccompFilter>,
     /// The socket of whoever the filter asks.
@@ -92,6 +94,8 @@ impl<'a> ProcessPlan<'a> {
             cwd,
             capabilities: Sets::of(view.capabilities()),
             no_new_privileges: view.no_new_privileges() == Some(true),
+            rlimits: view.rlimits(),
+            oom_score_adj: view.oom_score_adj(),
             seccomp: None,
             listener_path: None,
             terminal: view.terminal() == Some(true),
@@ -122,6 +126,29 @@ impl<'a> ProcessPlan<'a> {
     pub fn kept_for_filter(&self) -> u64 {
         const CAP_SYS_ADMIN: u64 = 1 << 21;
         if self.seccomp.is_some() && !self.no_new_privileges { CAP_SYS_ADMIN } else { 0 }
+    }
+
+    /// Takes from the container's own process what the document of another says nothing
+    /// of, as runc does: its labels, rights and limits. One without any right says so by
+    /// an object without lists.
+    pub fn complete(&mut self, container: &Process<'a>) -> Result<()> {
+        let mut string = |own: Option<&'static CStr>, text: Option<Text<'_>>| match (own, text) {
+            (None, Some(text)) if !text.is_empty() => self.buffers.arena.text(text).map(Some),
+            _ => Ok(own),
+        };
+        self.apparmor = string(self.apparmor, container.apparmor_profile())?;
+        self.selinux = string(self.selinux, container.selinux_label())?;
+        if self.view.capabilities().is_none() {
+            self.capabilities = Sets::of(container.capabilities());
+        }
+        if self.view.no_new_privileges().is_none() {
+            self.no_new_privileges = container.no_new_privileges() == Some(true);
+        }
+        if self.rlimits.is_empty() {
+            self.rlimits = container.rlimits();
+        }
+        self.oom_score_adj = self.oom_score_adj.or(container.oom_score_adj());
+        Ok(())
     }
 
     /// Compiles the container's filter, if it has one, for the process.

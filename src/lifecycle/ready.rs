@@ -87,12 +87,12 @@ fn ended(child: &Process) -> Error {
 /// the right to: its place in the queue of the OOM killer, its priorities, and its limits where
 /// it has no rights outside of a user namespace.
 pub fn apply_from_outside(plan: &ProcessPlan<'_>, child: &Process) -> Result<()> {
-    if let Some(score) = plan.view.oom_score_adj().filter(|_| !plan.ordinary_user) {
+    if let Some(score) = plan.oom_score_adj.filter(|_| !plan.ordinary_user) {
         identity::set_oom_score_adj(&open_procfs()?, child.number(), score)?;
     }
     identity::set_priorities(child.pid.as_raw_nonzero().get(), &plan.view)?;
     match plan.in_user_namespace {
-        true => identity::set_rlimits(Some(child.pid), plan.view.rlimits(), When::Early),
+        true => identity::set_rlimits(Some(child.pid), plan.rlimits, When::Early),
         false => Ok(()),
     }
 }

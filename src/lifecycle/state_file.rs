@@ -289,6 +289,7 @@ impl Folder {
             terminal: view.terminal().unwrap_or(false),
             hooks: view.hooks().unwrap_or(false),
             executable: (view.executable_device().unwrap_or(0), view.executable_inode().unwrap_or(0)),
+            no_new_keyring: view.no_new_keyring().unwrap_or(false),
         };
         if record.pid == 0 {
             self.read_later(&mut record)?;

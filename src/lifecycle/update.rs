@@ -7,7 +7,7 @@ use super::bundle::read_document;
 use super::container::{self, Status};
 use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
-use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
+use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy, Limits};
 use crate::error::{Lossy, Result};
 use crate::json::Document;
 use crate::spec::config::Config;
@@ -48,7 +48,7 @@ pub fn update(
     };
     let document = Document::parse("resources", text)?;
     let resources = spec::load_resources(&document)?;
-    cgroup::lines(&resources, &mut |_| Ok(()))?;
+    cgroup::lines(&Limits::new(resources, None), &mut |_| Ok(()))?;
     cgroup::warn_of_ignored(&resources, warn);
     let schemata = Document::parse("schemata", schemata)?;
     let schemata = spec::load_intel_rdt(&schemata)?;
@@ -64,9 +64,13 @@ pub fn update(
         return Err(fail!("container not running: {}", Lossy(id.to_bytes())));
     };
     let group = container::own_cgroup(&record)?;
-    let text = if has_schemata { folder.read(c"config.json", output)? } else { None };
+    let needs_config = has_schemata || Limits::limits_to_zero(&resources);
+    let text = if needs_config { folder.read(c"config.json", output)? } else { None };
     let config = Document::parse("config.json", text.unwrap_or(b"{}"))?;
-    let linux = Config::view(config.root()).linux();
+    let config = Config::view(config.root());
+    // Engines write these resources as they have written those.
+    let limits = Limits::new(resources, config.oci_version());
+    let linux = config.linux().filter(|_| has_schemata);
     let class = linux.as_ref().and_then(resctrl::asked);
     if has_schemata && class.is_none() {
         return Err(fail!("container {} has no class of service", Lossy(id.to_bytes())));
@@ -82,11 +86,15 @@ pub fn update(
     }
     group.check_memory(&resources)?;
     let path = CgroupPath::from_bytes(record.cgroup.as_bytes())?;
-    let limited = group.apply(&resources, &Hierarchy::open()?, &path, Some(&mut *journal), warn);
+    let limited = group.apply(&limits, &Hierarchy::open()?, &path, journal, warn);
     let changed = limited.and_then(|()| {
         let before = class.as_ref().map(|class| resctrl::update(class, id, &schemata)).transpose()?;
         let Some(program) = &program else { return Ok(()) };
-        let replaced = replace_program(program, &group, &folder, &mut record, second);
+        let replaced = replace_program(program, &group, &folder, &mut record, second).map(|replaced| {
+            if !replaced {
+                warn(cgroup::DEVICES_NOT_OURS);
+            }
+        });
         replaced.map_err(|error| match before {
             Some(before) if !before.give_back() => fail!("{error} (its new schemata stay)"),
             _ => error,
@@ -96,25 +104,25 @@ pub fn update(
 }
 
 /// As a record that is wrong would have a program stay on a cgroup that is not
-/// ours, both numbers are in it meanwhile.
+/// ours, both numbers are in it meanwhile. Whether the program is in force.
 fn replace_program(
     program: &OwnedFd,
     group: &Cgroup,
     folder: &Folder,
     record: &mut StateRecord<'_>,
     scratch: &mut [u8],
-) -> Result<()> {
+) -> Result<bool> {
     if record.cgroup_made {
         return cgroup::replace_device_program(group, program, None);
     }
     record.device_program_next = cgroup::device_program_id(program)?;
     folder.write_record(record, scratch)?;
     let replaced = cgroup::replace_device_program(group, program, Some(record.device_program));
-    if replaced.is_ok() {
+    if matches!(replaced, Ok(true)) {
         record.device_program = record.device_program_next;
     }
     record.device_program_next = 0;
-    replaced.and_then(|()| folder.write_record(record, scratch))
+    replaced.and_then(|replaced| folder.write_record(record, scratch).map(|()| replaced))
 }
 
 fn read_input(buffer: &mut [u8]) -> Result<&[u8]> {

@@ -45,6 +45,17 @@ impl IdMap {
         words.nth(1).and_then(bytes::decimal) == Some(id.into()) && words.next() == Some(b"1\n")
     }
 
+    /// What `id` of the inside is outside.
+    pub fn outside(&self, id: u32) -> Option<u32> {
+        bytes::split(self.text(), b'\n').find_map(|line| {
+            let mut words = bytes::split(line, b' ').map(bytes::decimal);
+            let [inside, outside, size] = core::array::from_fn(|_| words.next().flatten());
+            let distance =
+                u64::from(id).checked_sub(inside?).filter(|distance| size.is_some_and(|size| *distance < size));
+            u32::try_from(outside?.checked_add(distance?)?).ok()
+        })
+    }
+
     /// What to write into uid_map or gid_map, in one call.
     pub fn text(&self) -> &[u8] {
         self.text.as_bytes()
@@ -102,6 +113,24 @@ mod tests {
         ] {
             assert_eq!(read(lines).unwrap().is_only(1000), expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn an_id_outside() {
+        let map = read(&[(0, 1000, 1), (1, 100_000, 65_536), (70_000, 5, 2), (80_000, u32::MAX, 2)]).unwrap();
+        for (inside, outside) in [
+            (0, Some(1000)),
+            (1, Some(100_000)),
+            (65_536, Some(165_535)),
+            (65_537, None),
+            (69_999, None),
+            (70_001, Some(6)),
+            (80_000, Some(u32::MAX)),
+            (80_001, None),
+        ] {
+            assert_eq!(map.outside(inside), outside, "{inside}");
+        }
+        assert_eq!(read(&[]).unwrap().outside(0), None);
     }
 
     #[test]

@@ -118,6 +118,21 @@ pub fn sets_up_dev(config: &Config<'_>) -> bool {
     })
 }
 
+/// Whether a mount shows cgroups: engines use either name for version 2.
+pub fn is_cgroup(mount: &Mount<'_>) -> bool {
+    mount.kind().is_some_and(|kind| kind.is("cgroup") || kind.is("cgroup2"))
+}
+
+/// Whether the container sees its cgroups where they usually are, and may write there
+/// (config-linux.md, "Cgroup ownership").
+pub fn shows_writable_cgroup(config: &Config<'_>) -> bool {
+    config.mounts().iter().any(|mount| {
+        is_cgroup(&mount)
+            && mount.destination().is_some_and(|destination| is_at(destination, "/sys/fs/cgroup"))
+            && !mount.options().iter().any(|option| option.is("ro"))
+    })
+}
+
 /// `path` from the root, without `.`, `..` and needless slashes: `/a/b`; the
 /// root itself is empty.
 #[inline(never)]

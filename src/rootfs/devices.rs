@@ -46,9 +46,15 @@ fn c_strings(list: &'static [u8]) -> impl Iterator<Item = &'static CStr> {
     })
 }
 
+/// Those that are made. Engines list the multiplexer among all of the host's, but it
+/// is the container's own, by a link (config-linux.md, "Default Devices").
+fn to_make<'a>(devices: List<'a, Device<'static>>) -> impl Iterator<Item = Device<'a>> {
+    devices.iter().filter(|device| !device.path().is_some_and(|path| path.is("/dev/ptmx")))
+}
+
 /// The host's device nodes, for a user namespace, in which none can be made.
 pub struct HostDevices {
-    /// As many as `devices` has that are not FIFOs, in their order, then the
+    /// As many as are to be made and are not FIFOs, in their order, then the
     /// default ones; or none at all.
     nodes: Vec<Fd, { limits::HOST_DEVICES + NUMBERS.len() }>,
 }
@@ -64,7 +70,7 @@ impl HostDevices {
         if !user_namespace {
             return Ok(host);
         }
-        for device in devices.iter() {
+        for device in to_make(devices) {
             let node = Node::of(&device);
             if node.kind == FileType::Fifo {
                 continue;
@@ -174,7 +180,7 @@ pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices, known
     let mut host = host.nodes.iter();
     // A node of the configuration's comes first: of the default ones only those
     // are made that are not there yet.
-    for device in devices.iter() {
+    for device in to_make(devices) {
         let mut buffer: PathBuffer = [0; limits::PATH];
         let Some(path) = device.path() else { continue };
         path.c_str(&mut buffer)?;

@@ -36,11 +36,11 @@ mod outside;
 mod resolve;
 mod root;
 
-pub use check::{check, sets_up_dev};
+pub use check::{check, is_cgroup, sets_up_dev, shows_writable_cgroup};
 pub use devices::{HostDevices, bind_console, make_devices};
 pub use enter::{enter, enter_by_chroot, make_root_read_only, set_propagation};
 pub use mask::{NullDevice, make_read_only, mask};
-pub use mount::{Deferred, Known, MountContext, mount_all, mount_here};
+pub use mount::{Cgroups, Deferred, Known, MountContext, mount_all, mount_here};
 pub use option_words::MOUNT_OPTIONS;
 pub use outside::{Ask, map_ids, maps_ids};
 pub use resolve::make_folder;

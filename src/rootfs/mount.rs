@@ -28,15 +28,27 @@ use super::{bind, check, copy_up, filesystem};
 pub struct MountContext<'a> {
     /// Where relative sources of binds begin.
     pub bundle: BorrowedFd<'a>,
-    /// Without a cgroup namespace of its own: the folder that a `cgroup` mount
-    /// shows. With one, `None`: the kernel shows the right part by itself.
-    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The part of the hierarchy that a `cgroup` mount shows.
+    pub cgroup: Cgroups<'a>,
     /// `linux.mountLabel`.
     pub label: Option<Text<'a>>,
     /// Only for what errors suggest.
     pub user_namespace: bool,
     /// Does what this process may not.
     pub ask: &'a Ask<'a>,
+}
+
+/// What a `cgroup` mount shows.
+#[derive(Clone, Copy)]
+pub enum Cgroups<'a> {
+    /// A new file system: in a cgroup namespace that is not the caller's own the
+    /// kernel shows the right part by itself. In the caller's own it would show the
+    /// whole hierarchy, and in the host's change its options for everybody.
+    OfNamespace,
+    /// This folder alone, which is the container's.
+    Own(BorrowedFd<'a>),
+    /// This folder alone, which is others' too: read-only whatever is asked for.
+    Others(BorrowedFd<'a>),
 }
 
 /// Mounts that become read-only at the end: what comes after them may have to
@@ -135,8 +147,13 @@ pub fn mount_here(mount: &Mount<'_>) -> Result<()> {
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(c"/", folder, Mode::empty()).map_err(|errno| cannot_own("open ", c"/", errno))?;
     let root = Root { fd: Fd::new(root), shared: false };
-    let context =
-        MountContext { bundle: root.as_fd(), cgroup: None, label: None, user_namespace: false, ask: &|_, _| Ok(None) };
+    let context = MountContext {
+        bundle: root.as_fd(),
+        cgroup: Cgroups::OfNamespace,
+        label: None,
+        user_namespace: false,
+        ask: &|_, _| Ok(None),
+    };
     let mut so_far = SoFar { deferred: Vec::new(), known: Known::default(), shared: false };
     carry_out(&root, mount, &context, &mut so_far)?;
     Deferred(so_far.deferred).make_read_only()
@@ -145,7 +162,10 @@ pub fn mount_here(mount: &Mount<'_>) -> Result<()> {
 #[inline(never)]
 fn carry_out(root: &Root, mount: &Mount<'_>, context: &MountContext<'_>, so_far: &mut SoFar) -> Result<()> {
     let mut buffer: PathBuffer = [0; limits::PATH];
-    let options = Options::of(mount)?;
+    let mut options = Options::of(mount)?;
+    if matches!(context.cgroup, Cgroups::Others(_)) && check::is_cgroup(mount) {
+        options.must_be_read_only();
+    }
     so_far.shared |= options.shared;
     let Some(destination) = mount.destination() else { return Ok(()) }; // required: was checked
     let destination = destination.c_str(&mut buffer)?;
@@ -191,18 +211,19 @@ const REFUSED: Errno = Errno::CANCELED;
 impl Job<'_> {
     #[inline(never)] // the frame of whoever calls holds a path: it would make every access longer
     fn carry_out(&self, destination: &CStr, so_far: &mut SoFar) -> Result<()> {
-        let is_cgroup = self.is("cgroup");
         self.forget(destination, so_far);
         let tree = match self.context.cgroup {
             _ if self.options.remount => return self.remount(destination).map_err(|errno| self.failed(errno)),
             _ if self.options.bind.is_some() => bind::source(self.mount, self.options.bind, self.context)?,
-            Some(cgroup) if is_cgroup || self.is("cgroup2") => bind::cgroup(self.mount, cgroup)?,
+            Cgroups::Own(cgroup) | Cgroups::Others(cgroup) if check::is_cgroup(self.mount) => {
+                bind::cgroup(self.mount, cgroup)?
+            }
             _ => {
                 let mut name = [0; 256]; // longer ones do not exist
                 let Some(kind) = self.mount.kind() else { return Ok(()) };
                 let kind = kind.c_str(&mut name)?;
                 // The name that engines use for either version.
-                let kind = if is_cgroup { c"cgroup2" } else { kind };
+                let kind = if kind == c"cgroup" { c"cgroup2" } else { kind };
                 return self.file_system(destination, kind, so_far).map_err(|errno| self.failed(errno));
             }
         };
@@ -221,7 +242,7 @@ impl Job<'_> {
             self.forget_in(&mut so_far.known.proc, "/proc");
         }
         let is_new = self.options.bind.is_none() && !self.options.remount;
-        if names(b"sys") && !(is_new && destination == SYS_CGROUP && (self.is("cgroup") || self.is("cgroup2"))) {
+        if names(b"sys") && !(is_new && destination == SYS_CGROUP && check::is_cgroup(self.mount)) {
             self.forget_in(&mut so_far.known.sys, "/sys");
         }
     }

@@ -100,6 +100,12 @@ impl Options {
         }
     }
 
+    /// Read-only, whatever else is asked for.
+    pub fn must_be_read_only(&mut self) {
+        self.change(RDONLY, 0, false);
+        self.change(RDONLY, 0, true);
+    }
+
     fn add(&mut self, effect: Effect, recursive: bool) {
         match effect {
             Set(bits) => self.change(bits, 0, recursive),

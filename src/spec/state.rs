@@ -140,6 +140,8 @@ pub struct StateRecord<'a> {
     /// st_dev and st_ino of the file that the runtime ran from: as long as the first
     /// process does, it is not the user's program yet.
     pub executable: (u64, u64),
+    /// Whether its processes have the session keyring of whoever starts them.
+    pub no_new_keyring: bool,
 }
 
 impl<'a> StateRecord<'a> {
@@ -190,6 +192,7 @@ impl<'a> StateRecord<'a> {
             ("hooks", Json::Bool(self.hooks)),
             ("executableDevice", Json::Number(self.executable.0)),
             ("executableInode", Json::Number(self.executable.1)),
+            ("noNewKeyring", Json::Bool(self.no_new_keyring)),
         ])
         .write("the state record", buffer)
     }
@@ -228,6 +231,8 @@ record! {
         hooks "hooks": bool, Required;
         executable_device "executableDevice": u64;
         executable_inode "executableInode": u64;
+        /// Absent in older records.
+        no_new_keyring "noNewKeyring": bool;
     }
 }
 

@@ -76,6 +76,25 @@ fn major_digit(text: Text<'_>) -> Option<u8> {
     major
 }
 
+/// Whether a version that [`check`] has let pass comes before 1.3.0, in the order of
+/// Semantic Versioning (11: what leads to a version comes before it).
+pub fn is_before_1_3(version: Text<'_>) -> bool {
+    let mut numbers = [0u64; 3];
+    let mut index = 0;
+    let mut leads_to = false;
+    for byte in version.bytes() {
+        match (byte, numbers.get_mut(index)) {
+            (b'0'..=b'9', Some(number)) => *number = number.saturating_mul(10).saturating_add(u64::from(byte - b'0')),
+            (b'.', _) => index += 1,
+            _ => {
+                leads_to = byte == b'-';
+                break;
+            }
+        }
+    }
+    numbers < [1, 3, 0] || leads_to && numbers == [1, 3, 0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +104,25 @@ mod tests {
         let text = std::format!("\"{version}\"");
         let document = Document::parse("t", text.as_bytes()).unwrap();
         check(document.root().as_text().unwrap()).err().map(|error| std::format!("{error}"))
+    }
+
+    #[test]
+    fn some_come_before_1_3() {
+        for (version, before) in [
+            ("0.5.0-dev", true),
+            ("1.0.2", true),
+            ("1.2.1+dev", true),
+            ("1.2.99", true),
+            ("1.3.0-rc.1", true),
+            ("1.3.0", false),
+            ("1.3.0+dev", false),
+            ("1.3.1-dev", false),
+            ("1.10.0", false),
+        ] {
+            let text = std::format!("\"{version}\"");
+            let document = Document::parse("t", text.as_bytes()).unwrap();
+            assert_eq!(is_before_1_3(document.root().as_text().unwrap()), before, "{version}");
+        }
     }
 
     #[test]

@@ -20,7 +20,11 @@ struct LoadAttributes {
     log_buf: u64,
     kern_version: u32,
     prog_flags: u32,
+    prog_name: ProgramName,
 }
+
+/// What a program is called, with zeros behind: letters, digits, `_` and `.`.
+pub type ProgramName = [u8; 16];
 
 /// The start of `union bpf_attr`, as BPF_PROG_ATTACH and BPF_PROG_DETACH read it.
 #[repr(C)]
@@ -49,7 +53,7 @@ impl AttachAttributes {
 
 /// `bpf(BPF_PROG_LOAD)` of a BPF_PROG_TYPE_CGROUP_DEVICE program, each
 /// instruction a `struct bpf_insn` of linux/bpf.h. bpf(2)
-pub fn bpf_cgroup_device_load(program: &[u64]) -> Result<OwnedFd, Errno> {
+pub fn bpf_cgroup_device_load(program: &[u64], name: &ProgramName) -> Result<OwnedFd, Errno> {
     const BPF_PROG_LOAD: usize = 5;
     const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
     let attributes = LoadAttributes {
@@ -63,6 +67,7 @@ pub fn bpf_cgroup_device_load(program: &[u64]) -> Result<OwnedFd, Errno> {
         log_buf: 0,
         kern_version: 0,
         prog_flags: 0,
+        prog_name: *name,
     };
     // SAFETY: the attributes are of the size given; the program and the licence
     // they point to outlive the call, which only reads them.
@@ -90,12 +95,15 @@ pub fn bpf_cgroup_device_attach(
     Ok(())
 }
 
-/// `bpf(BPF_PROG_QUERY)`: the number of the device program that was attached to a
-/// cgroup's folder first. bpf(2)
-///
-/// # Errors
-/// ENOENT: there is none.
-pub fn bpf_cgroup_device_first(cgroup: BorrowedFd<'_>) -> Result<u32, Errno> {
+/// The most device programs that a cgroup can have (the kernel's BPF_CGROUP_MAX_PROGS).
+pub const CGROUP_PROGRAMS: usize = 64;
+
+/// `bpf(BPF_PROG_QUERY)`: the numbers of the device programs that are attached to a
+/// cgroup's folder, in their order. bpf(2)
+pub fn bpf_cgroup_device_programs<'b>(
+    cgroup: BorrowedFd<'_>,
+    ids: &'b mut [u32; CGROUP_PROGRAMS],
+) -> Result<&'b [u32], Errno> {
     const BPF_PROG_QUERY: usize = 16;
     /// The start of `union bpf_attr`, as this command reads it.
     #[repr(C)]
@@ -108,9 +116,7 @@ pub fn bpf_cgroup_device_first(cgroup: BorrowedFd<'_>) -> Result<u32, Errno> {
         prog_cnt: u32,
         unused: u32,
     }
-    // Those above count in only where asked for; more than the kernel's most per
-    // cgroup (BPF_CGROUP_MAX_PROGS) there cannot be.
-    let mut ids = [0u32; 64];
+    // Those above count in only where asked for.
     let mut attributes = Attributes {
         target_fd: cgroup.as_raw_fd() as u32,
         attach_type: BPF_CGROUP_DEVICE,
@@ -123,8 +129,7 @@ pub fn bpf_cgroup_device_first(cgroup: BorrowedFd<'_>) -> Result<u32, Errno> {
     // SAFETY: the attributes are of the size given; the kernel writes no more than
     // `prog_cnt` numbers to `prog_ids`, which outlives the call.
     unsafe { syscall!(__NR_bpf, BPF_PROG_QUERY, &raw mut attributes, size_of::<Attributes>()) }?;
-    let [first, ..] = ids;
-    if attributes.prog_cnt == 0 { Err(Errno::NOENT) } else { Ok(first) }
+    Ok(ids.get(..attributes.prog_cnt as usize).unwrap_or(&[]))
 }
 
 /// `bpf(BPF_PROG_DETACH)` of what [`bpf_cgroup_device_attach`] attached. bpf(2)
@@ -136,9 +141,26 @@ pub fn bpf_cgroup_device_detach(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>)
     Ok(())
 }
 
-/// `bpf(BPF_OBJ_GET_INFO_BY_FD)`: the number that a program is known by as long
-/// as it is attached. bpf(2)
-pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, Errno> {
+/// What the kernel knows of a program: the start of `struct bpf_prog_info`, in which
+/// what asks for more is zero.
+#[repr(C)]
+#[derive(Default)]
+pub struct ProgramInfo {
+    prog_type: u32,
+    /// What it is known by as long as it is attached.
+    pub id: u32,
+    tag: [u8; 8],
+    lengths: [u32; 2],
+    instructions: [u64; 2],
+    load_time: u64,
+    created_by_uid: u32,
+    nr_map_ids: u32,
+    map_ids: u64,
+    pub name: ProgramName,
+}
+
+/// `bpf(BPF_OBJ_GET_INFO_BY_FD)` of a program. bpf(2)
+pub fn bpf_program_info(program: BorrowedFd<'_>) -> Result<ProgramInfo, Errno> {
     const BPF_OBJ_GET_INFO_BY_FD: usize = 15;
     /// The start of `union bpf_attr`, as this command reads it.
     #[repr(C)]
@@ -147,18 +169,17 @@ pub fn bpf_program_id(program: BorrowedFd<'_>) -> Result<u32, Errno> {
         info_len: u32,
         info: u64,
     }
-    // The start of `struct bpf_prog_info`: type and id.
-    let mut info = [0u32; 2];
+    let mut info = ProgramInfo::default();
     let mut attributes = Attributes {
         bpf_fd: program.as_raw_fd() as u32,
-        info_len: size_of::<[u32; 2]>() as u32,
-        info: info.as_mut_ptr() as u64,
+        info_len: size_of::<ProgramInfo>() as u32,
+        info: &raw mut info as u64,
     };
     // SAFETY: the attributes are of the size given; the kernel writes no more than
-    // `info_len` bytes to `info`, which outlives the call.
+    // `info_len` bytes to `info`, which outlives the call and may hold any; it has no
+    // room for more to point to.
     unsafe { syscall!(__NR_bpf, BPF_OBJ_GET_INFO_BY_FD, &raw mut attributes, size_of::<Attributes>()) }?;
-    let [_, id] = info;
-    Ok(id)
+    Ok(info)
 }
 
 /// `bpf(BPF_PROG_GET_FD_BY_ID)`: the program of that number. bpf(2)

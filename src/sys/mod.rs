@@ -34,8 +34,8 @@ mod uevent;
 mod vsock;
 
 pub use bpf::{
-    bpf_cgroup_device_attach, bpf_cgroup_device_detach, bpf_cgroup_device_first, bpf_cgroup_device_load,
-    bpf_program_by_id, bpf_program_id,
+    CGROUP_PROGRAMS, ProgramInfo, ProgramName, bpf_cgroup_device_attach, bpf_cgroup_device_detach,
+    bpf_cgroup_device_load, bpf_cgroup_device_programs, bpf_program_by_id, bpf_program_info,
 };
 pub use clock::{Deadline, boot_time, monotonic, realtime};
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};

@@ -43,6 +43,7 @@ fn record(text: &str) -> StateRecord<'_> {
         terminal: false,
         hooks: true,
         executable: (25, u64::MAX),
+        no_new_keyring: true,
     }
 }
 
@@ -65,6 +66,7 @@ fn records_come_back_as_they_were() {
         assert_eq!((view.cgroup_inode(), view.device_program()), (Some(77), Some(78)));
         assert_eq!(view.device_program_next(), Some(79));
         assert_eq!((view.started(), view.terminal()), (Some(true), Some(false)));
+        assert_eq!((view.hooks(), view.no_new_keyring()), (Some(true), Some(true)));
         let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
         assert_eq!(theirs["bundle"], text);
     }

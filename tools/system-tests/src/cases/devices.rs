@@ -22,6 +22,7 @@ cases!("devices":
     configured_device_over_a_default,
     configured_device_outside_dev proves ["linux.devices[].path"],
     devices_in_a_user_namespace_are_bound,
+    the_hosts_multiplexer_is_not_made,
     without_a_dev_mount,
     everything_else_is_denied,
     a_rule_allows proves [
@@ -40,6 +41,22 @@ cases!("devices":
 
 const DEFAULTS: [(&str, &str); 6] =
     [("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0")];
+
+/// Privileged engines list all that the host has.
+fn the_hosts_multiplexer_is_not_made(c: &Context) -> Result<()> {
+    let device =
+        |name: &str, minor: u32| json!({"path": format!("/dev/{name}"), "type": "c", "major": 1, "minor": minor});
+    let ptmx = json!({"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2, "fileMode": 0o666});
+    let config = Config::plain().set("/linux/devices", json!([device("zero", 5), ptmx, device("full", 7)]));
+    for config in [config.clone(), config.user_namespace(100_000, 65_536)] {
+        let devices = &c.probe(&config, &["devices"])?["devices"];
+        same!(devices["/dev/ptmx"], "link to pts/ptmx", "/dev/ptmx");
+        for (name, number) in [("zero", "1:5"), ("full", "1:7"), ("null", "1:3")] {
+            holds!(devices[&format!("/dev/{name}")].to_string(), format!("char {number} "), "/dev/{name}");
+        }
+    }
+    Ok(())
+}
 
 fn default_devices_and_links(c: &Context) -> Result<()> {
     let seen = c.probe(&Config::plain(), &["devices"])?;

@@ -24,6 +24,7 @@ cases!("exec":
     capabilities_are_added,
     no_new_privileges,
     process_file,
+    process_file_that_leaves_things_out,
     process_file_that_is_wrong,
     process_file_from_a_pipe,
     preserved_descriptors,
@@ -218,6 +219,45 @@ fn process_file(c: &Context) -> Result<()> {
         same!(seen["cwd"], "/tmp", "cwd");
         same!(seen["limits"]["Max open files"], "55 66", "open files");
         holds!(seen["environment"].to_string(), "ONLY=this", "the environment");
+    }
+    c.delete(&id)
+}
+
+fn process_file_that_leaves_things_out(c: &Context) -> Result<()> {
+    let config = Config::plain()
+        .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 88}]))
+        .set("/process/oomScoreAdj", json!(321))
+        .args(&["sleep", "1000"]);
+    let id = c.detached(&config)?;
+    let file = c.dir.join("process.json");
+    let args = json!(["/probe", "status", "limits", "process"]);
+    let plain = json!({"user": {"uid": 0, "gid": 0}, "args": args, "cwd": "/"});
+    let with = |name: &str, value: Value| {
+        let mut process = plain.clone();
+        process[name] = value;
+        process
+    };
+    let own = ["0000000020000420", "1", "77 88", "321"];
+    for (process, expected) in [
+        (plain.clone(), own),
+        (with("rlimits", json!([])), own),
+        (with("capabilities", json!({})), ["0000000000000000", own[1], own[2], own[3]]),
+        (with("noNewPrivileges", json!(false)), [own[0], "0", own[2], own[3]]),
+        (
+            with("rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 70, "hard": 80}])),
+            [own[0], own[1], "70 80", own[3]],
+        ),
+        (with("oomScoreAdj", json!(0)), [own[0], own[1], own[2], "0"]),
+    ] {
+        fs::write(&file, process.to_string())?;
+        let seen = c.call(&["exec", "--process", &file.to_string_lossy(), &id])?.ok()?.json()?;
+        let seen = [
+            &seen["status"]["CapBnd"],
+            &seen["status"]["NoNewPrivs"],
+            &seen["limits"]["Max open files"],
+            &seen["process"]["/proc/self/oom_score_adj"],
+        ];
+        same!(seen, expected, "capabilities, no_new_privs, limit and score with {process}");
     }
     c.delete(&id)
 }

@@ -24,6 +24,7 @@ cases!("joining":
     into_the_containers_cgroup,
     into_a_cgroup_below,
     into_a_cgroup_that_has_become_an_inner_node,
+    of_a_container_that_has_left_its_cgroup,
     into_a_created_container,
     into_a_stopped_container_is_refused,
     with_a_console_socket,
@@ -179,6 +180,25 @@ fn into_a_cgroup_that_has_become_an_inner_node(c: &Context) -> Result<()> {
     c.delete(&id)?;
     ensure!(!folder.exists(), "the cgroup is still there");
     Ok(())
+}
+
+fn of_a_container_that_has_left_its_cgroup(c: &Context) -> Result<()> {
+    let id = c.sleeper()?;
+    let own = super::resources::folder(c, &id)?;
+    let outside = kernel::cgroup_root().join(format!("{}-outside", c.tag));
+    fs::create_dir(&outside)?;
+    fs::write(outside.join("cgroup.procs"), c.pid(&id)?.to_string())?;
+    same!(super::resources::folder(c, &id)?, outside, "the cgroup of the first process");
+    let file = c.dir.join("p");
+    c.call(&["exec", "-d", "--pid-file", &file.to_string_lossy(), &id, "sleep", "1001"])?.ok()?;
+    let pid = fs::read_to_string(&file)?;
+    holds!(fs::read_to_string(own.join("cgroup.procs"))?, pid, "the processes of the container's cgroup");
+    // Only where that is gone there is nowhere to be born.
+    fs::write(outside.join("cgroup.procs"), pid)?;
+    fs::remove_dir(&own)?;
+    c.exec(&id, &["true"])?.error(255, &["cgroup", "does not exist"])?;
+    c.delete(&id)?;
+    c.until("the cgroup to be empty", || Ok(fs::remove_dir(&outside).is_ok()))
 }
 
 fn into_a_created_container(c: &Context) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::Config;
 use crate::context::Context;
+use crate::kernel;
 
 cases!("mounts":
     every_type proves ["mounts[].destination", "mounts[].source", "mounts[].type"],
@@ -29,6 +31,7 @@ cases!("mounts":
     root_that_is_no_folder,
     no_pivot,
     cgroup_mount_shows_the_containers_own,
+    cgroup_mount_of_the_hosts_namespace,
     devpts_is_its_own_instance,
     a_mount_on_the_root_itself,
     relative_destination,
@@ -345,6 +348,51 @@ fn cgroup_mount_shows_the_containers_own(c: &Context) -> Result<()> {
         holds!(output.stdout, "Read-only", "mkdir in the cgroup mount");
     }
     Ok(())
+}
+
+/// What stands in mountinfo of the cgroup2 mount at `point`: its root and its options as a
+/// file system.
+fn cgroup2_at(mountinfo: &str, point: &str) -> Result<(String, String)> {
+    let words = mountinfo.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let found = words.into_iter().find(|words| words.get(4) == Some(&point) && words.contains(&"cgroup2"));
+    let words = found.with_context(|| format!("no cgroup2 at {point} in {mountinfo}"))?;
+    Ok((words[3].into(), words[words.len() - 1].into()))
+}
+
+fn cgroup_mount_of_the_hosts_namespace(c: &Context) -> Result<()> {
+    let root = kernel::cgroup_root();
+    let host = || cgroup2_at(&fs::read_to_string("/proc/self/mountinfo")?, &root.to_string_lossy());
+    let before = host()?;
+    let folder = root.join(format!("{}-there", c.tag));
+    fs::create_dir(&folder)?;
+    let plain = Config::plain().mount("/sys/fs/cgroup", "cgroup", "cgroup", &["rw", "nosuid", "noexec", "nodev"]);
+    let own = "/proc/self/ns/cgroup";
+    let script = "cat /proc/self/mountinfo; grep 0:: /proc/self/cgroup; mkdir /sys/fs/cgroup/x 2>&1";
+    for (config, flags, is_own) in [
+        (plain.clone().without_namespace("cgroup"), &["--cgroup-manager", "disabled"][..], false),
+        (plain.clone().namespace("cgroup", Some(own)), &["--cgroup-manager", "disabled"], false),
+        (
+            plain.clone().without_namespace("cgroup").user_namespace(100_000, 1000),
+            &["--cgroup-manager", "disabled"],
+            false,
+        ),
+        (plain.clone().namespace("cgroup", Some(own)), &[], true),
+    ] {
+        c.write(&config.script(script))?;
+        let mut command = Command::new("sh");
+        let into = "echo $$ > \"$1\" && shift && exec \"$@\"";
+        command.args(["-c", into, "sh"]).arg(folder.join("cgroup.procs")).arg(&c.program);
+        command.arg("--root").arg(c.state_dir()).args(flags).args(["run", &c.id()]);
+        c.surroundings(&mut command);
+        let output = c.finish(command)?;
+        let (shown, _) = cgroup2_at(&output.stdout, "/sys/fs/cgroup").with_context(|| output.stderr.clone())?;
+        let of_process = output.stdout.lines().find_map(|line| line.strip_prefix("0::")).context("no cgroup")?;
+        same!(shown, of_process, "the part that is shown, with {flags:?}");
+        same!(shown == format!("/{}-there", c.tag), !is_own, "{shown} is the caller's cgroup");
+        same!(output.stdout.contains("Read-only"), !is_own, "mkdir in the cgroup mount is refused");
+    }
+    same!(host()?, before, "the host's own mount");
+    c.until("the cgroup to be empty", || Ok(fs::remove_dir(&folder).is_ok()))
 }
 
 fn devpts_is_its_own_instance(c: &Context) -> Result<()> {

@@ -42,6 +42,7 @@ cases!("namespaces":
     wrong_paths_are_refused,
     a_type_given_twice_is_refused,
     cgroup_namespace_hides_the_path,
+    cgroup_belongs_to_the_containers_user,
     cgroup_path_absolute_relative_absent proves ["linux.cgroupsPath"],
 );
 
@@ -382,6 +383,43 @@ fn cgroup_namespace_hides_the_path(c: &Context) -> Result<()> {
     let config = config.without_namespace("cgroup");
     same!(line(c.probe(&config, &["process"])?), path, "the cgroup seen without a namespace");
     let _ = fs::remove_dir(crate::kernel::cgroup_root().join(&c.tag));
+    Ok(())
+}
+
+fn cgroup_belongs_to_the_containers_user(c: &Context) -> Result<()> {
+    let with = |options: &[&str]| {
+        let config =
+            Config::plain().user_namespace(100_000, 65_536).mount("/sys/fs/cgroup/", "cgroup", "cgroup", options);
+        config.set("/process/user", json!({"uid": 5, "gid": 6})).args(&["sleep", "1000"])
+    };
+    let writable = with(&["nosuid", "noexec", "nodev", "rw"]);
+    for (config, expected) in [
+        (writable.clone(), 100_005),
+        (with(&["nosuid", "ro"]), 0),
+        (writable.clone().without_namespace("cgroup"), 0),
+        (writable.clone().set("/mounts/5/destination", json!("/mnt")), 0),
+    ] {
+        let id = c.detached(&config)?;
+        let folder = super::resources::folder(c, &id)?;
+        let owner = |name: &str| -> Result<(u32, u32)> {
+            let status = fs::metadata(folder.join(name))?;
+            Ok((status.uid(), status.gid()))
+        };
+        for name in [".", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
+            same!(owner(name)?, (expected, 0), "the owner of {name}");
+        }
+        for name in ["cgroup.freeze", "cgroup.max.depth", "cgroup.kill"] {
+            if folder.join(name).exists() {
+                same!(owner(name)?, (0, 0), "the owner of {name}");
+            }
+        }
+        if expected != 0 {
+            let script = "cd /sys/fs/cgroup && mkdir -p a/b && echo $$ > a/b/cgroup.procs && cat /proc/self/cgroup";
+            holds!(c.exec(&id, &["sh", "-c", script])?.ok()?.stdout, "0::/a/b\n", "a cgroup of its own making");
+        }
+        c.delete(&id)?;
+        ensure!(!folder.exists(), "the cgroup is left");
+    }
     Ok(())
 }
 

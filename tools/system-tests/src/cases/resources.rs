@@ -22,12 +22,15 @@ cases!("resources":
         "linux.resources.pids.limit",
     ],
     unified_files [ALL] proves ["linux.resources.unified.*"],
+    unified_files_of_every_cgroup proves ["linux.resources.unified.*"],
+    zero_processes_by_version [Need::Controller("pids")] proves ["linux.resources.pids.limit"],
     limits_hold [ALL] proves [
         "linux.resources.cpu.cpus", "linux.resources.cpu.quota", "linux.resources.memory.limit",
         "linux.resources.pids.limit",
     ],
     born_limited [ALL],
     controllers_are_handed_down [ALL],
+    controllers_without_limits [ALL],
     a_parent_with_processes [ALL],
     a_threaded_parent [ALL],
     what_is_not_available_is_named,
@@ -100,7 +103,7 @@ fn every_field_is_in_its_file(c: &Context) -> Result<()> {
         (json!({"cpu": {"cpus": "0", "mems": "0"}}), &[("cpuset.cpus", "0"), ("cpuset.mems", "0")]),
         (json!({"pids": {"limit": 17}}), &[("pids.max", "17")]),
         (json!({"pids": {"limit": -1}}), &[("pids.max", "max")]),
-        (json!({"pids": {"limit": 0}}), &[("pids.max", "1")]),
+        (json!({"pids": {"limit": 0}}), &[("pids.max", "max")]),
         (
             json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}]}),
             &[("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")],
@@ -132,6 +135,39 @@ fn unified_files(c: &Context) -> Result<()> {
     ] {
         let config = sleeper(json!({"unified": {name: "1"}}));
         c.run(&config)?.error(1, &[&format!("linux.resources.unified.{name}: "), part])?;
+    }
+    Ok(())
+}
+
+fn unified_files_of_every_cgroup(c: &Context) -> Result<()> {
+    expect(
+        c,
+        json!({"unified": {"cgroup.max.descendants": "7", "cgroup.max.depth": "3"}}),
+        &[("cgroup.max.descendants", "7"), ("cgroup.max.depth", "3")],
+    )?;
+    // Since Linux 6.1, where it counts how long is waited.
+    if kernel::cgroup_root().join("cgroup.pressure").exists() {
+        expect(c, json!({"unified": {"cgroup.pressure": "0"}}), &[("cgroup.pressure", "0")])?;
+    }
+    let config = sleeper(json!({"unified": {"cgroup.later": "1"}}));
+    c.run(&config)?.error(1, &["linux.resources.unified.cgroup.later: this kernel has no cgroup.later in a cgroup"])?;
+    let config = sleeper(json!({"unified": {"cgroup.freeze": "1"}}));
+    c.run(&config)?.error(1, &["linux.resources.unified.cgroup.freeze: ", "is written by the runtime alone"])?;
+    Ok(())
+}
+
+/// What was no limit became one with version 1.3.0 of the specification.
+fn zero_processes_by_version(c: &Context) -> Result<()> {
+    for (version, expected) in [("1.0.2-dev", "max"), ("1.2.1", "max"), ("1.3.0", "1")] {
+        let config = sleeper(json!({"pids": {"limit": 0}})).set("/ociVersion", json!(version));
+        let id = c.detached(&config)?;
+        let folder = folder(c, &id)?;
+        same!(file(&folder, "pids.max")?, expected, "pids.max with version {version}");
+        c.call(&["update", "--pids-limit", "50", &id])?.ok()?;
+        same!(file(&folder, "pids.max")?, "50", "pids.max");
+        c.call(&["update", "--pids-limit", "0", &id])?.ok()?;
+        same!(file(&folder, "pids.max")?, expected, "pids.max after `update` with version {version}");
+        c.delete(&id)?;
     }
     Ok(())
 }
@@ -183,6 +219,23 @@ fn controllers_are_handed_down(c: &Context) -> Result<()> {
     c.delete(&id)?;
     ensure!(!root.join(format!("{}-top", c.tag)).exists(), "the cgroups above are left");
     Ok(())
+}
+
+/// What is used is counted for whoever asks, though nothing is limited.
+fn controllers_without_limits(c: &Context) -> Result<()> {
+    let path = format!("/{}-free/middle/leaf", c.tag);
+    let id = c.detached(&Config::plain().set("/linux/cgroupsPath", json!(path)).args(&["sleep", "1000"]))?;
+    let folder = folder(c, &id)?;
+    let available = file(&kernel::cgroup_root(), "cgroup.controllers")?;
+    same!(file(&folder, "cgroup.controllers")?, available, "the controllers of the cgroup");
+    same!(file(&folder, "cgroup.subtree_control")?, "", "what it hands down itself");
+    same!(file(&folder, "pids.current")?, "1", "pids.current");
+    same!(file(&folder, "memory.max")?, "max", "memory.max");
+    holds!(file(&folder, "memory.events")?, "oom_kill 0", "memory.events");
+    let stats = c.call(&["events", "--stats", &id])?.ok()?.json()?;
+    ensure!(stats["data"]["memory"]["usage"]["usage"].as_u64().is_some_and(|usage| usage > 0), "{stats}");
+    same!(stats["data"]["pids"]["current"], 1, "the processes in {stats}");
+    c.delete(&id)
 }
 
 /// A cgroup with a process in it, while `each` runs.

@@ -275,11 +275,21 @@ fn a_session_keyring(c: &Context) -> Result<()> {
     let id = c.id();
     let output = c.call(&["run", "--no-new-keyring", &id])?.ok()?.stdout;
     ensure!(!has(&output, &id), "a keyring of {id} among {output:?}");
-    // A process of exec has one too, where the container's own has none.
+    // A process of exec as the container's own.
     c.write(&Config::plain().args(&["sleep", "1000"]))?;
-    let id = c.id();
-    c.call(&["run", "--detach", "--no-new-keyring", &id])?.ok()?;
-    let output = c.exec(&id, &["sh", "-c", script])?.ok()?.stdout;
-    ensure!(has(&output, &id), "no keyring of {id} among {output:?}");
-    c.delete(&id)
+    for (flags, expected) in [(&["--detach"][..], true), (&["--detach", "--no-new-keyring"], false)] {
+        let id = c.id();
+        c.call(&[&["run"], flags, &[&id]].concat())?.ok()?;
+        let output = c.exec(&id, &["sh", "-c", script])?.ok()?.stdout;
+        same!(has(&output, &id), expected, "a keyring of {id} with {flags:?} among {output:?}");
+        // A record of before this was written down.
+        let path = c.state_dir().join(&id).join("state.json");
+        let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+        record.as_object_mut().context("a record")?.remove("noNewKeyring").context("no word of the keyring")?;
+        fs::write(&path, record.to_string())?;
+        let output = c.exec(&id, &["sh", "-c", script])?.ok()?.stdout;
+        ensure!(has(&output, &id), "no keyring of {id} among {output:?}");
+        c.delete(&id)?;
+    }
+    Ok(())
 }

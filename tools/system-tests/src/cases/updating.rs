@@ -2,10 +2,12 @@
 //! files and seen by its process.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use ocinit::sys;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use serde_json::{Value, json};
 
@@ -27,6 +29,7 @@ cases!("updating":
     memory_in_use_that_is_not_known [ALL],
     refuses_bad_values,
     replaces_the_device_rules,
+    leaves_a_program_in_the_place_of_ours,
     of_a_cgroup_that_was_there,
     leaves_the_rules_of_others,
     of_what_does_not_run,
@@ -52,7 +55,7 @@ fn changes_what_it_names(c: &Context) -> Result<()> {
         ),
         (&["--memory-reservation", "1MiB"], &[("memory.low", "1048576"), ("memory.max", "67108864")]),
         (&["--memory", "-1"], &[("memory.max", "max"), ("memory.swap.max", "max")]),
-        (&["--pids-limit", "0"], &[("pids.max", "1")]),
+        (&["--pids-limit", "7"], &[("pids.max", "7")]),
         (&["--pids-limit", "-1"], &[("pids.max", "max")]),
         (
             &["--cpu-share", "2000", "--cpuset-cpus", "0", "--cpuset-mems", "0"],
@@ -70,11 +73,11 @@ fn changes_what_it_names(c: &Context) -> Result<()> {
         }
     }
     c.delete(&id)?;
-    // A container that had no limits, whose cgroup has no controllers yet.
+    // A container that had no limits.
     let path = json!(format!("/{}-deep/x", c.tag));
     let id = c.detached(&Config::plain().set("/linux/cgroupsPath", path).args(&["sleep", "1000"]))?;
     let folder = super::resources::folder(c, &id)?;
-    ensure!(!folder.join("pids.max").exists(), "it has the controller already");
+    same!(file(&folder, "pids.max")?, "max", "pids.max");
     c.call(&["update", "--pids-limit", "50", &id])?.ok()?;
     same!(file(&folder, "pids.max")?, "50", "pids.max");
     c.delete(&id)
@@ -263,6 +266,45 @@ fn replaces_the_device_rules(c: &Context) -> Result<()> {
     update_with_input(c, &id, &json!({"devices": []}))?.ok()?;
     fs::remove_file(&seen)?;
     opens(c, &seen, "yes")?;
+    c.delete(&id)
+}
+
+/// As helpers of engines do it: what they allow is in no document.
+fn leaves_a_program_in_the_place_of_ours(c: &Context) -> Result<()> {
+    let (config, seen) = opener(c, Config::plain())?;
+    let id = c.detached(&config)?;
+    opens(c, &seen, "no")?;
+    let group = fs::File::open(folder(c, &id)?)?;
+    let attached = || -> Result<Vec<u32>> {
+        Ok(sys::bpf_cgroup_device_programs(group.as_fd(), &mut [0; sys::CGROUP_PROGRAMS])?.to_vec())
+    };
+    let [ours] = attached()?[..] else { bail!("not one program: {:?}", attached()?) };
+    let ours = sys::bpf_program_by_id(ours)?;
+    same!(&sys::bpf_program_info(ours.as_fd())?.name[..7], b"ocinit\0", "the name of the program");
+    // r0 = 1; exit
+    let other = sys::bpf_cgroup_device_load(&[0x1_0000_00b7, 0x95], b"somebody_elses\0\0")?;
+    sys::bpf_cgroup_device_attach(group.as_fd(), other.as_fd(), Some(ours.as_fd()))?;
+    opens(c, &seen, "yes")?;
+    let before = attached()?;
+    let output = update_with_input(c, &id, &rules(false))?.ok()?;
+    holds!(output.stderr, "device rules stay as they are", "what `update` says");
+    same!(attached()?, before, "the programs");
+    // The rest of the same document counts.
+    if kernel::controllers().iter().any(|name| name == "pids") {
+        let mut resources = rules(false);
+        resources["pids"] = json!({"limit": 77});
+        update_with_input(c, &id, &resources)?.ok()?;
+        same!(file(&folder(c, &id)?, "pids.max")?, "77", "pids.max");
+    }
+    // Once it is gone, ours comes back.
+    sys::bpf_cgroup_device_detach(group.as_fd(), other.as_fd())?;
+    same!(update_with_input(c, &id, &rules(false))?.ok()?.stderr, "", "what `update` says");
+    opens(c, &seen, "no")?;
+    // And is found beside another.
+    sys::bpf_cgroup_device_attach(group.as_fd(), other.as_fd(), None)?;
+    same!(update_with_input(c, &id, &rules(true))?.ok()?.stderr, "", "what `update` says");
+    opens(c, &seen, "yes")?;
+    same!(attached()?.len(), 2, "the number of programs");
     c.delete(&id)
 }
 
