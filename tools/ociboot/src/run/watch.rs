@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::artifacts::Received;
-use super::console::Console;
+use super::console::{Console, TOO_SMALL};
 use super::outcome::{Event, Kind, Outcome};
 use super::qemu::Process;
 use super::relay::News;
@@ -216,6 +216,9 @@ impl<'a> Watch<'a> {
         if self.running_since.is_some() {
             return Outcome::Timeout;
         }
+        if let Some(why) = &self.seen.console.not_unpacked {
+            return Outcome::Failed(why.clone());
+        }
         let mut text = format!("hang in phase {:?}", self.seen.phase.name()).replace('"', "");
         text.push_str(&format!(": nothing was started within {} s", self.limits.boot.as_secs_f32()));
         if self.seen.phase != Phase::Firmware {
@@ -230,7 +233,14 @@ impl<'a> Watch<'a> {
         if let Some((outcome, _)) = self.told.take() {
             return outcome;
         }
+        // What follows from it says less.
+        if let Some(why) = &self.seen.console.not_unpacked {
+            return Outcome::Failed(why.clone());
+        }
         if let Some(panic) = &self.seen.console.panic {
+            if self.seen.phase <= Phase::Kernel && panic.contains("deadlocked on memory") {
+                return Outcome::Failed(format!("{TOO_SMALL} (kernel panic: {panic})"));
+            }
             return Outcome::Failed(format!("kernel panic: {panic}"));
         }
         if let Some(Event { kind: Kind::Outcome(outcome), .. }) = &self.seen.console.outcome {
