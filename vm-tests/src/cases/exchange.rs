@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ociboot::run::artifacts::Artifact;
-use ociboot::run::outcome::Outcome;
+use ociboot::run::outcome::{Kind, Outcome};
 use ociboot::run::shares::{Protocol, Share};
 
 use crate::case::Skip;
@@ -15,6 +16,7 @@ cases!("exchange":
     a_mebibyte_through_the_streams,
     long_and_odd_arguments,
     artifacts_of_a_failing_command,
+    artifacts_take_their_time,
     a_share,
     a_network,
 );
@@ -73,6 +75,25 @@ fn artifacts_of_a_failing_command(context: &Context) -> Result<()> {
     ensure!(!host.join("gone").exists(), "there is a file that was not there");
     let remarks = ended.report.remarks();
     ensure!(remarks.iter().any(|remark| remark.contains("/tmp/gone")), "the remarks are {remarks:?}");
+    Ok(())
+}
+
+fn artifacts_take_their_time(context: &Context) -> Result<()> {
+    let host = context.folder.join("large");
+    let mut options = context.options();
+    options.artifacts = vec![Artifact { guest: "/tmp/large".into(), host: host.clone() }];
+    // Longer than the command may take.
+    options.limits.run = Some(Duration::from_secs(4));
+    let ended = context.script(&mut options, "truncate -s 250M /tmp/large; exit 7")?;
+    ended.expect(&Outcome::Exit(7))?;
+    let size = fs::metadata(&host)?.len();
+    ensure!(size == 250 << 20, "{size} bytes came; the remarks are {:?}", ended.report.remarks());
+    let time = |fits: fn(&Kind) -> bool| ended.report.seen.events.iter().find(|event| fits(&event.kind));
+    let exited = time(|kind| matches!(kind, Kind::Exited { .. })).context("its end was not told")?.us;
+    let outcome = time(|kind| matches!(kind, Kind::Outcome(_))).context("no outcome was told")?.us;
+    if outcome - exited < 4_000_000 {
+        bail!(Skip("this machine copies faster than the case takes".into()));
+    }
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub mod watch;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
@@ -296,11 +296,31 @@ fn boot(
 
 fn receive_artifacts(channel: OwnedFd, artifacts: Vec<Artifact>, news: Sender<News>) {
     std::thread::spawn(move || {
-        let mut channel = File::from(channel);
-        let mut stream = std::io::BufReader::with_capacity(64 << 10, &mut channel);
+        let told = news.clone();
+        let channel = Told { channel: File::from(channel), news: told, at: None };
+        let mut stream = std::io::BufReader::with_capacity(64 << 10, channel);
         let received = artifacts::receive(&mut stream, &artifacts);
         // What follows the archive, or what is not understood of it, must not stop the guest.
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
         let _ = news.send(News::Artifacts(received));
     });
+}
+
+/// A channel whose deliveries are told to the one that watches, as long as they come.
+struct Told {
+    channel: File,
+    news: Sender<News>,
+    /// When that was told last.
+    at: Option<Instant>,
+}
+
+impl Read for Told {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.channel.read(buffer)?;
+        if count > 0 && self.at.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+            self.at = Some(Instant::now());
+            let _ = self.news.send(News::Delivery);
+        }
+        Ok(count)
+    }
 }
