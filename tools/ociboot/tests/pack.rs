@@ -89,6 +89,11 @@ fn an_image_becomes_a_configuration() {
     assert_eq!(process["user"], json!({ "uid": 33, "gid": 34, "additionalGids": [4] }));
     assert_eq!(process["env"], json!(["PATH=/usr/bin", "A=b", "TERM=xterm"]));
     assert_eq!((&process["cwd"], &process["terminal"]), (&json!("/srv/www"), &json!(false)));
+    assert_eq!((&process["noNewPrivileges"], &process["rlimits"]), (&json!(false), &Value::Null));
+    for set in ["bounding", "effective", "permitted"] {
+        let names = process["capabilities"][set].as_array().unwrap();
+        assert!(names.len() == 14 && names.contains(&json!("CAP_SETUID")), "{set}: {names:?}");
+    }
     let annotations = &config["annotations"];
     for (name, value) in [
         ("org.opencontainers.image.os", "other"),

@@ -14,11 +14,39 @@ use super::{Options, limits, users};
 /// What `ocinit spec` writes.
 const DEFAULT: &str = include_str!("../../../../src/cli/default_config.json");
 
+/// What Docker gives its containers: images are made for these.
+const CAPABILITIES: [&str; 14] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
 /// ocinit's default, for a machine that is there for this container alone: it
 /// has the machine's network, and may write to its root unless that is a disk.
+/// Its processes may do what they may under Docker: install packages, become
+/// another user, open many files.
 pub fn default(options: &Options) -> Result<Value> {
     let mut config: Value = serde_json::from_str(DEFAULT).context("the default configuration")?;
     config["process"]["terminal"] = json!(options.terminal);
+    let process = &mut config["process"];
+    process["noNewPrivileges"] = json!(false);
+    for set in ["bounding", "effective", "permitted"] {
+        process["capabilities"][set] = json!(CAPABILITIES);
+    }
+    if let Some(process) = process.as_object_mut() {
+        process.remove("rlimits");
+    }
     config["root"]["readonly"] = json!(!matches!(options.layout, super::Layout::Initramfs));
     if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
         namespaces.retain(|namespace| namespace["type"] != "network");
