@@ -364,6 +364,30 @@ fn what_is_said_to_ocinit() {
 }
 
 #[test]
+fn name_servers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, out) = (folder.path().join("root"), folder.path().join("out"));
+    make_root(&root, false);
+    symlink("../run/systemd/resolve/stub-resolv.conf", root.join("etc/resolv.conf")).unwrap();
+    let mut options = options(folder.path());
+    pack(&root, &options, &out).unwrap();
+    assert!(!by_name(&out).contains_key("etc/resolv.conf"));
+    options.boot_words = vec!["ocinit.dhcp=any".into()];
+    pack(&root, &options, &out).unwrap();
+    let files = by_name(&out);
+    for name in ["etc/resolv.conf", "bundle/rootfs/etc/resolv.conf"] {
+        assert_eq!((files[name].mode, files[name].text()), (0o100_644, ""), "{name}");
+    }
+    let config: Value = serde_json::from_slice(&files["bundle/config.json"].data).unwrap();
+    let mount = config["mounts"].as_array().unwrap().iter().find(|mount| mount["destination"] == "/etc/resolv.conf");
+    assert_eq!(mount.unwrap()["source"], "/etc/resolv.conf");
+    fs::remove_file(root.join("etc/resolv.conf")).unwrap();
+    fs::write(root.join("etc/resolv.conf"), "own").unwrap();
+    pack(&root, &options, &out).unwrap();
+    assert_eq!(by_name(&out)["bundle/rootfs/etc/resolv.conf"].text(), "own");
+}
+
+#[test]
 fn bundles_and_units() {
     let folder = tempfile::tempdir().unwrap();
     let (bundle, out) = (folder.path().join("bundle"), folder.path().join("out"));

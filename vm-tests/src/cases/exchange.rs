@@ -118,8 +118,12 @@ fn a_network(context: &Context) -> Result<()> {
     let mut options = context.options();
     options.network = true;
     // QEMU's user network gives the first guest this address.
-    let ended =
-        context.script(&mut options, "ip -4 addr | grep -o 'inet 10[^ ]*'; ip route | grep -o 'default via [^ ]*'")?;
-    ended.expect(&Outcome::Exit(0))?.expect_stdout("inet 10.0.2.15/24\ndefault via 10.0.2.2\n")?;
+    let ended = context.script(
+        &mut options,
+        "ip -4 addr | grep -o 'inet 10[^ ]*'; ip route | grep -o 'default via [^ ]*'; \
+            grep nameserver /etc/resolv.conf; ! echo x 2>&- >/etc/resolv.conf",
+    )?;
+    let expected = "inet 10.0.2.15/24\ndefault via 10.0.2.2\nnameserver 10.0.2.3\n";
+    ended.expect(&Outcome::Exit(0))?.expect_stdout(expected)?;
     Ok(())
 }

@@ -143,6 +143,7 @@ fn image(
 }
 
 fn finish(mut config: Value, options: &Options, tree: &mut Tree, root: Id) -> Result<Vec<u8>> {
+    config::share_name_servers(&mut config, options, tree, root)?;
     config::adapt(&mut config, options)?;
     config::make_mount_points(&config, tree, root)?;
     config::text(&config)

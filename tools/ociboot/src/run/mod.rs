@@ -233,6 +233,7 @@ fn pack_options(options: &Options, kernel: &Kernel, protocol: Option<Protocol>) 
     // It is read once, from memory: packing it would take longer than reading.
     pack.compression = pack::Compression::None;
     pack.boot_words = words;
+    pack.name_servers = options.append.iter().any(|word| pack::names_servers(word));
     pack.image = options.image.clone();
     pack.progress = options.progress;
     Ok(pack)
