@@ -32,6 +32,7 @@ use crate::progress::Progress;
 use folder::Folders;
 use output::Output;
 use source::Source;
+pub use source::is_units;
 use spool::Spool;
 use tree::Tree;
 

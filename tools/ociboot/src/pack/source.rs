@@ -59,6 +59,11 @@ impl Source {
     }
 }
 
+/// Whether a source is a tree of units.
+pub fn is_units(path: &Path) -> bool {
+    path.is_dir() && matches!(folder(path), Ok(Source::Units(_)))
+}
+
 fn folder(path: &Path) -> Result<Source> {
     let has = |name: &str| path.join(name).symlink_metadata().is_ok();
     let store = || Store::Folder(path.into());

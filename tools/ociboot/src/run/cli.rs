@@ -16,7 +16,7 @@ use super::shares::Share;
 use super::watch::Limits;
 use super::{Options, Streams, terminal};
 use crate::pack::cli::ocinit;
-use crate::pack::output;
+use crate::pack::{is_units, output};
 
 /// Boots a bundle, a root folder or a container image in QEMU and ends with its command's status
 ///
@@ -155,7 +155,9 @@ impl Arguments {
 
     fn options(self) -> Result<Options> {
         let mut options = Options::new(ocinit(self.ocinit)?);
-        options.terminal = if self.no_terminal { None } else { terminal::size() };
+        // Units have no terminal; what they write is the console's.
+        let terminal = !self.no_terminal && !is_units(&self.source);
+        options.terminal = if terminal { terminal::size() } else { None };
         options.environment = self.environment.into_iter().map(variable).collect::<Result<_>>()?;
         if options.terminal.is_some()
             && let Some(value) = std::env::var_os("TERM")
