@@ -197,17 +197,32 @@ fn several_images() {
     let more = layout(&layers()[..1], &other);
     let mut second = serde_json::from_slice::<Value>(&more["index.json"]).unwrap()["manifests"][0].clone();
     second["annotations"] = json!({ "org.opencontainers.image.ref.name": "second" });
+    // As `docker save` has it since 25.
+    document["manifests"][0]["annotations"] = json!({ "org.opencontainers.image.ref.name": "1.0",
+        "io.containerd.image.name": "docker.io/library/first:1.0" });
     let mut foreign = document["manifests"][0].clone();
     foreign["platform"] = json!({ "os": "linux", "architecture": "s390x" });
     document["manifests"].as_array_mut().unwrap().extend([second, foreign]);
     files.extend(more);
     files.insert("index.json".into(), document.to_string().into_bytes());
     write_folder(&files, &source);
-    refused(&source, folder.path(), "2 images are in it", 0);
+    let said = "2 images are in it; --image chooses one: docker.io/library/first:1.0, second";
+    refused(&source, folder.path(), said, 0);
     let mut options = options(folder.path());
-    options.image = Some("second".into());
-    pack(&source, &options, &folder.path().join("out")).unwrap();
-    assert!(by_name(&folder.path().join("out"))["bundle/config.json"].text().contains("/other"));
+    for (name, command) in [
+        ("second", "/other"),
+        ("docker.io/library/first:1.0", "/bin/tool"),
+        ("first:1.0", "/bin/tool"),
+        ("1.0", "/bin/tool"),
+    ] {
+        options.image = Some(name.into());
+        pack(&source, &options, &folder.path().join("out")).unwrap();
+        assert!(by_name(&folder.path().join("out"))["bundle/config.json"].text().contains(command), "{name}");
+    }
+    for name in ["irst:1.0", "first", "/first:1.0"] {
+        options.image = Some(name.into());
+        refused_with(&source, &options, &folder.path().join("out"), "no image");
+    }
 }
 
 /// A root file system, its files made in one order or the other.
