@@ -339,9 +339,11 @@ fn what_is_said_to_ocinit() {
     make_root(&folder.path().join("root"), false);
     let modules = folder.path().join("modules");
     fs::create_dir(&modules).unwrap();
-    fs::write(modules.join("modules.dep"), "a.ko.gz: b.ko\nb.ko:\n").unwrap();
+    fs::write(modules.join("modules.dep"), "a.ko.gz: b.ko\nb.ko:\nc.ko:\nd.ko:\n").unwrap();
     fs::write(modules.join("a.ko.gz"), gzip(b"\x7fELF a")).unwrap();
     fs::write(modules.join("b.ko"), b"\x7fELF b").unwrap();
+    fs::write(modules.join("c.ko"), b"\x7fELF c").unwrap();
+    fs::write(modules.join("modules.softdep"), "softdep a pre: c d\n").unwrap();
     let out = folder.path().join("out");
     let mut options = options(folder.path());
     let long = "quote\" and\nnewline".repeat(3000);
@@ -350,14 +352,15 @@ fn what_is_said_to_ocinit() {
     options.artifacts = vec!["/tmp/x".into()];
     options.boot_words = vec!["ocinit.timeout=5".into(), "ocinit.hostname=\"a b\"".into()];
     options.modules = Some(ociboot::modules::Request { folder: modules, names: vec!["a x=1".into()] });
-    pack(&folder.path().join("root"), &options, &out).unwrap();
+    let summary = pack(&folder.path().join("root"), &options, &out).unwrap();
+    assert!(matches!(&summary.warnings[..], [only] if only.contains("d.ko")), "{:?}", summary.warnings);
     let files = by_name(&out);
     for (name, expected) in [
         ("ocinit/args", format!("sh\0-c\0{long}\0")),
         ("ocinit/env", "A=b c\0A=\0".into()),
         ("ocinit/artifacts", "/tmp/x\0".into()),
         ("ocinit/cmdline", "ocinit.timeout=5 ocinit.hostname=\"a b\"\n".into()),
-        ("ocinit/modules", "/ocinit/modules.d/b.ko\n/ocinit/modules.d/a.ko x=1\n".into()),
+        ("ocinit/modules", "-/ocinit/modules.d/c.ko\n/ocinit/modules.d/b.ko\n/ocinit/modules.d/a.ko x=1\n".into()),
         ("ocinit/modules.d/a.ko", "\u{7f}ELF a".into()),
     ] {
         assert_eq!(files[name].text(), expected, "{name}");
