@@ -18,7 +18,7 @@ pub mod watch;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
@@ -139,7 +139,8 @@ pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report>
         options.machine.name(),
         options.machine.devices()
     );
-    let accel = accel::choose(options.accel, options.machine, &kernel)?;
+    let say = options.progress && std::io::stderr().is_terminal();
+    let accel = accel::choose(options.accel, options.machine, &kernel, say)?;
     let work = tempfile::Builder::new().prefix("ociboot-").tempdir().context("cannot make a temporary folder")?;
     let temporary = Temporary::new(work.path());
     let work = (work, temporary);
