@@ -20,6 +20,7 @@ cases!("commands":
     as_nobody,
     a_terminal,
     units_at_a_terminal,
+    in_the_background,
     told_to_stop,
     killed,
     mistakes,
@@ -122,6 +123,27 @@ fn units_at_a_terminal(context: &Context) -> Result<()> {
     let said = said.join().unwrap_or_default();
     ensure!(status.success(), "the status is {status}: {said}");
     ensure!(after == before, "the terminal was changed");
+    Ok(())
+}
+
+fn in_the_background(context: &Context) -> Result<()> {
+    need("setsid")?;
+    let (master, slave) = terminal()?;
+    let root = context.root()?.display().to_string();
+    let inner = context.command(&[&root, "--", "sh", "-c", "cat; echo the end; exit 6"])?;
+    // A session with that terminal, whose shell has a job beside itself.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait", "sh", "-mc", "\"$@\" & wait $!; echo ended with $?", "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave.try_clone()?);
+    command.env("TMPDIR", context.folder).current_dir(context.folder);
+    let mut typed = File::from(master.try_clone()?);
+    typed.write_all(b"for the shell\n")?;
+    let mut child = command.spawn()?;
+    drop((command, slave));
+    let said = written(master).join().unwrap_or_default();
+    let status = child.wait()?;
+    ensure!(said.contains("ended with 6") && said.contains("the end"), "{status}: {said}");
     Ok(())
 }
 

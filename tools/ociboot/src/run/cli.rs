@@ -98,6 +98,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode> {
         let begin = Instant::now();
+        super::sys::ignore_job_control();
         let (json, junit, tap, source) = (self.json.clone(), self.junit.clone(), self.tap, self.source.clone());
         // Something was wrong before there was a guest.
         let failed = |error: &anyhow::Error| {
