@@ -132,7 +132,8 @@ fn run(
             detached: false,
         },
         no_pivot: false,
-        lock_mounts: true,
+        // Mounts of a foreign user namespace never travel back.
+        lock_mounts: !unit.shares_mounts,
         changes: errand.changes,
         no_new_keyring: false,
         rootless: Some(false),
