@@ -154,6 +154,9 @@ pub const DHCP_PATIENCE: u64 = 30_000_000_000;
 pub const MOUNTINFO: usize = 1 << 14;
 /// Nested folders of an artifact: one descriptor each.
 pub const ARTIFACT_DEPTH: usize = 32;
+/// Milliseconds in which nothing of the artifacts is read or taken: then they are given up.
+/// A host that stores them on a slow disk may take some seconds for a piece.
+pub const ARTIFACT_PATIENCE: u64 = 60_000;
 /// Bytes of a request to rtnetlink: the longest of ours has about 150.
 pub const NETLINK_REQUEST: usize = 512;
 /// Bytes of a datagram from rtnetlink: what the kernel makes of a page, and of

@@ -4,26 +4,33 @@
 //! They are read in the container's mount namespace, which is its view of the world
 //! and no more: no link in it leads out.
 
+use core::cell::Cell;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
+use super::clock::{now, until};
 use super::command_line::Target;
 use super::cpio::{HEADER, Header, TRAILER, padding};
 use super::log;
 use super::ports::open_target;
 use crate::error::{Lossy, Result};
 use crate::json::PathBuffer;
+use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{
     CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fcntl_getfl, fcntl_setfl, fstat, openat2, readlinkat_raw,
 };
 use crate::sys::process::{Signal, WaitId, WaitIdOptions, set_parent_process_death_signal, waitid};
 use crate::sys::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
-use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, io, write_all};
+use crate::sys::{self, AsFd, BorrowedFd, Child, CloneFlags, CloneRequest, Errno, OwnedFd, SIGKILL, io, write_all};
 use crate::{bytes, fail, limits};
 
 /// The archive, on its way.
 struct Archive {
     to: OwnedFd,
+    /// The pipe on which whoever waits is told that it goes on.
+    alive: OwnedFd,
+    /// When that was told last, in milliseconds.
+    told: Cell<u64>,
     /// Files so far.
     number: u32,
 }
@@ -35,24 +42,57 @@ struct Archive {
 /// there whatever the container has put at a path, and is to do nothing else.
 ///
 /// # Errors
-/// The child cannot be made, or is killed.
+/// The child cannot be made, is killed, or does not get on for
+/// [`limits::ARTIFACT_PATIENCE`].
 #[inline(never)]
 pub fn send(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()> {
     let failed = |errno: Errno| fail!(errno => "cannot make a process that copies the artifacts");
+    let (progress, alive) = sys::pipe().map_err(failed)?;
     let pidfd = match sys::clone3(&CloneRequest { flags: CloneFlags::empty(), cgroup: None }).map_err(failed)? {
         Child::Created { pidfd, .. } => pidfd,
         Child::Myself => {
             // Best effort: at the system's end it is killed with all others.
             let _ = set_parent_process_death_signal(Some(Signal::KILL));
-            if let Err(error) = copy(mounts, paths, port) {
+            if let Err(error) = copy(mounts, paths, port, alive) {
                 log::warning(&error);
             }
             sys::exit(0)
         }
     };
+    // Our own copy of `alive` keeps the pipe from its end: the child's is told by its pidfd.
+    if !stay_with(pidfd.as_fd(), progress.as_fd()).map_err(failed)? {
+        // Not waited for: what holds it up may be the kernel.
+        let _ = sys::pidfd_send_signal(pidfd.as_fd(), SIGKILL);
+        let seconds = limits::ARTIFACT_PATIENCE / 1000;
+        return Err(fail!(
+            "the artifacts are given up: for {seconds} s nothing of them was read, or taken by the port"
+        ));
+    }
     match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).map_err(failed)? {
         Some(status) if status.exit_status() == Some(0) => Ok(()),
         _ => Err(fail!("the process that copies the artifacts was killed")),
+    }
+}
+
+/// Until the child has ended; false where nothing is heard of it for too long.
+///
+/// # Errors
+/// As poll(2).
+fn stay_with(pidfd: BorrowedFd<'_>, progress: BorrowedFd<'_>) -> Result<bool, Errno> {
+    loop {
+        let mut wanted = [pidfd, progress].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        match poll(&mut wanted, Some(&until(now() + limits::ARTIFACT_PATIENCE))) {
+            Ok(0) => return Ok(false),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let [ended, goes_on] = wanted.map(|fd| !fd.revents().is_empty());
+        if ended {
+            return Ok(true);
+        }
+        if goes_on {
+            let _ = io::read(progress, &mut [0; 64]);
+        }
     }
 }
 
@@ -60,14 +100,14 @@ pub fn send(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result
 ///
 /// # Errors
 /// The port cannot be opened or written to; or the kernel's.
-fn copy(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8]) -> Result<()> {
+fn copy(mounts: BorrowedFd<'_>, paths: &[u8], port: &'static [u8], alive: OwnedFd) -> Result<()> {
     let to = open_target(Target::Virtio(port), false)?;
     // From here on it takes as long as the reader takes.
     let failed = |errno: Errno| fail!(errno => "cannot write the artifacts to the port {}", Lossy(port));
     fcntl_getfl(&to).and_then(|flags| fcntl_setfl(&to, flags.difference(OFlags::NONBLOCK))).map_err(failed)?;
     move_into_thread_name_spaces(mounts, ThreadNameSpaceType::MOUNT)
         .map_err(|errno| fail!(errno => "cannot enter the container's mount namespace"))?;
-    let mut archive = Archive { to, number: 0 };
+    let mut archive = Archive { to, alive, told: Cell::new(0), number: 0 };
     let mut name: PathBuffer = [0; _];
     for path in bytes::split(paths, 0).filter(|path| !path.is_empty()) {
         let from = match bytes::join(&mut name, &[b"/", path.strip_prefix(b"/").unwrap_or(path)]) {
@@ -236,7 +276,14 @@ impl Archive {
     }
 
     fn body(&self, bytes: &[u8]) -> Result<(), Errno> {
-        write_all(self.to.as_fd(), bytes)
+        write_all(self.to.as_fd(), bytes)?;
+        // Once a second is enough, and never so often that the pipe could be full.
+        let now = now();
+        if now >= self.told.get() + 1000 {
+            self.told.set(now);
+            let _ = io::write(&self.alive, &[0]);
+        }
+        Ok(())
     }
 
     fn pad(&self, length: usize) -> Result<(), Errno> {

@@ -5,15 +5,20 @@
 //! itself.
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
 use super::log;
 use crate::bytes::{self, Printed};
 use crate::error::Result;
-use crate::sys::fs::{CWD, FsWord, Mode, OFlags, mkdirat, open, statfs};
-use crate::sys::mounts::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
+use crate::json::PathBuffer;
+use crate::lifecycle::make_folders;
+use crate::sys::fs::{CWD, FsWord, Mode, OFlags, mkdirat, open, readlinkat_raw, statfs, symlinkat};
+use crate::sys::mounts::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree,
+};
 use crate::sys::process::{chroot, fchdir};
 use crate::sys::{self, Errno, io, read_file, terminal_modes};
-use crate::{fail, network};
+use crate::{fail, limits, network};
 
 /// A mount: what, where, how, and whether a kernel may well lack it.
 type Mount = (&'static CStr, &'static CStr, MountFlags, Option<&'static CStr>, bool);
@@ -39,6 +44,14 @@ const MOUNTS: [Mount; 9] = [
     (c"securityfs", c"/sys/kernel/security", SAFE, None, true),
 ];
 
+/// What programs look for in /dev and the kernel does not make there.
+const LINKS: [(&CStr, &CStr); 4] = [
+    (c"/dev/fd", c"/proc/self/fd"),
+    (c"/dev/stdin", c"/proc/self/fd/0"),
+    (c"/dev/stdout", c"/proc/self/fd/1"),
+    (c"/dev/stderr", c"/proc/self/fd/2"),
+];
+
 /// All of it.
 pub fn prepare() {
     if let Err(error) = make_root_pivotable() {
@@ -46,6 +59,10 @@ pub fn prepare() {
     }
     mount_proc();
     MOUNTS.iter().for_each(add);
+    LINKS.iter().for_each(link);
+    if let Err(errno) = complete_resolv_conf() {
+        log::warning(&fail!(errno => "cannot make the file that /etc/resolv.conf leads to"));
+    }
     // Where the kernel could not open the console the three may be closed.
     let _ = sys::fill_standard_descriptors();
     open_console();
@@ -68,6 +85,40 @@ fn add(&(kind, place, flags, options, may_lack): &Mount) {
             let (kind, place) = (kind.to_str().unwrap_or(""), place.to_str().unwrap_or(""));
             log::warning(&fail!(errno => "cannot mount {kind} on {place}"));
         }
+    }
+}
+
+fn link(&(place, target): &(&CStr, &CStr)) {
+    match symlinkat(target, CWD, place) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => log::warning(&fail!(errno => "cannot make the link {}", place.to_str().unwrap_or(""))),
+    }
+}
+
+/// Where an image's /etc/resolv.conf is a link, mostly into /run: the file that it leads
+/// to, for units that mount it before there are name servers.
+///
+/// # Errors
+/// The kernel's.
+fn complete_resolv_conf() -> Result<(), Errno> {
+    let path = c"/etc/resolv.conf";
+    let mut buffer = [MaybeUninit::uninit(); limits::PATH];
+    let Ok((target, _)) = readlinkat_raw(CWD, path, &mut buffer) else { return Ok(()) };
+    let end = target.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let folder = target.get(..end).unwrap_or(&[]);
+    let before = if target.starts_with(b"/") { &b""[..] } else { b"/etc/" };
+    let mut whole: PathBuffer = [0; _];
+    make_folders(bytes::join(&mut whole, &[before, folder]).ok_or(Errno::NAMETOOLONG)?, Mode::from_raw_mode(0o755))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open(path, flags, Mode::from_raw_mode(0o644)).map(drop)
+}
+
+/// What a unit mounts where it has asked for that is to reach the others: the mounts are
+/// shared from here on. (A container's own namespace has copies that follow these and do
+/// not reach back, but for a unit that [`Unit::shares_mounts`](super::units::Unit).)
+pub fn share_mounts() {
+    if let Err(errno) = mount_change(c"/", MountPropagationFlags::SHARED | MountPropagationFlags::REC) {
+        log::warning(&fail!(errno => "cannot share the system's mounts with units"));
     }
 }
 

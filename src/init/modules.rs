@@ -1,10 +1,11 @@
 //! Kernel modules, as a list names them: one `PATH [PARAMETERS]` a line, each
 //! behind those that it needs. Empty lines and those that begin with `#` are
-//! passed over.
+//! passed over. With `-` before its path a module may fail to load.
 
 use core::ffi::CStr;
 
 use super::files::open_to_read;
+use super::log;
 use crate::bytes::cut;
 use crate::error::{Lossy, Result};
 use crate::fail;
@@ -15,8 +16,8 @@ use crate::sys::{AsFd, Errno, finit_module, io};
 /// Loads the modules of `list`, in its order.
 ///
 /// # Errors
-/// The first that cannot be loaded, with its line. One that is there already is
-/// none.
+/// The first that cannot be loaded and can not be done without, with its line. One that
+/// is there already is none.
 pub fn load(list: &CStr) -> Result<()> {
     let name = Lossy(list.to_bytes());
     let cannot_read = |errno| fail!(errno => "cannot read the list of kernel modules {name}");
@@ -40,8 +41,8 @@ pub fn load(list: &CStr) -> Result<()> {
         if let Some(end) = line.last_mut() {
             *end = 0;
         }
-        load_line(line).map_err(|(what, errno)| {
-            let line = buffer.get(..line_length).unwrap_or(&[]).trim_ascii();
+        let failed = |(what, errno): (&str, Errno), line: &[u8]| {
+            let line = line.strip_prefix(b"-").unwrap_or(line);
             let hint = match errno {
                 Errno::NOENT if what == LOAD => {
                     " (a symbol is missing: is a module that it needs further down, or not there?)"
@@ -50,7 +51,15 @@ pub fn load(list: &CStr) -> Result<()> {
                 _ => "",
             };
             fail!(errno => "{name}:{number}: cannot {what} the kernel module {}{hint}", Lossy(cut(line, 0).0))
-        })?;
+        };
+        if let Err(why) = load_line(line) {
+            let line = buffer.get(..line_length).unwrap_or(&[]).trim_ascii();
+            let error = failed(why, line);
+            if !line.starts_with(b"-") {
+                return Err(error);
+            }
+            log::warning(&error);
+        }
     }
 }
 
@@ -59,6 +68,7 @@ const LOAD: &str = "load";
 /// Loads the module of one line, which ends in NUL. An error says what failed.
 fn load_line(line: &mut [u8]) -> Result<(), (&'static str, Errno)> {
     let start = line.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    let start = start + usize::from(line.get(start) == Some(&b'-'));
     let line = line.get_mut(start..).unwrap_or_default();
     if matches!(line.first(), None | Some(b'#' | 0)) {
         return Ok(());

@@ -132,7 +132,8 @@ fn run(
             detached: false,
         },
         no_pivot: false,
-        lock_mounts: true,
+        // Mounts of a foreign user namespace never travel back.
+        lock_mounts: !unit.shares_mounts,
         changes: errand.changes,
         no_new_keyring: false,
         rootless: Some(false),
@@ -157,7 +158,13 @@ fn run(
     let begun = start(errand, document, &mut created, &mut warn);
     let begun = begun.inspect_err(|_| give_up(&created.waiting.process));
     let ended = begun.and_then(|mounts| {
-        stay_with(errand, &created, &mut streams, &mut shortage).inspect(|_| look_after(errand, mounts))
+        stay_with(errand, &created, &mut streams, &mut shortage).inspect(|ending| {
+            if let Some(mounts) = mounts {
+                // The copying is not to count as the command's time.
+                tell(errand.report, errand.number, What::Exited(*ending), "");
+                look_after(errand, mounts);
+            }
+        })
     });
     if let Err(error) = created.made.delete(unit.id, &mut warn) {
         log::warning(&error);
@@ -216,8 +223,8 @@ fn stay_with(errand: &Errand<'_>, created: &Created, streams: &mut Streams, shor
 }
 
 /// What is left to do once it has ended.
-fn look_after(errand: &Errand<'_>, mounts: Option<OwnedFd>) {
-    if let (Some(mounts), Some(port)) = (mounts, errand.options.artifacts)
+fn look_after(errand: &Errand<'_>, mounts: OwnedFd) {
+    if let Some(port) = errand.options.artifacts
         && let Err(error) = artifacts::send(mounts.as_fd(), errand.artifacts, port)
     {
         log::warning(&error);

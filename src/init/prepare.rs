@@ -80,7 +80,9 @@ fn make(path: Text<'_>, base: &str) -> Result<()> {
 }
 
 /// Before the container is made, each time. Where the bundle has `lower`: an overlay
-/// of that and a tmpfs, at `rootfs`.
+/// of that and a tmpfs, at `rootfs`. Else of a unit that shares mounts: `rootfs` on itself,
+/// as the mount that a root lies in becomes private to its container, and that must not be
+/// the system's root.
 ///
 /// # Errors
 /// The kernel's.
@@ -88,7 +90,12 @@ fn make(path: Text<'_>, base: &str) -> Result<()> {
 pub fn make_root(unit: &Unit) -> Result<()> {
     let mut buffer = [0; _];
     if statat(CWD, inside(unit, b"lower", &mut buffer)?, AtFlags::empty()).is_err() {
-        return Ok(());
+        let root = inside(unit, b"rootfs", &mut buffer)?;
+        if !unit.shares_mounts || statat(CWD, root, AtFlags::empty()).is_err() {
+            return Ok(());
+        }
+        return mount(root, root, c"", MountFlags::BIND, None)
+            .map_err(|errno| fail!(errno => "cannot mount the root file system on itself"));
     }
     let failed = |errno: Errno| fail!(errno => "cannot lay a writable root file system over \"lower\"");
     let bundle = Lossy(unit.bundle.to_bytes());
@@ -113,7 +120,8 @@ pub fn make_root(unit: &Unit) -> Result<()> {
 #[inline(never)]
 pub fn after(unit: &Unit) {
     let mut buffer = [0; _];
-    if inside(unit, b"lower", &mut buffer).is_ok_and(|lower| statat(CWD, lower, AtFlags::empty()).is_ok()) {
+    let has_lower = inside(unit, b"lower", &mut buffer).is_ok_and(|lower| statat(CWD, lower, AtFlags::empty()).is_ok());
+    if has_lower || unit.shares_mounts {
         for name in [&b"rootfs"[..], b"tmp"] {
             if let Ok(path) = inside(unit, name, &mut buffer) {
                 let _ = unmount(path, UnmountFlags::DETACH);

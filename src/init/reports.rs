@@ -14,6 +14,9 @@ pub enum What {
     Prepared,
     /// The program of the unit was executed.
     Started,
+    /// The container's process has ended, and files of it are still to be copied.
+    Exited(Ending),
+    /// Nothing is left to be done. `Exited` may have come before.
     Ended(Ending),
 }
 
@@ -47,8 +50,9 @@ impl Reports {
         let mut buffer = [0; HEAD + limits::MESSAGE];
         let (length, _) = receive_message(self.ours.as_fd(), &mut buffer).ok()?;
         let (head, text) = buffer.get(..length)?.split_first_chunk::<HEAD>()?;
-        let [unit, started, kind, number, us @ ..] = *head;
-        let what = match started {
+        let [unit, what, kind, number, us @ ..] = *head;
+        let what = match what {
+            3 => What::Exited(Ending::decode([kind, number])),
             2 => What::Prepared,
             1 => What::Started,
             _ => What::Ended(Ending::decode([kind, number])),
@@ -64,14 +68,15 @@ impl Reports {
 
 /// Tells process 1, which reads it in time.
 pub fn tell(to: BorrowedFd<'_>, unit: u8, what: What, sentence: &str) {
-    let (started, [kind, number]) = match what {
+    let (what, [kind, number]) = match what {
+        What::Exited(ending) => (3, ending.encode()),
         What::Prepared => (2, [0, 0]),
         What::Started => (1, [0, 0]),
         What::Ended(ending) => (0, ending.encode()),
     };
     let mut head = [0; HEAD];
     let (fixed, us) = head.split_at_mut(4);
-    fixed.copy_from_slice(&[unit, started, kind, number]);
+    fixed.copy_from_slice(&[unit, what, kind, number]);
     us.copy_from_slice(&boot_time().to_le_bytes());
     // Where that fails process 1 sees the process end without a word.
     let _ = send_message(to, &head, sentence.as_bytes(), None);

@@ -14,7 +14,7 @@ use super::slots::{Slot, Slots};
 use super::supervisor::Supervisor;
 use super::trace::Trace;
 use super::units::{self, Kind, Units};
-use super::{channels, files, log, modules, mounts, ports};
+use super::{channels, early, files, log, modules, mounts, ports};
 use crate::error::{Error, Lossy, Result};
 use crate::lifecycle::{self, Arena, Changes, Workspace};
 use crate::sys::fs::{AtFlags, CWD, statat};
@@ -123,6 +123,9 @@ fn prepare(
     bring_up(&line, &options, mistakes, &mut trace, first);
     let hardened = lifecycle::harden_init()?;
     mistakes.hear(find_units(&options, units, workspace, &mut strings));
+    if units.iter().any(|unit| unit.shares_mounts) {
+        early::share_mounts();
+    }
     for unit in units.iter() {
         let _ = slots.push(Slot::new(*unit)); // as many as there can be units
     }

@@ -25,7 +25,9 @@ pub struct Slot {
     pub prepared: bool,
     /// Its program was executed, at some time.
     pub has_started: bool,
-    /// Its end was told of, this time.
+    /// How it ended was told, this time.
+    pub exited: bool,
+    /// The process that attends to it was through with everything, this time.
     pub reported: bool,
     /// How it ended last.
     pub ended: Option<Ending>,
@@ -44,6 +46,7 @@ impl Slot {
             state: State::Waiting,
             prepared: false,
             has_started: false,
+            exited: false,
             reported: false,
             ended: None,
             restarts: 0,

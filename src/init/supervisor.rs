@@ -170,7 +170,7 @@ impl Supervisor {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.sequence = sequence;
             slot.since = now();
-            slot.reported = false;
+            (slot.exited, slot.reported) = (false, false);
         }
     }
 
@@ -324,9 +324,11 @@ impl Supervisor {
                 let event = Event { name: "started", unit: Some(slot.unit.name()), ending: None, us: report.us };
                 channels::tell(&event);
             }
-            What::Ended(ending) => {
-                slot.reported = true;
-                self.told(report.unit, ending, report.sentence.as_str(), report.us);
+            What::Exited(ending) | What::Ended(ending) => {
+                slot.reported |= matches!(report.what, What::Ended(_));
+                if !core::mem::replace(&mut slot.exited, true) {
+                    self.told(report.unit, ending, report.sentence.as_str(), report.us);
+                }
             }
         }
     }

@@ -23,13 +23,18 @@ impl Supervisor {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if !slot.reported {
             slot.reported = true;
+            let exited = core::mem::replace(&mut slot.exited, true);
             let error = match (status.terminating_signal(), status.exit_status()) {
                 (Some(signal), _) => fail!("the process that attends to it was ended by signal {signal}"),
                 (None, status) => {
                     fail!("the process that attends to it ended with status {} without a word", status.unwrap_or(0))
                 }
             };
-            self.told(index, Ending::Error(125), error.text(&mut [0; limits::MESSAGE]), boot_time());
+            if exited {
+                log::warning(&error); // the container's process was through before
+            } else {
+                self.told(index, Ending::Error(125), error.text(&mut [0; limits::MESSAGE]), boot_time());
+            }
             // It has not cleared up either. What follows is decided once that is done.
             match self.make_process(index, true) {
                 Ok(()) => return,
@@ -49,6 +54,10 @@ impl Supervisor {
     pub fn told(&mut self, index: usize, ending: Ending, sentence: &str, us: u64) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.ended = Some(ending);
+        if slot.unit.kind == Kind::Main {
+            // It has ended in time, however long it takes to copy what it has left.
+            self.timeout_at = None;
+        }
         if now().saturating_sub(slot.since) >= PROVEN {
             slot.restarts = 0;
         }

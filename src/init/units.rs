@@ -51,6 +51,9 @@ pub struct Unit {
     pub policy: Policy,
     /// Its process has a terminal.
     pub terminal: bool,
+    /// `rootfsPropagation` is shared: what it mounts in a folder that is bound into it so
+    /// is to reach the system, and with that the other units.
+    pub shares_mounts: bool,
 }
 
 impl Unit {
@@ -147,5 +150,7 @@ pub fn read(
     // The rest is looked at by whoever makes the container.
     let terminal = document.root().get("process").and_then(|process| process.get("terminal")?.as_bool());
     let terminal = terminal == Some(true);
-    Ok(Unit { id, bundle, kind, policy, terminal })
+    let propagation = document.root().get("linux").and_then(|linux| linux.get("rootfsPropagation")?.as_text());
+    let shares_mounts = propagation.is_some_and(|word| word.is("shared") || word.is("rshared"));
+    Ok(Unit { id, bundle, kind, policy, terminal, shares_mounts })
 }

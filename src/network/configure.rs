@@ -32,17 +32,26 @@ pub fn address(value: &[u8]) -> Result<()> {
         })
 }
 
-/// Sets the default route of an address's family: `ADDRESS`, which is in the
-/// network of a device's address.
+/// Sets the default route of an address's family: `[DEVICE,]ADDRESS`. Without a device the
+/// address is in the network of one of its addresses; with one, which is up afterwards, it
+/// need not be, and can be an IPv6 address of that link alone.
 ///
 /// # Errors
-/// The value is no address, or the kernel refuses.
+/// The value has another form, there is no such device, or the kernel refuses.
 pub fn gateway(value: &[u8]) -> Result<()> {
-    let gateway = parse(value)?;
-    let route = Route { to: gateway, prefix: 0, gateway: Some(gateway), device: 0 };
+    let (name, address) = match cut(value, b',') {
+        (name, Some(address)) => (Some(name), address),
+        (address, None) => (None, address),
+    };
+    let gateway = parse(address)?;
     let rtnetlink = Rtnetlink::open()?;
-    rtnetlink
-        .add_route(&route)
+    let device = match name {
+        Some(name) => Link::find(&rtnetlink, name)?.index,
+        None => 0,
+    };
+    let route = Route { to: gateway, prefix: 0, gateway: Some(gateway), device };
+    let up = if device == 0 { Ok(()) } else { rtnetlink.set_up(device, None) };
+    up.and_then(|()| rtnetlink.add_route(&route))
         .map_err(|errno| rtnetlink.error(errno, format_args!("cannot set the default gateway {}", Lossy(value))))
 }
 

@@ -50,7 +50,8 @@ pub struct Route {
     pub to: Ip,
     pub prefix: u8,
     pub gateway: Option<Ip>,
-    /// The device's index; 0: the one that has the gateway's network.
+    /// The device's index; 0: the one that has the gateway's network. Of a device that is
+    /// named the gateway is a neighbour, whatever its address (RTNH_F_ONLINK).
     pub device: u32,
 }
 

@@ -30,6 +30,8 @@ pub struct Module {
     /// The file, as the kernel's folder has it: perhaps compressed.
     pub file: PathBuf,
     pub parameters: String,
+    /// Only wanted where it can be had: a soft dependency, or one of several with an alias.
+    pub optional: bool,
 }
 
 impl Module {
@@ -64,8 +66,9 @@ pub fn resolve(request: &Request) -> Result<Vec<Module>> {
                 request.folder.display()
             );
         }
+        let optional = found.len() > 1;
         for name in found {
-            order.add(&name)?;
+            order.add(&name, optional)?;
             let module = order.modules.iter_mut().find(|module| module.name == name);
             if let (Some(module), false) = (module, parameters.is_empty()) {
                 module.parameters = parameters.trim().into();
@@ -160,10 +163,10 @@ struct Order<'a> {
 }
 
 impl Order<'_> {
-    fn add(&mut self, name: &str) -> Result<()> {
+    fn add(&mut self, name: &str, optional: bool) -> Result<()> {
         let Some((file, needs)) = self.folder.modules.get(name) else { return Ok(()) };
         if self.done.contains(name) {
-            return Ok(());
+            return if optional { Ok(()) } else { self.require(name) };
         }
         if self.open.iter().any(|open| open == name) {
             bail!("modules.dep: modules depend on each other in a circle: {}, {name}", self.open.join(", "));
@@ -174,22 +177,32 @@ impl Order<'_> {
         for other in before.iter().flat_map(|other| self.folder.named(other)) {
             // Unlike the others these may form a circle, and are then left to the kernel.
             if !self.open.contains(&other) {
-                self.add(&other)?;
+                self.add(&other, true)?;
             }
         }
         for need in needs {
-            self.add(need)?;
+            self.add(need, optional)?;
         }
         self.open.pop();
         if self.done.insert(name.into()) {
-            self.modules.push(Module { name: name.into(), file: file.clone(), parameters: String::new() });
+            self.modules.push(Module { name: name.into(), file: file.clone(), parameters: String::new(), optional });
         }
         for other in after.iter().flat_map(|other| self.folder.named(other)) {
             if !self.open.contains(&other) {
-                self.add(&other)?;
+                self.add(&other, true)?;
             }
         }
         Ok(())
+    }
+
+    /// One that is there already, and all that it needs, cannot be done without.
+    fn require(&mut self, name: &str) -> Result<()> {
+        match self.modules.iter_mut().find(|module| module.name == name) {
+            Some(module) if module.optional => module.optional = false,
+            _ => return Ok(()),
+        }
+        let needs = self.folder.modules.get(name).map_or(&[][..], |(_, needs)| needs);
+        needs.iter().try_for_each(|need| self.require(need))
     }
 }
 
@@ -211,20 +224,21 @@ fn depmod(folder: &Path, text: &str) -> Result<Modules> {
     Ok(modules)
 }
 
-/// `softdep NAME pre: NAME… post: NAME…`
+/// `softdep NAME pre: NAME… post: NAME…`; what stands before either counts for nothing, as
+/// for kmod (modprobe.d(5)).
 fn soft_dependencies(text: &str) -> HashMap<String, (Vec<String>, Vec<String>)> {
     let mut soft: HashMap<String, (Vec<String>, Vec<String>)> = HashMap::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
         let (Some("softdep"), Some(name)) = (words.next(), words.next()) else { continue };
         let lists = soft.entry(underscores(name)).or_default();
-        let mut after = false;
+        let mut list = None;
         for word in words {
-            match word {
-                "pre:" => after = false,
-                "post:" => after = true,
-                name if after => lists.1.push(name.into()),
-                name => lists.0.push(name.into()),
+            match (word, &mut list) {
+                ("pre:", _) => list = Some(&mut lists.0),
+                ("post:", _) => list = Some(&mut lists.1),
+                (name, Some(list)) => list.push(name.into()),
+                (_, None) => {}
             }
         }
     }
@@ -280,7 +294,10 @@ mod tests {
     fn order(folder: &Path, names: &[&str]) -> Result<String> {
         let names = names.iter().map(|name| name.to_string()).collect();
         let modules = resolve(&Request { folder: folder.into(), names })?;
-        let one = |module: &Module| format!("{} {}", module.name, module.parameters).trim().to_owned();
+        let one = |module: &Module| {
+            let mark = if module.optional { "-" } else { "" };
+            format!("{mark}{} {}", module.name, module.parameters).trim().to_owned()
+        };
         Ok(modules.iter().map(one).collect::<Vec<_>>().join(","))
     }
 
@@ -288,17 +305,20 @@ mod tests {
     fn orders() {
         let folder = folder(&[
             ("modules.dep", "k/a.ko: k/b-b.ko.xz k/c.ko\nk/b-b.ko.xz: k/c.ko\nk/c.ko:\nk/s.ko.zst:\nk/t.ko:\n"),
-            ("modules.softdep", "# comment\nsoftdep c pre: s missing post: t\nsoftdep s pre: c\n"),
-            ("modules.alias", "alias fs-x a\nalias pci:v[0-9]d* c\nalias gone nothing\n"),
+            ("modules.softdep", "# comment\nsoftdep c t pre: s missing post: t\nsoftdep s pre: c\n"),
+            ("modules.alias", "alias fs-x a\nalias both t\nalias both b_b\nalias pci:v[0-9]d* c\nalias gone nothing\n"),
             ("modules.builtin", "kernel/in-side.ko\n"),
             ("modules.builtin.modinfo", "in_side.alias=fs-inside\0in_side.license=GPL\0"),
         ]);
         for (names, expected) in [
-            (&["a"][..], Some("s,c,t,b_b,a")),
-            (&["b_b"], Some("s,c,t,b_b")),
-            (&["c", "b-b"], Some("s,c,t,b_b")),
-            (&["fs-x"], Some("s,c,t,b_b,a")),
-            (&["pci:v7d00"], Some("s,c,t")),
+            (&["a"][..], Some("-s,c,-t,b_b,a")),
+            (&["b_b"], Some("-s,c,-t,b_b")),
+            (&["c", "b-b"], Some("-s,c,-t,b_b")),
+            (&["fs-x"], Some("-s,c,-t,b_b,a")),
+            (&["pci:v7d00"], Some("-s,c,-t")),
+            (&["both"], Some("-t,-s,-c,-b_b")),
+            (&["both", "b_b"], Some("-t,-s,c,b_b")),
+            (&["c", "t"], Some("-s,c,t")),
             (&["t x=1 y=\"2 3\""], Some("t x=1 y=\"2 3\"")),
             (&["in_side", "fs-inside", "in-side"], Some("")),
             (&["none"], None),

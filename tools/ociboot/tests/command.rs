@@ -78,3 +78,21 @@ fn places_that_cannot_be_written() {
         assert_eq!(said(&output), "ociboot: cannot write none/out: No such file or directory (os error 2)\n");
     }
 }
+
+#[test]
+fn reports_of_an_early_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["r.json", "r.xml"] {
+        fs::write(folder.path().join(name), "an earlier run's").unwrap();
+    }
+    let arguments = ["run", "--json", "r.json", "--junit", "r.xml", "--kernel", "none"];
+    let output = ociboot(folder.path(), &arguments, 0).output().unwrap();
+    assert_eq!(output.status.code(), Some(125), "{}", said(&output));
+    let text = fs::read(folder.path().join("r.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!((&report["outcome"]["result"], &report["status"]), (&"failed".into(), &125.into()), "{report}");
+    let message = report["outcome"]["message"].as_str().unwrap();
+    assert_eq!(said(&output), format!("ociboot: {message}\n"));
+    let xml = fs::read_to_string(folder.path().join("r.xml")).unwrap();
+    assert!(xml.contains(r#"tests="1" failures="1""#) && xml.contains("<failure"), "{xml}");
+}

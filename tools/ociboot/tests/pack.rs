@@ -89,6 +89,11 @@ fn an_image_becomes_a_configuration() {
     assert_eq!(process["user"], json!({ "uid": 33, "gid": 34, "additionalGids": [4] }));
     assert_eq!(process["env"], json!(["PATH=/usr/bin", "A=b", "TERM=xterm"]));
     assert_eq!((&process["cwd"], &process["terminal"]), (&json!("/srv/www"), &json!(false)));
+    assert_eq!((&process["noNewPrivileges"], &process["rlimits"]), (&json!(false), &Value::Null));
+    for set in ["bounding", "effective", "permitted"] {
+        let names = process["capabilities"][set].as_array().unwrap();
+        assert!(names.len() == 14 && names.contains(&json!("CAP_SETUID")), "{set}: {names:?}");
+    }
     let annotations = &config["annotations"];
     for (name, value) in [
         ("org.opencontainers.image.os", "other"),
@@ -192,17 +197,32 @@ fn several_images() {
     let more = layout(&layers()[..1], &other);
     let mut second = serde_json::from_slice::<Value>(&more["index.json"]).unwrap()["manifests"][0].clone();
     second["annotations"] = json!({ "org.opencontainers.image.ref.name": "second" });
+    // As `docker save` has it since 25.
+    document["manifests"][0]["annotations"] = json!({ "org.opencontainers.image.ref.name": "1.0",
+        "io.containerd.image.name": "docker.io/library/first:1.0" });
     let mut foreign = document["manifests"][0].clone();
     foreign["platform"] = json!({ "os": "linux", "architecture": "s390x" });
     document["manifests"].as_array_mut().unwrap().extend([second, foreign]);
     files.extend(more);
     files.insert("index.json".into(), document.to_string().into_bytes());
     write_folder(&files, &source);
-    refused(&source, folder.path(), "2 images are in it", 0);
+    let said = "2 images are in it; --image chooses one: docker.io/library/first:1.0, second";
+    refused(&source, folder.path(), said, 0);
     let mut options = options(folder.path());
-    options.image = Some("second".into());
-    pack(&source, &options, &folder.path().join("out")).unwrap();
-    assert!(by_name(&folder.path().join("out"))["bundle/config.json"].text().contains("/other"));
+    for (name, command) in [
+        ("second", "/other"),
+        ("docker.io/library/first:1.0", "/bin/tool"),
+        ("first:1.0", "/bin/tool"),
+        ("1.0", "/bin/tool"),
+    ] {
+        options.image = Some(name.into());
+        pack(&source, &options, &folder.path().join("out")).unwrap();
+        assert!(by_name(&folder.path().join("out"))["bundle/config.json"].text().contains(command), "{name}");
+    }
+    for name in ["irst:1.0", "first", "/first:1.0"] {
+        options.image = Some(name.into());
+        refused_with(&source, &options, &folder.path().join("out"), "no image");
+    }
 }
 
 /// A root file system, its files made in one order or the other.
@@ -270,6 +290,8 @@ fn hard_links_and_order() {
             assert!(names[..place].contains(&folder), "{name} comes before {folder}");
         }
     }
+    // Of an archive that the guest has no room for the end is missing.
+    assert_eq!(names.last(), Some(&"init"));
     let files = by_name(&out);
     let (first, last) = (&files["bundle/rootfs/bin/a"], &files["bundle/rootfs/etc/a"]);
     assert_eq!((first.number, first.links, last.links), (last.number, 2, 2));
@@ -317,9 +339,11 @@ fn what_is_said_to_ocinit() {
     make_root(&folder.path().join("root"), false);
     let modules = folder.path().join("modules");
     fs::create_dir(&modules).unwrap();
-    fs::write(modules.join("modules.dep"), "a.ko.gz: b.ko\nb.ko:\n").unwrap();
+    fs::write(modules.join("modules.dep"), "a.ko.gz: b.ko\nb.ko:\nc.ko:\nd.ko:\n").unwrap();
     fs::write(modules.join("a.ko.gz"), gzip(b"\x7fELF a")).unwrap();
     fs::write(modules.join("b.ko"), b"\x7fELF b").unwrap();
+    fs::write(modules.join("c.ko"), b"\x7fELF c").unwrap();
+    fs::write(modules.join("modules.softdep"), "softdep a pre: c d\n").unwrap();
     let out = folder.path().join("out");
     let mut options = options(folder.path());
     let long = "quote\" and\nnewline".repeat(3000);
@@ -328,14 +352,15 @@ fn what_is_said_to_ocinit() {
     options.artifacts = vec!["/tmp/x".into()];
     options.boot_words = vec!["ocinit.timeout=5".into(), "ocinit.hostname=\"a b\"".into()];
     options.modules = Some(ociboot::modules::Request { folder: modules, names: vec!["a x=1".into()] });
-    pack(&folder.path().join("root"), &options, &out).unwrap();
+    let summary = pack(&folder.path().join("root"), &options, &out).unwrap();
+    assert!(matches!(&summary.warnings[..], [only] if only.contains("d.ko")), "{:?}", summary.warnings);
     let files = by_name(&out);
     for (name, expected) in [
         ("ocinit/args", format!("sh\0-c\0{long}\0")),
         ("ocinit/env", "A=b c\0A=\0".into()),
         ("ocinit/artifacts", "/tmp/x\0".into()),
         ("ocinit/cmdline", "ocinit.timeout=5 ocinit.hostname=\"a b\"\n".into()),
-        ("ocinit/modules", "/ocinit/modules.d/b.ko\n/ocinit/modules.d/a.ko x=1\n".into()),
+        ("ocinit/modules", "-/ocinit/modules.d/c.ko\n/ocinit/modules.d/b.ko\n/ocinit/modules.d/a.ko x=1\n".into()),
         ("ocinit/modules.d/a.ko", "\u{7f}ELF a".into()),
     ] {
         assert_eq!(files[name].text(), expected, "{name}");
@@ -354,6 +379,30 @@ fn what_is_said_to_ocinit() {
         let error = format!("{:#}", pack(&folder.path().join("root"), &options, &out).expect_err(said));
         assert!(error.contains(said), "{error}");
     }
+}
+
+#[test]
+fn name_servers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, out) = (folder.path().join("root"), folder.path().join("out"));
+    make_root(&root, false);
+    symlink("../run/systemd/resolve/stub-resolv.conf", root.join("etc/resolv.conf")).unwrap();
+    let mut options = options(folder.path());
+    pack(&root, &options, &out).unwrap();
+    assert!(!by_name(&out).contains_key("etc/resolv.conf"));
+    options.boot_words = vec!["ocinit.dhcp=any".into()];
+    pack(&root, &options, &out).unwrap();
+    let files = by_name(&out);
+    for name in ["etc/resolv.conf", "bundle/rootfs/etc/resolv.conf"] {
+        assert_eq!((files[name].mode, files[name].text()), (0o100_644, ""), "{name}");
+    }
+    let config: Value = serde_json::from_slice(&files["bundle/config.json"].data).unwrap();
+    let mount = config["mounts"].as_array().unwrap().iter().find(|mount| mount["destination"] == "/etc/resolv.conf");
+    assert_eq!(mount.unwrap()["source"], "/etc/resolv.conf");
+    fs::remove_file(root.join("etc/resolv.conf")).unwrap();
+    fs::write(root.join("etc/resolv.conf"), "own").unwrap();
+    pack(&root, &options, &out).unwrap();
+    assert_eq!(by_name(&out)["bundle/rootfs/etc/resolv.conf"].text(), "own");
 }
 
 #[test]
@@ -387,6 +436,7 @@ fn bundles_and_units() {
     assert_eq!(files["containers/services/web/config.json"].text(), text);
     assert!(files.contains_key("containers/services/web/runtime.json") && files.contains_key("etc"));
     assert!(files["init"].data.starts_with(b"\x7fELF"));
+    assert_eq!(read_cpio(&out).last().unwrap().0, "init");
     options.command = Some(vec!["x".into()]);
     refused_with(&units, &options, &out, "a command");
 }

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::tcgetattr;
 use serde_json::Value;
@@ -17,6 +19,8 @@ cases!("commands":
     reports_of_tap,
     as_nobody,
     a_terminal,
+    units_at_a_terminal,
+    in_the_background,
     told_to_stop,
     killed,
     mistakes,
@@ -83,12 +87,68 @@ fn as_nobody(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn a_terminal(context: &Context) -> Result<()> {
+/// The two ends of a terminal: the user's, and the one that programs have.
+fn terminal() -> Result<(OwnedFd, File)> {
     let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY)?;
     rustix::pty::grantpt(&master)?;
     rustix::pty::unlockpt(&master)?;
     let path = rustix::pty::ptsname(&master, Vec::new())?.into_string()?;
-    let slave = File::options().read(true).write(true).open(path)?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let slave = rustix::fs::open(path, flags, Mode::empty())?;
+    Ok((master, slave.into()))
+}
+
+/// All that is written to a terminal, until nobody has it open.
+fn written(master: OwnedFd) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let (mut reader, mut bytes) = (File::from(master), Vec::new());
+        let _ = reader.read_to_end(&mut bytes); // its end is EIO
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn units_at_a_terminal(context: &Context) -> Result<()> {
+    let (master, slave) = terminal()?;
+    let config = context.config("exit 0")?;
+    context.bundle("tree/containers/onboot/000-one", &config)?;
+    let before = tcgetattr(&slave)?.local_modes;
+    let mut command = context.command(&["tree"])?;
+    command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave.try_clone()?).env("TERM", "xterm");
+    let mut child = command.spawn()?;
+    drop(command);
+    let said = written(master);
+    let status = child.wait()?;
+    let after = tcgetattr(&slave)?.local_modes;
+    drop(slave);
+    let said = said.join().unwrap_or_default();
+    ensure!(status.success(), "the status is {status}: {said}");
+    ensure!(after == before, "the terminal was changed");
+    Ok(())
+}
+
+fn in_the_background(context: &Context) -> Result<()> {
+    need("setsid")?;
+    let (master, slave) = terminal()?;
+    let root = context.root()?.display().to_string();
+    let inner = context.command(&[&root, "--", "sh", "-c", "cat; echo the end; exit 6"])?;
+    // A session with that terminal, whose shell has a job beside itself.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait", "sh", "-mc", "\"$@\" & wait $!; echo ended with $?", "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave.try_clone()?);
+    command.env("TMPDIR", context.folder).current_dir(context.folder);
+    let mut typed = File::from(master.try_clone()?);
+    typed.write_all(b"for the shell\n")?;
+    let mut child = command.spawn()?;
+    drop((command, slave));
+    let said = written(master).join().unwrap_or_default();
+    let status = child.wait()?;
+    ensure!(said.contains("ended with 6") && said.contains("the end"), "{status}: {said}");
+    Ok(())
+}
+
+fn a_terminal(context: &Context) -> Result<()> {
+    let (master, slave) = terminal()?;
     let size = rustix::termios::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&slave, size)?;
     let before = tcgetattr(&slave)?.local_modes;

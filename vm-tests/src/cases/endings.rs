@@ -13,6 +13,7 @@ cases!("endings":
     killed,
     out_of_memory,
     out_of_memory_before,
+    a_memory_too_small_for_the_image,
     out_of_time,
     no_such_command,
     not_executable,
@@ -56,6 +57,23 @@ fn out_of_memory_before(context: &Context) -> Result<()> {
     options.memory = 160;
     let ended = context.boot(&context.bundle("bundle", &config)?, &options)?;
     status(ended.expect(&Outcome::Signal(9))?.expect_stdout("survived\n")?, 137)
+}
+
+fn a_memory_too_small_for_the_image(context: &Context) -> Result<()> {
+    let root = context.root()?;
+    let mut options = context.options();
+    options.memory = 160;
+    options.command = Some(vec!["true".into()]);
+    // The kernel's first root takes half of what the archive leaves: then a part of it is
+    // unpacked. Or hardly anything is left.
+    for mebibytes in [60, 100] {
+        fs::File::create(root.join("etc/large"))?.set_len(mebibytes << 20)?;
+        let ended = context.boot(&root, &options)?;
+        status(ended.expect_failure("memory is too small for the image: --memory")?, 125)?;
+        let panicked = matches!(ended.report.outcome(), Outcome::Failed(why) if why.contains("panic"));
+        ensure!(panicked == (mebibytes == 100), "{:?}", ended.report.outcome());
+    }
+    Ok(())
 }
 
 fn out_of_time(context: &Context) -> Result<()> {

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ociboot::run::artifacts::Artifact;
-use ociboot::run::outcome::Outcome;
+use ociboot::run::outcome::{Kind, Outcome};
 use ociboot::run::shares::{Protocol, Share};
 
 use crate::case::Skip;
@@ -15,6 +16,7 @@ cases!("exchange":
     a_mebibyte_through_the_streams,
     long_and_odd_arguments,
     artifacts_of_a_failing_command,
+    artifacts_take_their_time,
     a_share,
     a_network,
 );
@@ -76,6 +78,25 @@ fn artifacts_of_a_failing_command(context: &Context) -> Result<()> {
     Ok(())
 }
 
+fn artifacts_take_their_time(context: &Context) -> Result<()> {
+    let host = context.folder.join("large");
+    let mut options = context.options();
+    options.artifacts = vec![Artifact { guest: "/tmp/large".into(), host: host.clone() }];
+    // Longer than the command may take.
+    options.limits.run = Some(Duration::from_secs(4));
+    let ended = context.script(&mut options, "truncate -s 250M /tmp/large; exit 7")?;
+    ended.expect(&Outcome::Exit(7))?;
+    let size = fs::metadata(&host)?.len();
+    ensure!(size == 250 << 20, "{size} bytes came; the remarks are {:?}", ended.report.remarks());
+    let time = |fits: fn(&Kind) -> bool| ended.report.seen.events.iter().find(|event| fits(&event.kind));
+    let exited = time(|kind| matches!(kind, Kind::Exited { .. })).context("its end was not told")?.us;
+    let outcome = time(|kind| matches!(kind, Kind::Outcome(_))).context("no outcome was told")?.us;
+    if outcome - exited < 4_000_000 {
+        bail!(Skip("this machine copies faster than the case takes".into()));
+    }
+    Ok(())
+}
+
 fn a_share(context: &Context) -> Result<()> {
     let protocol = Protocol::choose(&context.setup.kernel).map_err(|why| Skip(format!("{why:#}")))?;
     if protocol == Protocol::Virtiofs && !rustix::process::geteuid().is_root() {
@@ -97,8 +118,12 @@ fn a_network(context: &Context) -> Result<()> {
     let mut options = context.options();
     options.network = true;
     // QEMU's user network gives the first guest this address.
-    let ended =
-        context.script(&mut options, "ip -4 addr | grep -o 'inet 10[^ ]*'; ip route | grep -o 'default via [^ ]*'")?;
-    ended.expect(&Outcome::Exit(0))?.expect_stdout("inet 10.0.2.15/24\ndefault via 10.0.2.2\n")?;
+    let ended = context.script(
+        &mut options,
+        "ip -4 addr | grep -o 'inet 10[^ ]*'; ip route | grep -o 'default via [^ ]*'; \
+            grep nameserver /etc/resolv.conf; ! echo x 2>&- >/etc/resolv.conf",
+    )?;
+    let expected = "inet 10.0.2.15/24\ndefault via 10.0.2.2\nnameserver 10.0.2.3\n";
+    ended.expect(&Outcome::Exit(0))?.expect_stdout(expected)?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::context::{Context, Ended, need, run_tool};
 
 cases!("sources":
     a_root,
+    what_a_root_may_do,
     a_layout_by_umoci,
     an_archive_by_skopeo,
     an_archive_by_podman,
@@ -30,6 +31,14 @@ fn hello(ended: &Ended) -> Result<()> {
 
 fn a_root(context: &Context) -> Result<()> {
     hello(&context.script(&mut context.options(), HELLO)?)
+}
+
+fn what_a_root_may_do(context: &Context) -> Result<()> {
+    let script = "grep -E 'Cap(Eff|Bnd)|NoNewPrivs' /proc/self/status | tr -d '\\n'; touch /tmp/x && chown 7:8 /tmp/x && \
+        stat -c ' %u:%g' /tmp/x; test $(ulimit -n) -gt 1024 -o $(ulimit -Hn) -gt 1024 || echo few files";
+    let expected = "CapEff:\t00000000a80425fbCapBnd:\t00000000a80425fbNoNewPrivs:\t0 7:8\n";
+    context.script(&mut context.options(), script)?.expect(&Outcome::Exit(0))?.expect_stdout(expected)?;
+    Ok(())
 }
 
 /// An image of a busybox root with a command and a variable of its own.

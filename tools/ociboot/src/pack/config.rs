@@ -8,22 +8,75 @@ use anyhow::{Context, Result, bail};
 use oci_spec::image::ImageConfiguration;
 use serde_json::{Value, json};
 
+use super::spool::Content;
 use super::tree::{Id, Kind, Tree};
 use super::{Options, limits, users};
 
 /// What `ocinit spec` writes.
 const DEFAULT: &str = include_str!("../../../../src/cli/default_config.json");
 
+/// What Docker gives its containers: images are made for these.
+const CAPABILITIES: [&str; 14] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
 /// ocinit's default, for a machine that is there for this container alone: it
 /// has the machine's network, and may write to its root unless that is a disk.
+/// Its processes may do what they may under Docker: install packages, become
+/// another user, open many files.
 pub fn default(options: &Options) -> Result<Value> {
     let mut config: Value = serde_json::from_str(DEFAULT).context("the default configuration")?;
     config["process"]["terminal"] = json!(options.terminal);
+    let process = &mut config["process"];
+    process["noNewPrivileges"] = json!(false);
+    for set in ["bounding", "effective", "permitted"] {
+        process["capabilities"][set] = json!(CAPABILITIES);
+    }
+    if let Some(process) = process.as_object_mut() {
+        process.remove("rlimits");
+    }
     config["root"]["readonly"] = json!(!matches!(options.layout, super::Layout::Initramfs));
     if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
         namespaces.retain(|namespace| namespace["type"] != "network");
     }
     Ok(config)
+}
+
+/// Where the machine's name servers stand, and where a container looks for them.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Shows the container the machine's name servers, where there are any: ocinit writes
+/// them into the file of its own root, which has to be there to be mounted, as has the
+/// file in the container's. What the image has at that place is of another machine; a
+/// link would lead to a file that nobody makes here.
+pub fn share_name_servers(config: &mut Value, options: &Options, tree: &mut Tree, root: Id) -> Result<()> {
+    if !options.has_name_servers() {
+        return Ok(());
+    }
+    tree.put_made(Tree::ROOT, RESOLV_CONF, 0o644, Content::default())?;
+    let (folder, name) = tree.parent(root, RESOLV_CONF.as_bytes()).context(RESOLV_CONF)?;
+    let is_file = |id: Id| matches!(tree.node(id).kind, Kind::File(_));
+    if !tree.child(folder, &name).is_some_and(is_file) {
+        tree.put(folder, &name, tree.made_meta(0o644), Kind::File(Content::default()))?;
+    }
+    if let Some(mounts) = config["mounts"].as_array_mut() {
+        let options = ["bind", "ro", "nosuid", "nodev", "noexec"];
+        mounts.push(json!({ "destination": RESOLV_CONF, "type": "bind", "source": RESOLV_CONF, "options": options }));
+    }
+    Ok(())
 }
 
 /// From an image. Folders that the configuration takes for granted are made.

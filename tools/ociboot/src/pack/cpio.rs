@@ -9,16 +9,17 @@ use super::limits;
 use super::spool::Content;
 use super::tree::{Id, Kind, Tree};
 
+/// What the kernel starts. It comes last: of an archive that the guest has no room for the
+/// kernel keeps the beginning, and would run an init whose containers lack files.
+const INIT: &[u8] = b"init";
+
 /// Writes all below `root`. `leave` says of each path whether it is left out. Returns the names whose extended attributes newc has no place for.
 pub fn write(tree: &Tree, root: Id, out: &mut dyn Write, leave: &dyn Fn(&[u8]) -> bool) -> Result<Vec<String>> {
     let mut cpio = Cpio { out, position: 0, total: 0, numbers: HashMap::new() };
     let mut links = tree.count_links(root);
     let mut lost = Vec::new();
     let names = links.clone();
-    tree.visit(root, &mut |path, id| {
-        if path.is_empty() || leave(path) {
-            return Ok(());
-        }
+    let mut each = |path: &[u8], id: Id| -> Result<()> {
         links[id] -= 1;
         if !tree.node(id).meta.xattrs.is_empty() {
             let attributes: Vec<_> =
@@ -26,7 +27,13 @@ pub fn write(tree: &Tree, root: Id, out: &mut dyn Write, leave: &dyn Fn(&[u8]) -
             lost.push(format!("/{}: {}", path.escape_ascii(), attributes.join(", ")));
         }
         cpio.entry(tree, path, id, names[id], links[id] == 0).with_context(|| format!("/{}", path.escape_ascii()))
+    };
+    tree.visit(root, &mut |path, id| {
+        if path.is_empty() || path == INIT || leave(path) { Ok(()) } else { each(path, id) }
     })?;
+    if let Some(id) = tree.child(root, INIT) {
+        each(INIT, id)?;
+    }
     cpio.header(b"TRAILER!!!", &[0; 13])?;
     cpio.pad(512)?;
     Ok(lost)

@@ -60,7 +60,7 @@ impl Image {
             if found.is_empty() {
                 bail!("index.json: no image{wanted} for linux/{} is in it", host_architecture());
             }
-            let names: Vec<_> = index.manifests().iter().filter_map(name).collect();
+            let names: Vec<_> = index.manifests().iter().filter_map(|image| names(image).next()).collect();
             bail!("index.json: {} images{wanted} are in it; --image chooses one: {}", found.len(), names.join(", "));
         };
         let manifest: ImageManifest = json(&blob(store, descriptor).context("index.json")?, "the image's manifest")?;
@@ -77,9 +77,8 @@ impl Image {
     pub fn docker(store: &Store, reference: Option<&str>) -> Result<Image> {
         let images: Vec<DockerImage> = json(&store.read("manifest.json", limits::IMAGE_JSON)?, "manifest.json")?;
         let tags = |image: &DockerImage| image.repo_tags.clone().unwrap_or_default();
-        let fits = |image: &&DockerImage| {
-            reference.is_none_or(|name| tags(image).iter().any(|tag| tag == name || tag.ends_with(&format!("/{name}"))))
-        };
+        let fits =
+            |image: &&DockerImage| reference.is_none_or(|name| tags(image).iter().any(|tag| is_called(tag, name)));
         let found: Vec<&DockerImage> = images.iter().filter(fits).collect();
         let [image] = found[..] else {
             let names: Vec<String> = images.iter().flat_map(tags).collect();
@@ -183,7 +182,7 @@ fn manifests(
         bail!("more than {} indexes lie within each other", limits::INDEX_DEPTH);
     }
     for descriptor in index.manifests() {
-        if reference.is_some_and(|wanted| name(descriptor) != Some(wanted)) {
+        if reference.is_some_and(|wanted| !names(descriptor).any(|name| is_called(name, wanted))) {
             continue;
         }
         let ours = descriptor.platform().as_ref().is_none_or(|platform| {
@@ -202,8 +201,18 @@ fn manifests(
     Ok(())
 }
 
-fn name(descriptor: &Descriptor) -> Option<&str> {
-    Some(descriptor.annotations().as_ref()?.get("org.opencontainers.image.ref.name")?.as_str())
+/// What an image is called, the longest first: `docker save` has only the tag in the
+/// specification's annotation, and the whole name in containerd's.
+fn names(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
+    let annotations = descriptor.annotations().as_ref();
+    ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
+        .into_iter()
+        .filter_map(move |name| Some(annotations?.get(name)?.as_str()))
+}
+
+/// Whether a name is the one that is wanted, which may leave out the registry.
+fn is_called(name: &str, wanted: &str) -> bool {
+    name.strip_suffix(wanted).is_some_and(|before| before.is_empty() || before.ends_with('/'))
 }
 
 /// A small blob, which has the size and the digest that it should.

@@ -104,8 +104,16 @@ fn put_modules(tree: &mut Tree, request: &Request, layout: &Layout, warnings: &m
     let mut list = String::new();
     for module in modules::resolve(&request)? {
         let path = format!("ocinit/modules.d/{}.ko", module.name);
-        tree.put_made(Tree::ROOT, &path, 0o644, Content::memory(module.read()?))?;
-        list.push_str(format!("/{path} {}", module.parameters).trim_end());
+        let text = match module.read() {
+            Err(error) if module.optional => {
+                warnings.push(format!("it is left out, as it is not indispensable: {error:#}"));
+                continue;
+            }
+            read => read?,
+        };
+        tree.put_made(Tree::ROOT, &path, 0o644, Content::memory(text))?;
+        let mark = if module.optional { "-" } else { "" };
+        list.push_str(format!("{mark}/{path} {}", module.parameters).trim_end());
         list.push('\n');
     }
     if list.is_empty() {

@@ -32,6 +32,7 @@ use crate::progress::Progress;
 use folder::Folders;
 use output::Output;
 use source::Source;
+pub use source::is_units;
 use spool::Spool;
 use tree::Tree;
 
@@ -80,6 +81,8 @@ pub struct Options {
     pub layout: Layout,
     /// Words for /ocinit/cmdline, each `ocinit.…` as it would stand on the kernel's line.
     pub boot_words: Vec<String>,
+    /// Whether the machine learns of name servers in a way of which `boot_words` do not tell.
+    pub name_servers: bool,
     /// Which image, by its name or tag, where the source has several.
     pub image: Option<String>,
     /// The disk as the guest calls it: what /bundle or /containers is mounted from.
@@ -89,6 +92,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether the machine has name servers: of DHCP, or named.
+    fn has_name_servers(&self) -> bool {
+        self.name_servers || self.boot_words.iter().any(|word| names_servers(word))
+    }
+
     /// Nothing added, and everything in an initramfs.
     pub fn new(ocinit: impl Into<PathBuf>) -> Options {
         Options {
@@ -102,11 +110,18 @@ impl Options {
             compression: Compression::Gzip,
             layout: Layout::Initramfs,
             boot_words: Vec::new(),
+            name_servers: false,
             image: None,
             disk_device: "/dev/vda".into(),
             progress: false,
         }
     }
+}
+
+/// Whether a word of the kernel's line leads to name servers.
+pub fn names_servers(word: &str) -> bool {
+    let word = word.trim_start_matches('"');
+    word.starts_with("ocinit.dhcp=") || word.starts_with("ocinit.dns=")
 }
 
 /// What a source was found to be.

@@ -59,6 +59,11 @@ impl Source {
     }
 }
 
+/// Whether a source is a tree of units.
+pub fn is_units(path: &Path) -> bool {
+    path.is_dir() && matches!(folder(path), Ok(Source::Units(_)))
+}
+
 fn folder(path: &Path) -> Result<Source> {
     let has = |name: &str| path.join(name).symlink_metadata().is_ok();
     let store = || Store::Folder(path.into());
@@ -143,6 +148,7 @@ fn image(
 }
 
 fn finish(mut config: Value, options: &Options, tree: &mut Tree, root: Id) -> Result<Vec<u8>> {
+    config::share_name_servers(&mut config, options, tree, root)?;
     config::adapt(&mut config, options)?;
     config::make_mount_points(&config, tree, root)?;
     config::text(&config)

@@ -5,18 +5,18 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::artifacts::Artifact;
 use super::machine::{Accel, Machine};
-use super::report::Report;
+use super::report::{Failure, Report};
 use super::shares::Share;
 use super::watch::Limits;
 use super::{Options, Streams, terminal};
 use crate::pack::cli::ocinit;
-use crate::pack::output;
+use crate::pack::{is_units, output};
 
 /// Boots a bundle, a root folder or a container image in QEMU and ends with its command's status
 ///
@@ -97,8 +97,20 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode> {
+        let begin = Instant::now();
+        super::sys::ignore_job_control();
         let (json, junit, tap, source) = (self.json.clone(), self.junit.clone(), self.tap, self.source.clone());
-        let options = match self.check_reports().and_then(|()| self.options()) {
+        // Something was wrong before there was a guest.
+        let failed = |error: &anyhow::Error| {
+            let message = format!("{error:#}");
+            eprintln!("ociboot: {message}");
+            let failure = Failure { source: &source, message, time: begin.elapsed() };
+            // Whether they can be written has been found out; it is a failure in any case.
+            let _ = json.as_ref().map(|path| failure.write_json(path));
+            let _ = junit.as_ref().map(|path| failure.write_junit(path));
+            ExitCode::from(125)
+        };
+        let options = match self.prepare_reports().and_then(|()| self.options()) {
             Ok(options) => options,
             Err(error) => return Ok(failed(&error)),
         };
@@ -112,11 +124,7 @@ impl Arguments {
             Err(error) => return Ok(failed(&error)),
         };
         print(&report);
-        let mut status = report.outcome().status();
-        if status == 0 && !report.lost.is_empty() {
-            // A result that nobody can read must not look like a success.
-            status = 125;
-        }
+        let mut status = report.status();
         if tap && status == 0 && report.tap.as_ref().is_none_or(|tap| tap.failed()) {
             status = 1;
             if report.tap.is_none() {
@@ -132,17 +140,25 @@ impl Arguments {
         Ok(ExitCode::from(status))
     }
 
-    /// That they can be written is found out before there is a guest, not after its work.
-    fn check_reports(&self) -> Result<()> {
+    /// That they can be written is found out before there is a guest, not after its work;
+    /// and those of an earlier run are not to be taken for this one's, however it ends.
+    fn prepare_reports(&self) -> Result<()> {
         for path in [&self.json, &self.junit, &self.console].into_iter().flatten() {
             output::check(path)?;
+        }
+        for path in [&self.json, &self.junit].into_iter().flatten() {
+            if path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+                std::fs::remove_file(path).with_context(|| format!("cannot write {}", path.display()))?;
+            }
         }
         Ok(())
     }
 
     fn options(self) -> Result<Options> {
         let mut options = Options::new(ocinit(self.ocinit)?);
-        options.terminal = if self.no_terminal { None } else { terminal::size() };
+        // Units have no terminal; what they write is the console's.
+        let terminal = !self.no_terminal && !is_units(&self.source);
+        options.terminal = if terminal { terminal::size() } else { None };
         options.environment = self.environment.into_iter().map(variable).collect::<Result<_>>()?;
         if options.terminal.is_some()
             && let Some(value) = std::env::var_os("TERM")
@@ -170,12 +186,6 @@ impl Arguments {
         options.signals = true;
         Ok(options)
     }
-}
-
-/// Something was wrong before there was a guest.
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("ociboot: {error:#}");
-    ExitCode::from(125)
 }
 
 /// One line for each thing that the exit status does not say.

@@ -17,6 +17,8 @@ pub struct Console {
     /// Bytes in all.
     pub seen: u64,
     pub panic: Option<String>,
+    /// Why the kernel has not unpacked all of the initramfs.
+    pub not_unpacked: Option<String>,
     pub outcome: Option<Event>,
     last: String,
 }
@@ -44,6 +46,9 @@ impl Console {
         if let Some(text) = panic_text(&line) {
             // The first one is the cause.
             self.panic.get_or_insert(text);
+        }
+        if let Some(text) = not_unpacked(&line) {
+            self.not_unpacked.get_or_insert(text);
         }
         if let Some(event) = Event::on_console(&line) {
             self.outcome = Some(event);
@@ -73,6 +78,22 @@ fn panic_text(line: &str) -> Option<String> {
     (!line.contains("---[ end")).then(|| text.trim().to_owned())
 }
 
+/// The reason of what fails for want of memory before there is an init.
+pub const TOO_SMALL: &str = "the guest's memory is too small for the image: --memory";
+
+/// What the kernel said as it gave up unpacking the initramfs (init/initramfs.c), as a
+/// sentence. It goes on with what it has.
+fn not_unpacked(line: &str) -> Option<String> {
+    let after = |words: &str| line.split_once(words).map(|(_, rest)| rest.trim());
+    let why = match after("Initramfs unpacking failed: ") {
+        Some(why) => why,
+        // A kernel with RAM disks takes the rest for the image of one.
+        None => after("rootfs image is not initramfs (")?.split(')').next()?,
+    };
+    let memory = matches!(why.to_ascii_lowercase().as_str(), "write error" | "out of memory");
+    Some(if memory { TOO_SMALL.into() } else { format!("the kernel cannot unpack the initramfs: {why}") })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +112,29 @@ mod tests {
         assert!(console.outcome.is_none(), "the line has not ended");
         console.take(b"\n");
         assert!(console.outcome.is_some());
+    }
+
+    #[test]
+    fn what_was_not_unpacked() {
+        for (line, expected) in [
+            ("[    1.0] Initramfs unpacking failed: write error", Some("the guest's memory is too small")),
+            (
+                "[    1.0] Initramfs unpacking failed: invalid magic at start of compressed archive",
+                Some("invalid magic"),
+            ),
+            ("rootfs image is not initramfs (write error); looks like an initrd", Some("the guest's memory")),
+            (
+                "rootfs image is not initramfs (no cpio magic); looks like an initrd",
+                Some("unpack the initramfs: no cpio magic"),
+            ),
+            ("Unpacking initramfs...", None),
+        ] {
+            let mut console = Console::default();
+            console.take(format!("{line}\r\n").as_bytes());
+            let found = console.not_unpacked.as_deref();
+            assert_eq!(found.is_some(), expected.is_some(), "{line}");
+            assert!(found.unwrap_or("").contains(expected.unwrap_or("")), "{line}: {found:?}");
+        }
     }
 
     #[test]

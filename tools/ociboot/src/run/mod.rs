@@ -18,7 +18,7 @@ pub mod watch;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
@@ -139,7 +139,8 @@ pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report>
         options.machine.name(),
         options.machine.devices()
     );
-    let accel = accel::choose(options.accel, options.machine, &kernel)?;
+    let say = options.progress && std::io::stderr().is_terminal();
+    let accel = accel::choose(options.accel, options.machine, &kernel, say)?;
     let work = tempfile::Builder::new().prefix("ociboot-").tempdir().context("cannot make a temporary folder")?;
     let temporary = Temporary::new(work.path());
     let work = (work, temporary);
@@ -233,6 +234,7 @@ fn pack_options(options: &Options, kernel: &Kernel, protocol: Option<Protocol>) 
     // It is read once, from memory: packing it would take longer than reading.
     pack.compression = pack::Compression::None;
     pack.boot_words = words;
+    pack.name_servers = options.append.iter().any(|word| pack::names_servers(word));
     pack.image = options.image.clone();
     pack.progress = options.progress;
     Ok(pack)
@@ -296,11 +298,31 @@ fn boot(
 
 fn receive_artifacts(channel: OwnedFd, artifacts: Vec<Artifact>, news: Sender<News>) {
     std::thread::spawn(move || {
-        let mut channel = File::from(channel);
-        let mut stream = std::io::BufReader::with_capacity(64 << 10, &mut channel);
+        let told = news.clone();
+        let channel = Told { channel: File::from(channel), news: told, at: None };
+        let mut stream = std::io::BufReader::with_capacity(64 << 10, channel);
         let received = artifacts::receive(&mut stream, &artifacts);
         // What follows the archive, or what is not understood of it, must not stop the guest.
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
         let _ = news.send(News::Artifacts(received));
     });
+}
+
+/// A channel whose deliveries are told to the one that watches, as long as they come.
+struct Told {
+    channel: File,
+    news: Sender<News>,
+    /// When that was told last.
+    at: Option<Instant>,
+}
+
+impl Read for Told {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.channel.read(buffer)?;
+        if count > 0 && self.at.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+            self.at = Some(Instant::now());
+            let _ = self.news.send(News::Delivery);
+        }
+        Ok(count)
+    }
 }

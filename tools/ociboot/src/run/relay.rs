@@ -23,6 +23,8 @@ pub enum News {
     Console(Vec<u8>),
     /// The console or the status channel is closed: QEMU has ended.
     End,
+    /// Bytes of the artifacts have come.
+    Delivery,
     /// The artifacts' channel is closed, too.
     Artifacts(anyhow::Result<super::artifacts::Received>),
     /// A signal to us.

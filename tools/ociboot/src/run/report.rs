@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::artifacts::Artifact;
 use super::machine::{Accel, Machine};
 use super::outcome::{Kind, Outcome};
-use super::tap::{Tap, Verdict};
+use super::tap::{Point, Tap, Verdict};
 use super::watch::Seen;
 use crate::kernel::Kernel;
 
@@ -39,19 +39,36 @@ impl Report {
         &self.seen.outcome
     }
 
-    /// Sentences on what went less well than the exit status says.
-    pub fn remarks(&self) -> Vec<String> {
-        let mut remarks = [&self.warnings[..], &self.lost].concat();
+    /// The exit status. A result that nobody has must not look like a success.
+    pub fn status(&self) -> u8 {
+        match self.outcome().status() {
+            0 if !self.lost_results().is_empty() => 125,
+            status => status,
+        }
+    }
+
+    /// What the command wrote and nobody has, a sentence for each.
+    fn lost_results(&self) -> Vec<String> {
+        let mut lost = self.lost.clone();
         match &self.seen.artifacts {
             Some(Ok(received)) => {
-                remarks.extend(received.warnings.iter().cloned());
                 let missing = self.artifacts.iter().zip(&received.entries).filter(|(_, entries)| **entries == 0);
-                remarks.extend(missing.map(|(artifact, _)| format!("the artifact {} did not come", artifact.guest)));
+                lost.extend(missing.map(|(artifact, _)| format!("the artifact {} did not come", artifact.guest)));
             }
-            Some(Err(error)) => remarks.push(format!("{error:#}")),
-            None if !self.artifacts.is_empty() => remarks.push("the artifacts did not come".into()),
+            Some(Err(error)) => lost.push(format!("{error:#}")),
+            None if !self.artifacts.is_empty() => lost.push("the artifacts did not come".into()),
             None => {}
         }
+        lost
+    }
+
+    /// Sentences on what went less well than the command's own status says.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.warnings.clone();
+        if let Some(Ok(received)) = &self.seen.artifacts {
+            remarks.extend(received.warnings.iter().cloned());
+        }
+        remarks.extend(self.lost_results());
         remarks
     }
 
@@ -76,7 +93,7 @@ impl Report {
         let units = units.collect::<Vec<_>>();
         let mut value = json!({
             "source": self.source,
-            "status": self.outcome().status(),
+            "status": self.status(),
             "outcome": outcome_json(self.outcome()),
             "phase": self.seen.phase.name(),
             "machine": self.machine.name(),
@@ -107,26 +124,84 @@ impl Report {
     }
 
     pub fn write_json(&self, path: &Path) -> Result<()> {
-        let mut text = serde_json::to_vec_pretty(&self.json())?;
-        text.push(b'\n');
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+        write_json(&self.json(), path)
     }
 
     /// One test for the command, and one for each of its own where it wrote TAP.
     pub fn write_junit(&self, path: &Path) -> Result<()> {
+        self.suite().write(path)
+    }
+
+    fn suite(&self) -> Suite<'_> {
+        let mut faults = Vec::new();
+        if self.outcome().status() != 0 {
+            let status = || format!("exit status {}", self.outcome().status());
+            faults.push(self.outcome().sentence().unwrap_or_else(status));
+        }
+        faults.extend(self.lost_results());
+        faults.extend(self.tap.iter().flat_map(|tap| tap.faults.iter().map(ToString::to_string)));
+        let points = self.tap.as_ref().map_or(&[][..], |tap| &tap.points);
+        Suite { source: &self.source, time: self.total, faults, points }
+    }
+}
+
+/// The reports of a run that found something wrong before there was a guest.
+pub struct Failure<'a> {
+    pub source: &'a Path,
+    pub message: String,
+    pub time: Duration,
+}
+
+impl Failure<'_> {
+    pub fn write_json(&self, path: &Path) -> Result<()> {
+        let outcome = Outcome::Failed(self.message.clone());
+        let value = json!({
+            "source": self.source,
+            "status": outcome.status(),
+            "outcome": outcome_json(&outcome),
+            "phase": null,
+            "milliseconds": { "total": millis(self.time) },
+            "events": [],
+            "remarks": [],
+        });
+        write_json(&value, path)
+    }
+
+    pub fn write_junit(&self, path: &Path) -> Result<()> {
+        Suite { source: self.source, time: self.time, faults: vec![self.message.clone()], points: &[] }.write(path)
+    }
+}
+
+fn write_json(value: &Value, path: &Path) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What JUnit is told.
+struct Suite<'a> {
+    source: &'a Path,
+    time: Duration,
+    /// Of the command as a whole.
+    faults: Vec<String>,
+    points: &'a [Point],
+}
+
+impl Suite<'_> {
+    fn write(&self, path: &Path) -> Result<()> {
         let file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut file = BufWriter::new(file);
-        self.junit(&mut file)
+        self.write_to(&mut file)
             .and_then(|()| Ok(file.flush()?))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    fn junit(&self, to: &mut impl Write) -> Result<()> {
+    fn write_to(&self, to: &mut impl Write) -> Result<()> {
         let name = self.source.file_name().unwrap_or(self.source.as_os_str()).to_string_lossy().into_owned();
-        let points = self.tap.as_ref().map_or(&[][..], |tap| &tap.points);
+        let points = self.points;
         let count = |verdict| points.iter().filter(|point| point.verdict == verdict).count();
-        let whole_failed = self.outcome().status() != 0 || self.tap.as_ref().is_some_and(|tap| !tap.faults.is_empty());
-        let time = format!("{:.3}", self.total.as_secs_f64());
+        let whole_failed = !self.faults.is_empty();
+        let time = format!("{:.3}", self.time.as_secs_f64());
         let mut writer = Writer::new_with_indent(to, b' ', 2);
         writer.write_event(Xml::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         let suite = writer.create_element("testsuite").with_attributes([
@@ -144,11 +219,7 @@ impl Report {
                 ("time", time.as_str()),
             ]);
             if whole_failed {
-                let mut why =
-                    self.outcome().sentence().unwrap_or_else(|| format!("exit status {}", self.outcome().status()));
-                if let Some(tap) = &self.tap {
-                    tap.faults.iter().for_each(|fault| why = format!("{why}; {fault}"));
-                }
+                let why = self.faults.join("; ");
                 whole.write_inner_content(|writer| problem(writer, "failure", &why, ""))?;
             } else {
                 whole.write_empty()?;
@@ -218,7 +289,6 @@ fn outcome_json(outcome: &Outcome) -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::console::Console;
-    use super::super::tap::Point;
     use super::super::watch::Phase;
     use super::*;
 
@@ -231,7 +301,7 @@ mod tests {
             warnings: Vec::new(),
             packed: Duration::from_millis(5),
             total: Duration::from_millis(1500),
-            artifacts: vec![Artifact { guest: "/x".into(), host: "y".into() }],
+            artifacts: Vec::new(),
             seen: Seen { outcome, phase: Phase::Run, console: Console::default(), events: Vec::new(), artifacts: None },
             lost: Vec::new(),
             tap,
@@ -240,7 +310,7 @@ mod tests {
 
     fn junit(report: &Report) -> String {
         let mut text = Vec::new();
-        report.junit(&mut text).expect("written");
+        report.suite().write_to(&mut text).expect("written");
         String::from_utf8(text).expect("UTF-8")
     }
 
@@ -270,8 +340,30 @@ mod tests {
     }
 
     #[test]
+    fn what_did_not_come_is_no_success() {
+        use super::super::artifacts::Received;
+        let received = |entries| Some(Ok(Received { entries, warnings: Vec::new() }));
+        for (outcome, artifacts, status) in [
+            (Outcome::Exit(0), received(vec![1]), 0),
+            (Outcome::Exit(0), received(vec![0]), 125),
+            (Outcome::Exit(0), Some(Err(anyhow::anyhow!("cannot store it"))), 125),
+            (Outcome::Exit(0), None, 125),
+            (Outcome::Exit(3), None, 3),
+        ] {
+            let mut report = report(outcome, None);
+            report.artifacts.push(Artifact { guest: "/x".into(), host: "y".into() });
+            report.seen.artifacts = artifacts;
+            assert_eq!(report.status(), status);
+            assert_eq!(report.json()["status"], status);
+            assert!(junit(&report).contains(if status == 0 { "failures=\"0\"" } else { "failures=\"1\"" }));
+        }
+    }
+
+    #[test]
     fn as_json() {
-        let value = report(Outcome::Error { message: "m".into(), status: 127 }, None).json();
+        let mut report = report(Outcome::Error { message: "m".into(), status: 127 }, None);
+        report.artifacts.push(Artifact { guest: "/x".into(), host: "y".into() });
+        let value = report.json();
         assert_eq!(value["status"], 127);
         assert_eq!(value["outcome"], json!({ "result": "error", "status": 127, "message": "m" }));
         assert_eq!(value["remarks"], json!(["the artifacts did not come"]));

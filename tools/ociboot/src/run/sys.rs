@@ -1,4 +1,4 @@
-//! The two things that no safe interface offers.
+//! The three things that no safe interface offers.
 #![allow(unsafe_code)]
 
 use std::os::fd::RawFd;
@@ -27,6 +27,15 @@ pub fn inherit(command: &mut Command, descriptors: Vec<RawFd>) {
     };
     // SAFETY: between fork and exec, `prepare` makes system calls only; it neither allocates nor locks.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// From here on a terminal that belongs to another job does not stop this program: what it
+/// would read from there is EIO instead (SIGTTIN and SIGTTOU, signal(7)).
+pub fn ignore_job_control() {
+    for signal in [libc::SIGTTIN, libc::SIGTTOU] {
+        // SAFETY: SIG_IGN is no handler: nothing of ours is called.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
 }
 
 /// The processor's time-stamp counter; 0 where there is none.

@@ -4,7 +4,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::process::getpgrp;
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
 
 /// Puts a terminal back when dropped: at a return, an error or a panic.
 pub struct Raw {
@@ -29,10 +30,15 @@ impl Drop for Raw {
     }
 }
 
-/// Rows and columns, where standard input and output are both a terminal.
+/// Rows and columns, where standard input and output are both a terminal, and it is ours:
+/// a job in the background must not change what another one reads from.
 pub fn size() -> Option<(u16, u16)> {
     let (input, output) = (std::io::stdin(), std::io::stdout());
     if !isatty(&input) || !isatty(&output) {
+        return None;
+    }
+    // Where it is not the terminal of our session nobody else's job has it either.
+    if tcgetpgrp(&input).is_ok_and(|foreground| foreground != getpgrp()) {
         return None;
     }
     let size = tcgetwinsize(&output).ok()?;

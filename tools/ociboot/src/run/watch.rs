@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::artifacts::Received;
-use super::console::Console;
+use super::console::{Console, TOO_SMALL};
 use super::outcome::{Event, Kind, Outcome};
 use super::qemu::Process;
 use super::relay::News;
@@ -54,13 +54,18 @@ impl Phase {
 pub struct Limits {
     /// From QEMU's start to the container's.
     pub boot: Duration,
-    /// From the container's start to its end.
+    /// From the container's start to its process's end; what is copied then takes its time.
     pub run: Option<Duration>,
 }
 
 /// ocinit keeps the time itself, and needs this long to end the container and
 /// say so; only a guest that is stuck as a whole needs us.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// From the command's end, or from what came last since then, to whatever comes next:
+/// bytes of an artifact, the end of a service or of a step. ocinit itself waits for a
+/// minute for any of them.
+const AFTERWARDS: Duration = Duration::from_secs(90);
 
 /// From the outcome to the power-off.
 const POWER_OFF: Duration = Duration::from_secs(20);
@@ -87,6 +92,8 @@ pub struct Watch<'a> {
     limits: Limits,
     start: Instant,
     running_since: Option<Instant>,
+    /// When the guest was last heard of since the command's end.
+    ended_since: Option<Instant>,
     unserved_since: Option<Instant>,
     told: Option<(Outcome, Instant)>,
     /// Channels that are open.
@@ -110,6 +117,7 @@ impl<'a> Watch<'a> {
             limits,
             start: Instant::now(),
             running_since: None,
+            ended_since: None,
             unserved_since: None,
             told: None,
             open,
@@ -160,6 +168,7 @@ impl<'a> Watch<'a> {
                 self.seen.artifacts = Some(received);
                 self.open -= 1;
             }
+            News::Delivery => self.heard_of(),
             News::End => self.open -= 1,
             News::Signal(signal) => return Some(Outcome::Interrupted(signal)),
             News::Escape => return Some(Outcome::Interrupted(2)),
@@ -171,7 +180,14 @@ impl<'a> Watch<'a> {
         self.seen.phase = self.seen.phase.max(phase);
     }
 
+    fn heard_of(&mut self) {
+        if let Some(since) = &mut self.ended_since {
+            *since = Instant::now();
+        }
+    }
+
     fn event(&mut self, event: Event) {
+        self.heard_of();
         match &event.kind {
             Kind::Init => self.reach(Phase::Init),
             Kind::Starting { .. } => self.reach(Phase::Start),
@@ -179,6 +195,7 @@ impl<'a> Watch<'a> {
                 self.reach(Phase::Run);
                 self.running_since.get_or_insert(Instant::now());
             }
+            Kind::Exited { unit, .. } if unit == "bundle" => self.ended_since = Some(Instant::now()),
             Kind::Exited { .. } => {}
             Kind::Outcome(outcome) => self.told = Some((outcome.clone(), Instant::now())),
         }
@@ -188,6 +205,9 @@ impl<'a> Watch<'a> {
     fn deadline(&self) -> Instant {
         if let Some((_, at)) = &self.told {
             return *at + POWER_OFF;
+        }
+        if let Some(since) = self.ended_since {
+            return since + AFTERWARDS;
         }
         match (self.running_since, self.limits.run) {
             (Some(since), Some(limit)) => since + limit + GRACE,
@@ -213,8 +233,15 @@ impl<'a> Watch<'a> {
         if let Some((outcome, _)) = self.told.take() {
             return outcome;
         }
+        if self.ended_since.is_some() {
+            let seconds = AFTERWARDS.as_secs();
+            return Outcome::Failed(format!("the command has ended, and for {seconds} s nothing came of the guest"));
+        }
         if self.running_since.is_some() {
             return Outcome::Timeout;
+        }
+        if let Some(why) = &self.seen.console.not_unpacked {
+            return Outcome::Failed(why.clone());
         }
         let mut text = format!("hang in phase {:?}", self.seen.phase.name()).replace('"', "");
         text.push_str(&format!(": nothing was started within {} s", self.limits.boot.as_secs_f32()));
@@ -230,7 +257,14 @@ impl<'a> Watch<'a> {
         if let Some((outcome, _)) = self.told.take() {
             return outcome;
         }
+        // What follows from it says less.
+        if let Some(why) = &self.seen.console.not_unpacked {
+            return Outcome::Failed(why.clone());
+        }
         if let Some(panic) = &self.seen.console.panic {
+            if self.seen.phase <= Phase::Kernel && panic.contains("deadlocked on memory") {
+                return Outcome::Failed(format!("{TOO_SMALL} (kernel panic: {panic})"));
+            }
             return Outcome::Failed(format!("kernel panic: {panic}"));
         }
         if let Some(Event { kind: Kind::Outcome(outcome), .. }) = &self.seen.console.outcome {
@@ -267,7 +301,7 @@ impl<'a> Watch<'a> {
             }
             News::Status(event) => self.seen.events.push(event),
             News::End => self.open -= 1,
-            News::Signal(_) | News::Escape => {}
+            News::Signal(_) | News::Escape | News::Delivery => {}
         }
     }
 }

@@ -248,7 +248,7 @@ fn a_linuxkit_unit_with_an_overlay(c: &Context) -> Result<()> {
     image.bundle("containers/onboot/010-joins", &second)?;
     let module = image.kernel.modules.join("kernel/fs/overlayfs/overlay.ko");
     image.file("modules/overlay.ko", fs::read(module)?)?;
-    image.file("ocinit/modules", "# one line for each\n/modules/overlay.ko\n")?;
+    image.file("ocinit/modules", "# one line for each\n-/modules/none.ko x=1\n/modules/overlay.ko\n")?;
     let said = image.boot("")?;
     said.in_order(&["data\n", "overlay", "GIVEN\n", "000-writes ended with status 0", "JOINED\n"])?;
     same!(said.outcome(), json!({"event": "outcome", "result": "exit", "status": 0}), "the outcome");

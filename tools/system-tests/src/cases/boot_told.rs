@@ -16,6 +16,7 @@ cases!("boot_told":
     by_a_large_smbios_table [Need::Host],
     by_fw_cfg [Need::Host],
     a_lease_that_changes [Need::Host],
+    gateways_beside_every_network [Need::Host],
 );
 
 /// What comes to a port of the listener's, in order.
@@ -112,5 +113,21 @@ fn a_lease_that_changes(c: &Context) -> Result<()> {
     let after = said.console.split("AFTER").nth(1).unwrap_or_default().split("END").next().unwrap_or_default();
     ensure!(after.contains("default via 10.7.0.2") && after.contains("10.8.0.0/16 via 10.7.0.2"), "{after}");
     ensure!(!after.contains("via 10.7.0.1 ") && !after.contains("10.9.0.0"), "what was before is still there: {after}");
+    Ok(())
+}
+
+/// A gateway that only its device's link leads to, in both families.
+fn gateways_beside_every_network(c: &Context) -> Result<()> {
+    let mut image = Image::new(c)?;
+    image.virtio(&["net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko"])?;
+    image.arguments =
+        ["-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net"].map(String::from).to_vec();
+    let script = "ip route; ip -6 route | grep default; echo END";
+    image.bundle("bundle", &Config::plain().without_namespace("network").script(script))?;
+    let words = "ocinit.address=eth0,10.7.0.9/32 ocinit.address=eth0,fd00::9/128";
+    let said = image.boot(&format!("{words} ocinit.gateway=eth0,10.9.9.1 ocinit.gateway=eth0,fe80::1"))?;
+    said.in_order(&["default via 10.9.9.1 dev eth0", "default via fe80::1 dev eth0", "END"])?;
+    let said = image.boot(&format!("{words} ocinit.gateway=eth7,10.9.9.1"))?;
+    holds!(said.outcome["message"].as_str().unwrap_or_default(), "cannot find the network device eth7", "the message");
     Ok(())
 }

@@ -14,6 +14,8 @@ use crate::context::Context;
 
 cases!("boot_units":
     a_dead_attendant_is_cleared_up_after [Need::Host],
+    mounts_of_a_unit_that_shares_them [Need::Host],
+    what_a_linuxkit_image_expects [Need::Host],
 );
 
 /// A service ends itself once, and then kills the process that attends to it: its
@@ -66,5 +68,63 @@ fn a_dead_attendant_is_cleared_up_after(c: &Context) -> Result<()> {
         "dies ended with status 6",
         "MOUNTS 1 1 0",
     ])?;
+    Ok(())
+}
+
+/// What a unit mounts reaches the others where it has asked for that, and not otherwise.
+fn mounts_of_a_unit_that_shares_them(c: &Context) -> Result<()> {
+    let image = Image::new(c)?;
+    image.file("var/shared/canary", "")?;
+    let mounts = |name: &str| {
+        let script = format!(
+            "mkdir -p /mnt/{name} && mount -t tmpfs {name} /mnt/{name} && echo {name} >/mnt/{name}/file && cat /mnt/*/file"
+        );
+        Config::plain()
+            .capabilities(&["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"])
+            .bind(Path::new("/var/shared"), "/mnt", &["rbind", "rshared"])
+            .script(&script)
+    };
+    image.bundle("containers/onboot/010-own", &mounts("own"))?;
+    let shares = mounts("all").set("/linux/rootfsPropagation", json!("shared"));
+    image.bundle("containers/onboot/020-all", &shares)?;
+    let overlaid = mounts("overlaid").set("/linux/rootfsPropagation", json!("rshared"));
+    let folder = image.bundle("containers/onboot/030-overlaid", &overlaid)?;
+    fs::rename(folder.join("rootfs"), folder.join("lower"))?;
+    let sees = Config::plain()
+        .bind(Path::new("/var/shared"), "/mnt", &["rbind"])
+        .script("echo SEES $(cat /mnt/*/file); ls -d /mnt/own");
+    image.bundle("containers/onboot/040-sees", &sees)?;
+    let looks = Config::plain()
+        .without_namespace("pid")
+        .capabilities(&["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"])
+        .script("echo LEFT $(grep -c containers/ /proc/1/mountinfo)");
+    image.bundle("containers/onshutdown/010-looks", &looks)?;
+    image.module("fs/overlayfs/overlay.ko")?;
+    let said = image.boot("")?;
+    said.in_order(&[
+        "010-own ended with status 0",
+        "020-all ended with status 0",
+        "030-overlaid ended with status 0",
+        "SEES all overlaid\n/mnt/own\n",
+        "LEFT 0",
+    ])?;
+    same!(said.outcome(), json!({"event": "outcome", "result": "exit", "status": 0}), "the outcome");
+    Ok(())
+}
+
+fn what_a_linuxkit_image_expects(c: &Context) -> Result<()> {
+    let image = Image::new(c)?;
+    fs::create_dir_all(image.tree.join("etc"))?;
+    std::os::unix::fs::symlink("../run/resolvconf/resolv.conf", image.tree.join("etc/resolv.conf"))?;
+    let links = "for each in fd stdin stdout stderr; do readlink /mnt/$each; done; ";
+    let config = Config::plain()
+        .bind(Path::new("/dev"), "/mnt", &["rbind"])
+        .bind(Path::new("/etc/resolv.conf"), "/etc/resolv.conf", &["bind"])
+        .script(&format!("{links} cat /etc/resolv.conf && echo READ"));
+    image.bundle("containers/onboot/010-looks", &config)?;
+    let links = "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\n";
+    image.boot("")?.in_order(&[&format!("{links}READ\n")])?;
+    let said = image.boot("ocinit.dns=10.1.2.3")?;
+    said.in_order(&["nameserver 10.1.2.3\nREAD\n"])?;
     Ok(())
 }
