@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::OpenptFlags;
 use rustix::termios::tcgetattr;
 use serde_json::Value;
 
@@ -89,7 +90,7 @@ fn as_nobody(context: &Context) -> Result<()> {
 
 /// The two ends of a terminal: the user's, and the one that programs have.
 fn terminal() -> Result<(OwnedFd, File)> {
-    let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY)?;
+    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     rustix::pty::grantpt(&master)?;
     rustix::pty::unlockpt(&master)?;
     let path = rustix::pty::ptsname(&master, Vec::new())?.into_string()?;
