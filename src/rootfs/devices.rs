@@ -17,7 +17,7 @@ use crate::sys::{BorrowedFd, Errno};
 
 use super::descriptor::{Fd, attach, attach_at, clone_tree};
 use super::failure::{cannot, cannot_own};
-use super::mount::Known;
+use super::known::Known;
 use super::resolve::{self, Links, Missing};
 
 /// What every container has in /dev (config-linux.md, "Default Devices"), all

@@ -17,7 +17,7 @@ use super::descriptor::{self, Fd, attach, clone_tree};
 use super::devices::is_device;
 use super::enter::make_root_read_only;
 use super::failure::{cannot, cannot_own};
-use super::mount::{Known, Mounted};
+use super::known::{Known, Mounted};
 use super::resolve::{self, Links};
 
 /// A mount of the root's /dev/null, whose contents are not ours: seen to be it.
