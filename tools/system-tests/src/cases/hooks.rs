@@ -204,11 +204,7 @@ fn only_three_descriptors(c: &Context) -> Result<()> {
 fn in_a_user_namespace(c: &Context) -> Result<()> {
     let (config, folder) = recording(c)?;
     fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
-    let mut at = c.bundle();
-    while at.starts_with(&c.dir) {
-        fs::set_permissions(&at, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        at.pop();
-    }
+    c.open_way()?;
     fs::write(folder.join("order"), "")?;
     fs::set_permissions(folder.join("order"), std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
     let id = c.detached(&config.user_namespace(100_000, 65_536))?;

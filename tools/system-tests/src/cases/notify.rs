@@ -124,11 +124,7 @@ fn of_an_ordinary_user_in_a_user_namespace(c: &Context) -> Result<()> {
     // The root file system does not belong to it.
     let config = config.mount("/run", "tmpfs", "tmpfs", &["mode=755"]);
     c.write(&config.args(&["/probe", "notify", "READY=1"]))?;
-    // The case's own folders on the way to the root file system.
-    let bundle = c.bundle();
-    for folder in bundle.ancestors().filter(|folder| folder.starts_with(&c.dir)) {
-        fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    }
+    c.open_way()?;
     c.finish(with_socket(c, &["run", &c.id()], &path(c, "notify")))?.ok()?;
     same!(heard(&socket)?, "READY=1", "what is passed on");
     Ok(())
