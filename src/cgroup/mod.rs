@@ -29,5 +29,5 @@ pub use device::{
 pub use device_program::Program as DeviceProgram;
 pub use journal::Journal;
 pub use path::{CgroupPath, in_proc_file};
-pub use tree::{Cgroup, Created, Hierarchy};
+pub use tree::{Cgroup, Created, Hierarchy, own_path};
 pub use usage::OutOfMemory;

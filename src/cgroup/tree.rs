@@ -47,6 +47,15 @@ impl Drop for Hierarchy {
     }
 }
 
+/// Which cgroup the caller is in, as /proc/self/cgroup has it, with a slash before.
+///
+/// # Errors
+/// The file cannot be read, or tells of no cgroup of version 2.
+pub fn own_path(buffer: &mut [u8]) -> Result<&[u8]> {
+    let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
+    in_proc_file(read_file(fs::CWD, c"/proc/self/cgroup", buffer).map_err(failed)?).ok_or_else(|| failed(Errno::NOENT))
+}
+
 impl Hierarchy {
     /// Finds the mount: at /sys/fs/cgroup, or on a host that also has version 1
     /// at /sys/fs/cgroup/unified.
@@ -82,11 +91,12 @@ impl Hierarchy {
     /// The kernel's; or it is not below the mount.
     pub fn current(&self) -> Result<Option<Cgroup>> {
         let mut buffer = [0; 2 * limits::PATH];
-        let failed = |errno: Errno| fail!(errno => "cannot tell the cgroup of the container");
-        let text = read_file(fs::CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
-        let path = in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?;
+        let path = own_path(&mut buffer)?;
         match bytes::after(path, "/").unwrap_or(path) {
-            b"" => open_folder(self.root, c".", OFlags::PATH).and_then(Cgroup::new).map(Some).map_err(failed),
+            b"" => open_folder(self.root, c".", OFlags::PATH)
+                .and_then(Cgroup::new)
+                .map(Some)
+                .map_err(|errno| fail!(errno => "cannot open the cgroup of the caller")),
             path => self.lookup(&CgroupPath::from_bytes(path)?),
         }
     }

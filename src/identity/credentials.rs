@@ -164,8 +164,8 @@ pub fn set_capabilities(sets: &Sets, kept: u64) -> Result<Sets> {
     Ok(Sets { bounding: 0, ..sets.without(granted) })
 }
 
-/// Gives up, of the permitted and the effective set, all but what `sets` names anywhere
-/// and what is `kept`; and all of the inheritable set.
+/// Gives up, of the permitted and the effective set, all but what `sets` has as permitted
+/// or inheritable and what is `kept`; and all of the inheritable set.
 ///
 /// # Errors
 /// The kernel's.

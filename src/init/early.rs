@@ -12,13 +12,13 @@ use crate::bytes::{self, Printed};
 use crate::error::Result;
 use crate::json::PathBuffer;
 use crate::lifecycle::make_folders;
-use crate::sys::fs::{CWD, FsWord, Mode, OFlags, mkdirat, open, readlinkat_raw, statfs, symlinkat};
+use crate::sys::fs::{CWD, FsWord, Mode, OFlags, mkdirat, open, readlinkat_raw, statfs};
 use crate::sys::mounts::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree,
 };
 use crate::sys::process::{chroot, fchdir};
-use crate::sys::{self, Errno, io, read_file, terminal_modes};
-use crate::{fail, limits, network};
+use crate::sys::{self, AsFd, Errno, io, read_file, terminal_modes};
+use crate::{fail, limits, network, rootfs};
 
 /// A mount: what, where, how, and whether a kernel may well lack it.
 type Mount = (&'static CStr, &'static CStr, MountFlags, Option<&'static CStr>, bool);
@@ -44,14 +44,6 @@ const MOUNTS: [Mount; 9] = [
     (c"securityfs", c"/sys/kernel/security", SAFE, None, true),
 ];
 
-/// What programs look for in /dev and the kernel does not make there.
-const LINKS: [(&CStr, &CStr); 4] = [
-    (c"/dev/fd", c"/proc/self/fd"),
-    (c"/dev/stdin", c"/proc/self/fd/0"),
-    (c"/dev/stdout", c"/proc/self/fd/1"),
-    (c"/dev/stderr", c"/proc/self/fd/2"),
-];
-
 /// All of it.
 pub fn prepare() {
     if let Err(error) = make_root_pivotable() {
@@ -59,7 +51,9 @@ pub fn prepare() {
     }
     mount_proc();
     MOUNTS.iter().for_each(add);
-    LINKS.iter().for_each(link);
+    if let Err(error) = link_descriptors() {
+        log::warning(&error);
+    }
     if let Err(errno) = complete_resolv_conf() {
         log::warning(&fail!(errno => "cannot make the file that /etc/resolv.conf leads to"));
     }
@@ -88,11 +82,10 @@ fn add(&(kind, place, flags, options, may_lack): &Mount) {
     }
 }
 
-fn link(&(place, target): &(&CStr, &CStr)) {
-    match symlinkat(target, CWD, place) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => log::warning(&fail!(errno => "cannot make the link {}", place.to_str().unwrap_or(""))),
-    }
+/// What programs look for in /dev and the kernel does not make there.
+fn link_descriptors() -> Result<()> {
+    let dev = open(c"/dev", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    rootfs::link_descriptors(dev.map_err(|errno| fail!(errno => "cannot open /dev"))?.as_fd())
 }
 
 /// Where an image's /etc/resolv.conf is a link, mostly into /run: the file that it leads

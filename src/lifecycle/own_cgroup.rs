@@ -10,8 +10,7 @@ use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy, Limits};
 use crate::error::{Error, Result};
 use crate::namespace::flags;
 use crate::spec::config::Config;
-use crate::sys::fs::CWD;
-use crate::sys::{self, Errno};
+use crate::sys::Errno;
 use crate::{fail, limits, rootfs};
 
 /// Where the cgroup is to be. Our own is only looked up where that matters.
@@ -21,11 +20,7 @@ pub fn choose(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> Res
     let mut buffer = [0; limits::PATH];
     let own = match asked.is_some_and(|path| path.starts_with("/")) {
         true => b"/".as_slice(),
-        false => {
-            let failed = |errno: Errno| fail!(errno => "cannot read /proc/self/cgroup");
-            let text = sys::read_file(CWD, c"/proc/self/cgroup", &mut buffer).map_err(failed)?;
-            cgroup::in_proc_file(text).ok_or_else(|| failed(Errno::NOENT))?
-        }
+        false => cgroup::own_path(&mut buffer)?,
     };
     let mut room = [0; limits::PATH];
     let path = CgroupPath::choose(asked, id.to_str().unwrap_or(""), own, &mut room)?;

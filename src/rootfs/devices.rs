@@ -30,11 +30,13 @@ pub(super) fn default_nodes() -> impl Iterator<Item = (&'static CStr, u8, u8)> {
     c_strings(NODES).zip(NUMBERS).map(|(path, (major, minor))| (path, major, minor))
 }
 
-/// Links in /dev and what they lead to: the same section, and `core`, which older
-/// programs expect. The last replaces what a file system may have there: the
-/// multiplexer of the container's own devpts is the one that works.
-const LINKS: &[u8] = b"fd\0/proc/self/fd\0stdin\0/proc/self/fd/0\0stdout\0/proc/self/fd/1\0stderr\0/proc/self/fd/2\0\
-core\0/proc/kcore\0ptmx\0pts/ptmx\0";
+/// Links in /dev and what they lead to: the same section.
+const DESCRIPTORS: &[u8] =
+    b"fd\0/proc/self/fd\0stdin\0/proc/self/fd/0\0stdout\0/proc/self/fd/1\0stderr\0/proc/self/fd/2\0";
+
+/// And `core`, which older programs expect. The last replaces what a file system may
+/// have there: the multiplexer of the container's own devpts is the one that works.
+const OTHERS: &[u8] = b"core\0/proc/kcore\0ptmx\0pts/ptmx\0";
 
 /// The strings in `list`, each with its NUL.
 fn c_strings(list: &'static [u8]) -> impl Iterator<Item = &'static CStr> {
@@ -201,7 +203,20 @@ pub fn make_devices(devices: List<'_, Device<'static>>, host: HostDevices, known
         let name = resolve::c_str(path.to_bytes_with_nul(), "/dev/".len());
         Node::default(major, minor).make(dev, name, host.next()).map_err(|errno| cannot_own("make ", path, errno))?;
     }
-    let mut links = c_strings(LINKS);
+    link_descriptors(dev)?;
+    make_links(dev, OTHERS)
+}
+
+/// Makes the links to a process's own descriptors in /dev, which `dev` is.
+///
+/// # Errors
+/// The first that cannot be made; one that is there already is none.
+pub fn link_descriptors(dev: BorrowedFd<'_>) -> Result<()> {
+    make_links(dev, DESCRIPTORS)
+}
+
+fn make_links(dev: BorrowedFd<'_>, links: &'static [u8]) -> Result<()> {
+    let mut links = c_strings(links);
     while let (Some(name), Some(target)) = (links.next(), links.next()) {
         // A kernel may be built without it.
         if name == c"core" && accessat(CWD, target, Access::EXISTS, AtFlags::empty()).is_err() {
