@@ -1,8 +1,7 @@
 //! Byte strings: cutting them up and reading numbers.
 //!
 //! `core` has all of this, but makes it anew for each use. Here it is once, and
-//! small. Lists of words are one string each, for the same reason: a table of
-//! `&str` costs sixteen bytes a word before the word itself.
+//! small.
 //!
 //! Knows nothing of what the bytes mean.
 
@@ -44,65 +43,10 @@ pub fn cut(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Where `word` stands in `list`, whose words have one blank between each other.
-/// Two blanks, or one at an end, make an empty word.
-pub fn index_of(list: &str, word: &[u8]) -> Option<usize> {
-    Finder::new(list).find(word)
-}
-
-/// Finds words in such a list, one after the other: documents have their members in
-/// the order of our tables more often than not, so that each is looked for behind
-/// the last one first.
-pub struct Finder<'a> {
-    list: &'a str,
-    /// Behind the word that was found last.
-    rest: &'a [u8],
-    index: usize,
-}
-
-impl<'a> Finder<'a> {
-    pub const fn new(list: &'a str) -> Finder<'a> {
-        Finder { list, rest: list.as_bytes(), index: 0 }
-    }
-
-    /// The index of `word`.
-    #[inline(never)]
-    pub fn find(&mut self, word: &[u8]) -> Option<usize> {
-        loop {
-            let (mut rest, mut index) = (Some(self.rest), self.index);
-            while let Some(text) = rest {
-                // By hand, since there is nothing that the program does more often.
-                let same = text.iter().zip(word).take_while(|(one, other)| one == other).count();
-                let end = same + text.iter().skip(same).take_while(|byte| **byte != b' ').count();
-                rest = text.get(end.saturating_add(1)..);
-                if same == word.len() && end == same {
-                    (self.rest, self.index) = (rest.unwrap_or(&[]), index + 1);
-                    return Some(index);
-                }
-                index += 1;
-            }
-            if self.index == 0 {
-                return None;
-            }
-            (self.rest, self.index) = (self.list.as_bytes(), 0);
-        }
-    }
-}
-
 /// The part number `index` of `list`, which is cut at the ASCII characters `at`.
 #[inline(never)]
 pub fn part(list: &'static str, at: u8, index: usize) -> Option<&'static str> {
     core::str::from_utf8(split(list.as_bytes(), at).nth(index)?).ok()
-}
-
-/// The word number `index` of `list`.
-pub fn word(list: &'static str, index: usize) -> Option<&'static str> {
-    part(list, b' ', index)
-}
-
-/// The words of `list`.
-pub fn words(list: &'static str) -> impl Iterator<Item = &'static str> + Clone {
-    split(list.as_bytes(), b' ').filter_map(|word| core::str::from_utf8(word).ok())
 }
 
 /// What follows `prefix`, if `text` begins so.
@@ -215,7 +159,7 @@ impl<const N: usize> Printed<N> {
     /// Takes back all but the first `length` bytes.
     pub fn truncate(&mut self, length: usize) {
         // No more than what is written: a page that is not touched costs nothing.
-        if let Some(written) = self.bytes.get_mut(length..self.length) {
+        if let Some(written @ [_, ..]) = self.bytes.get_mut(length..self.length) {
             written.fill(0);
             self.length = length;
         }
@@ -295,31 +239,6 @@ mod tests {
             let theirs: Vec<_> = text.as_bytes().split(|byte| *byte == b' ').collect();
             assert_eq!(ours, theirs, "{text}");
         }
-    }
-
-    #[test]
-    fn words_and_their_places() {
-        assert_eq!(index_of("one two ", b"two"), Some(1));
-        assert_eq!(index_of("one two ", b""), Some(2));
-        assert_eq!(index_of("one two", b""), None);
-        assert_eq!(index_of("one two", b"tw"), None);
-        assert_eq!(index_of("one two", b"twos"), None);
-        assert_eq!(index_of("on one", b"one"), Some(1));
-        assert_eq!(index_of("one on", b"on"), Some(1));
-        let mut finder = Finder::new("one two three ");
-        for (word, index) in [
-            ("two", Some(1)),
-            ("three", Some(2)),
-            ("one", Some(0)),
-            ("four", None),
-            ("", Some(3)),
-            ("two", Some(1)),
-            ("two", Some(1)),
-        ] {
-            assert_eq!(finder.find(word.as_bytes()), index, "{word}");
-        }
-        assert_eq!(word("one two", 1), Some("two"));
-        assert_eq!(word("one two", 2), None);
     }
 
     #[test]

@@ -55,5 +55,6 @@ pub mod seccomp;
 pub mod spec;
 pub mod sys;
 pub mod terminal;
+pub mod word_list;
 pub mod words;
 pub mod worker;

@@ -10,9 +10,9 @@ pub const DOCUMENT: usize = 1 << 20;
 /// Levels of nesting in a JSON document: one bit each on the validator's
 /// stack. The deepest path in the runtime-spec has 8.
 pub const NESTING: usize = 128;
-/// Large objects and arrays of a document whose ends are remembered: engines' have some
-/// fifty. More are walked, only slower.
-pub const EXTENTS: usize = 64;
+/// Large objects and arrays of a document whose ends are remembered: engines' have up to
+/// 120. More are walked, only slower.
+pub const EXTENTS: usize = 128;
 /// Bytes of a member's name that a message shows before it goes on with "…":
 /// a name may be as long as the document, and what is wrong is said after it.
 pub const NAME_SHOWN: usize = 80;

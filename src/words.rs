@@ -7,6 +7,8 @@ use crate::bytes;
 use crate::error::{Lossy, Result};
 use crate::fail;
 use crate::limits;
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// A decimal number of 0 … 2³¹-1.
 pub fn number(text: &[u8]) -> Option<u32> {
@@ -110,7 +112,7 @@ fn scaled(text: &[u8]) -> Option<(u64, u64, &[u8])> {
 /// A switch's value, in the spellings that Go's flag package takes.
 pub fn boolean(text: &[u8]) -> Option<bool> {
     const TRUE: usize = 6;
-    bytes::index_of("true True TRUE t T 1 false False FALSE f F 0", text).map(|index| index < TRUE)
+    word_list!("true True TRUE t T 1 false False FALSE f F 0").find(text).map(|index| index < TRUE)
 }
 
 /// Checks a container's id: it becomes a folder's name. The alphabet is runc's.
@@ -140,11 +142,13 @@ pub fn check_id(id: &[u8]) -> Result<()> {
 
 /// The signals with names of their own: those from 1 on, in order (signal(7)).
 /// They have these numbers on all architectures that we build for.
-const SIGNALS: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
-                       TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+const SIGNALS: WordList = word_list!(
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP \
+                       TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+);
 
 /// Further names of some of them, and which.
-const SYNONYMS: &str = "IOT CLD POLL UNUSED";
+const SYNONYMS: WordList = word_list!("IOT CLD POLL UNUSED");
 const SYNONYMS_OF: [u32; 4] = [6, 17, 29, 31];
 
 /// The first real-time signal as C libraries count them: the kernel's own first
@@ -166,10 +170,10 @@ pub fn signal_number(text: &[u8]) -> Option<u32> {
         *place = byte.to_ascii_uppercase();
     }
     let name = bytes::after(name, "SIG").unwrap_or(name);
-    if let Some(index) = bytes::index_of(SIGNALS, name) {
+    if let Some(index) = SIGNALS.find(name) {
         return u32::try_from(index.checked_add(1)?).ok();
     }
-    if let Some(index) = bytes::index_of(SYNONYMS, name) {
+    if let Some(index) = SYNONYMS.find(name) {
         return SYNONYMS_OF.get(index).copied();
     }
     let number = if let Some(rest) = bytes::after(name, "RTMIN") {

@@ -17,6 +17,8 @@ use crate::limits;
 use crate::spec::record::{asks_for_nothing, not_between};
 use crate::spec::resources::Resources;
 use crate::spec::version::is_before_1_3;
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// What a container may use, and how it is to be read.
 #[derive(Clone, Copy)]
@@ -81,14 +83,23 @@ pub fn controller(file: &CStr) -> &[u8] {
 /// # Errors
 /// With the place: a value that makes no sense; or what `each` fails of.
 pub fn lines(limits: &Limits<'_>, each: &mut Each<'_>) -> Result<()> {
-    let get = |name| limits.resources.value().get(name).filter(|value| !value.is_null());
+    let resources = limits.resources.value();
+    if resources.members().all(|(name, value)| name.is("devices") || value.is_null()) {
+        return Ok(()); // as most are, and these are no lines
+    }
+    let get = |name| resources.get(name).filter(|value| !value.is_null());
     let mut lines = Lines { each, zero_is_no_limit: limits.zero_is_no_limit };
+    let mut last = ("", None);
     for row in bytes::split(ROWS.as_bytes(), b'\n') {
         let (kind, row) = bytes::cut(row, b' ');
         let word = |index| core::str::from_utf8(bytes::split(row.unwrap_or(&[]), b' ').nth(index)?).ok();
-        if let (Some(&kind), Some(object), Some(name), Some(file)) = (kind.first(), word(0), word(1), word(2))
-            && let Some(object) = get(object)
-        {
+        let (Some(&kind), Some(object), Some(name), Some(file)) = (kind.first(), word(0), word(1), word(2)) else {
+            continue;
+        };
+        if last.0 != object {
+            last = (object, get(object));
+        }
+        if let Some(object) = last.1 {
             lines.member(object, name, file, kind)?;
         }
     }
@@ -390,7 +401,8 @@ fn is_list(text: Text<'_>) -> bool {
 
 /// What `unified` may not write: where processes and controllers are, and whether they
 /// run, are ours to say.
-const OURS: &str = "cgroup.procs cgroup.threads cgroup.kill cgroup.freeze cgroup.subtree_control cgroup.type";
+const OURS: WordList =
+    word_list!("cgroup.procs cgroup.threads cgroup.kill cgroup.freeze cgroup.subtree_control cgroup.type");
 
 /// `unified` names files in the cgroup's folder, those of controllers or of every
 /// cgroup, which are written whether we know them or not (config-linux.md, "Unified").
@@ -400,7 +412,7 @@ fn check_file(file: Text<'_>) -> Result<()> {
     if !is_name || dot.is_none_or(|dot| dot == 0) {
         return Err(file.error(format_args!("expected the name of a controller's file, such as \"memory.high\"")));
     }
-    match bytes::words(OURS).any(|ours| file.is(ours)) {
+    match file.place_in(OURS).is_some() {
         false => Ok(()),
         true => Err(file.error(format_args!("{file} is written by the runtime alone"))),
     }

@@ -9,13 +9,15 @@ use core::fmt::{Error, Result, Write};
 
 use crate::bytes::{self, Printed};
 use crate::error::Lossy;
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// Gives the text of a file of the cgroup, in the buffer; nothing of one that is
 /// not there.
 pub type Reader<'r> = dyn for<'b> FnMut(&str, &'b mut [u8]) -> &'b [u8] + 'r;
 
 /// Pages of the hugetlb controller, in its files' names, on all architectures.
-const HUGE_PAGES: &str = "64KB 1MB 2MB 16MB 32MB 512MB 1GB 2GB 16GB";
+const HUGE_PAGES: WordList = word_list!("64KB 1MB 2MB 16MB 32MB 512MB 1GB 2GB 16GB");
 
 /// The document, in lines: a text of it; behind a tab what follows it, of which
 /// file, and of which line there. `u` is microseconds, told as nanoseconds; `v` a
@@ -121,7 +123,7 @@ fn io(text: &[u8], keys: [&str; 2], out: &mut dyn Write) -> Result {
 
 fn hugetlb(read: &mut Reader<'_>, buffer: &mut [u8], out: &mut dyn Write) -> Result {
     let mut separator = "";
-    for size in bytes::words(HUGE_PAGES) {
+    for size in HUGE_PAGES.iter() {
         let mut file = |kind: &str| -> Option<u64> {
             let name = Printed::<64>::of(format_args!("hugetlb.{size}.{kind}"));
             let text = read(name.as_str(), buffer);

@@ -262,7 +262,7 @@ impl<I: Iterator<Item = &'static CStr>> Items<I> {
 
 /// Why a name is none of a command's.
 fn no_command(name: &CStr) -> Mistake {
-    let later = bytes::index_of(LATER, name.to_bytes()).is_some();
+    let later = LATER.find(name.to_bytes()).is_some();
     if later { Mistake::Later } else { Mistake::NoSuchCommand }
 }
 

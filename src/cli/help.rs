@@ -24,8 +24,8 @@ pub fn overall(out: &mut dyn Write) -> fmt::Result {
     }
     out.write_str("\nflags before the command:\n")?;
     flags(out, GLOBAL)?;
-    out.write_str("\n`ocinit help COMMAND` explains one command.\nnot supported by this version: ")?;
-    out.write_str(LATER)?;
+    out.write_str("\n`ocinit help COMMAND` explains one command.\nnot supported by this version:")?;
+    LATER.iter().try_for_each(|name| write!(out, " {name}"))?;
     out.write_str("\n")
 }
 

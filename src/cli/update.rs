@@ -58,7 +58,7 @@ fn write_flags(invocation: &Invocation, text: &mut Printed<ROOM>) -> Result<()> 
     let (mut before, mut object, mut end) = ("", "", "}");
     for (index, flag) in UPDATE.iter().copied().skip(1).enumerate() {
         let Some(member) = bytes::part(MEMBERS, b'|', index) else { break };
-        let (begun, name) = (bytes::word(member, 0).unwrap_or(""), bytes::word(member, 1).unwrap_or(""));
+        let (begun, name) = (bytes::part(member, b' ', 0).unwrap_or(""), bytes::part(member, b' ', 1).unwrap_or(""));
         if !begun.is_empty() {
             object = begun;
         }

@@ -2,19 +2,22 @@
 
 use core::fmt;
 
-use crate::bytes;
 use crate::json::Text;
 use crate::spec::config::Capabilities;
 use crate::spec::record::List;
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// The names; the index is the kernel's number (linux/capability.h).
-const NAMES: &str = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID \
+const NAMES: WordList = word_list!(
+    "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID \
     CAP_SETUID CAP_SETPCAP CAP_LINUX_IMMUTABLE CAP_NET_BIND_SERVICE CAP_NET_BROADCAST \
     CAP_NET_ADMIN CAP_NET_RAW CAP_IPC_LOCK CAP_IPC_OWNER CAP_SYS_MODULE CAP_SYS_RAWIO \
     CAP_SYS_CHROOT CAP_SYS_PTRACE CAP_SYS_PACCT CAP_SYS_ADMIN CAP_SYS_BOOT CAP_SYS_NICE \
     CAP_SYS_RESOURCE CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_MKNOD CAP_LEASE CAP_AUDIT_WRITE \
     CAP_AUDIT_CONTROL CAP_SETFCAP CAP_MAC_OVERRIDE CAP_MAC_ADMIN CAP_SYSLOG CAP_WAKE_ALARM \
-    CAP_BLOCK_SUSPEND CAP_AUDIT_READ CAP_PERFMON CAP_BPF CAP_CHECKPOINT_RESTORE";
+    CAP_BLOCK_SUSPEND CAP_AUDIT_READ CAP_PERFMON CAP_BPF CAP_CHECKPOINT_RESTORE"
+);
 
 /// The five sets: bit n is capability number n.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -28,16 +31,16 @@ pub struct Sets {
 
 /// The bit of the capability called so, exactly as the kernel's headers write it.
 pub fn bit(name: &str) -> Option<u64> {
-    bytes::index_of(NAMES, name.as_bytes()).map(|number| 1 << number)
+    NAMES.find(name.as_bytes()).map(|number| 1 << number)
 }
 
 /// The name of capability `number`.
 pub fn name(number: u32) -> Option<&'static str> {
-    bytes::word(NAMES, number as usize)
+    NAMES.get(number as usize)
 }
 
-/// All names, in the order of the kernel's numbers, with a blank between each other.
-pub fn names() -> &'static str {
+/// All names, in the order of the kernel's numbers.
+pub fn names() -> WordList {
     NAMES
 }
 
@@ -121,7 +124,7 @@ impl fmt::Display for Sets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sets = [self.bounding, self.effective, self.permitted, self.inheritable, self.ambient];
         let mut separator = "";
-        for (word, set) in bytes::words("bounding effective permitted inheritable ambient").zip(sets) {
+        for (word, set) in word_list!("bounding effective permitted inheritable ambient").iter().zip(sets) {
             if set == 0 {
                 continue;
             }
@@ -161,7 +164,7 @@ mod tests {
             assert_eq!(bit(name), Some(1 << number), "{name}");
             assert_eq!(super::name(number), Some(name));
         }
-        assert_eq!(bytes::words(NAMES).count(), 41);
+        assert_eq!(NAMES.iter().count(), 41);
         for unknown in ["", "CHOWN", "cap_chown", "CAP_CHOWN ", "CAP_BOGUS"] {
             assert_eq!(bit(unknown), None, "{unknown}");
         }

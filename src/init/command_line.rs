@@ -10,6 +10,8 @@ use core::ffi::CStr;
 use crate::bytes;
 use crate::error::{Error, Lossy, Result};
 use crate::lifecycle::Arena;
+use crate::word_list;
+use crate::word_list::WordList;
 use crate::{fail, words};
 
 /// A word of a line, cut as the kernel cuts it (parse_args in kernel/params.c):
@@ -88,8 +90,10 @@ pub struct CommandLine {
 const SOURCES: [&str; 2] = ["/ocinit/cmdline", "kernel command line"];
 
 /// The options' names. Each is a [`Name`] by its place here.
-const NAMES: &str = "bundle units mount mount-timeout modules address gateway dns dhcp hostname env cwd user timeout \
-                     on-exit status stdin stdout stderr terminal console-size artifacts log trace";
+const NAMES: WordList = word_list!(
+    "bundle units mount mount-timeout modules address gateway dns dhcp hostname env cwd user timeout \
+                     on-exit status stdin stdout stderr terminal console-size artifacts log trace"
+);
 
 macro_rules! names {
     ($($name:ident)*) => {
@@ -249,7 +253,7 @@ impl Iterator for OwnWords {
                 return None;
             };
             if let Some(name) = bytes::after(word.name, "ocinit.") {
-                return Some((word, bytes::index_of(NAMES, name).and_then(|index| ALL.get(index).copied())));
+                return Some((word, NAMES.find(name).and_then(|index| ALL.get(index).copied())));
             }
         }
     }
@@ -306,7 +310,7 @@ impl Options {
             Name::MountTimeout => self.mount_timeout = time()?,
             Name::Timeout => self.timeout = time()?,
             Name::OnExit => {
-                self.on_exit = match bytes::index_of("poweroff reboot halt", value) {
+                self.on_exit = match word_list!("poweroff reboot halt").find(value) {
                     Some(0) => OnExit::PowerOff,
                     Some(1) => OnExit::Reboot,
                     Some(_) => OnExit::Halt,

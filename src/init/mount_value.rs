@@ -1,10 +1,11 @@
 //! The value of `ocinit.mount=`: SOURCE:TARGET:TYPE[:OPTIONS], and the same as
 //! an entry of `mounts[]`, which is then carried out as a container's is.
 
-use crate::bytes::{Printed, cut, index_of};
+use crate::bytes::{Printed, cut};
 use crate::limits;
 
 use super::superblock::Tag;
+use crate::word_list;
 
 /// What is mounted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +39,7 @@ impl<'a> MountValue<'a> {
         let well_formed = !source.is_empty() && target.starts_with(b"/") && !kind.is_empty();
         let (name, tag) = cut(source, b'=');
         let tag = tag.filter(|tag| !tag.is_empty());
-        let source = match (index_of("LABEL UUID PARTLABEL PARTUUID", name), tag) {
+        let source = match (word_list!("LABEL UUID PARTLABEL PARTUUID").find(name), tag) {
             (Some(0), Some(tag)) => Source::Tag(Tag::Label(tag)),
             (Some(1), Some(tag)) => Source::Tag(Tag::Uuid(tag)),
             (Some(2), Some(tag)) => Source::Tag(Tag::PartLabel(tag)),
@@ -60,7 +61,7 @@ impl<'a> MountValue<'a> {
         }
         fits &= entry.push("options\":[\"");
         // What the type cannot do without.
-        let own = match index_of("9p erofs squashfs iso9660", self.kind) {
+        let own = match word_list!("9p erofs squashfs iso9660").find(self.kind) {
             Some(0) if !self.options.windows(6).any(|part| part == b"trans=") => "trans=virtio",
             Some(1..) => "ro",
             _ => "defaults",

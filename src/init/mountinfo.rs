@@ -2,10 +2,13 @@
 //! a system needs them.
 
 use crate::bytes;
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// File systems that hold nothing which would be lost, and are left alone.
-const OF_THE_KERNEL: &str =
-    "proc sysfs devtmpfs devpts tmpfs ramfs rootfs cgroup2 bpf securityfs mqueue nsfs configfs debugfs tracefs";
+const OF_THE_KERNEL: WordList = word_list!(
+    "proc sysfs devtmpfs devpts tmpfs ramfs rootfs cgroup2 bpf securityfs mqueue nsfs configfs debugfs tracefs"
+);
 
 /// The place of a mount that has to be unmounted, escapes decoded, in `buffer`, its
 /// NUL included; `None` for the root and what is the kernel's own.
@@ -13,7 +16,7 @@ pub fn to_unmount<'b>(line: &[u8], buffer: &'b mut [u8]) -> Option<&'b core::ffi
     let mut fields = bytes::split(line, b' ');
     let place = fields.nth(4)?;
     fields.find(|field| *field == b"-")?;
-    if place == b"/" || bytes::index_of(OF_THE_KERNEL, fields.next()?).is_some() {
+    if place == b"/" || OF_THE_KERNEL.find(fields.next()?).is_some() {
         return None;
     }
     let mut length = 0;

@@ -6,6 +6,7 @@ use core::fmt;
 use crate::bytes::{self, Printed};
 use crate::limits;
 use crate::spec::write::Json;
+use crate::word_list;
 
 /// How a unit, or the whole boot, ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl Event<'_> {
         }
         if let Some((ending, message)) = self.ending {
             let [kind, number] = ending.encode();
-            let word = bytes::word("exit signal oom timeout error", kind.into()).unwrap_or("error");
+            let word = word_list!("exit signal oom timeout error").get(kind.into()).unwrap_or("error");
             add("result", Json::Text(word));
             match ending {
                 Ending::Signal(_) | Ending::OutOfMemory => add("signal", Json::Number(number.into())),

@@ -18,6 +18,8 @@ use crate::error::Result;
 use crate::json::{PathBuffer, Text, Value};
 use crate::lifecycle::Arena;
 use crate::spec::record::{Map, Shape, Strictness, check};
+use crate::word_list;
+use crate::word_list::WordList;
 use crate::{limits, words};
 
 /// When a service that has ended is started again.
@@ -50,8 +52,10 @@ const PREFIX: &str = "org.ocinit.";
 /// The image-spec's annotation for the signal, which counts where ours is absent.
 const IMAGE_STOP_SIGNAL: &str = "org.opencontainers.image.stopSignal";
 
-const NAMES: &str = "org.ocinit.restart org.ocinit.restart-budget org.ocinit.stop-signal org.ocinit.stop-timeout \
-                     org.ocinit.after org.ocinit.stdout org.ocinit.stderr org.ocinit.on-failure";
+const NAMES: WordList = word_list!(
+    "org.ocinit.restart org.ocinit.restart-budget org.ocinit.stop-signal org.ocinit.stop-timeout \
+                     org.ocinit.after org.ocinit.stdout org.ocinit.stderr org.ocinit.on-failure"
+);
 
 impl Policy {
     pub const DEFAULT: Policy = Policy {
@@ -70,7 +74,7 @@ impl Policy {
     ///
     /// # Errors
     /// With the place.
-    pub fn read(annotations: Value<'_>, useless: &'static str, strings: &mut Arena<'static>) -> Result<Policy> {
+    pub fn read(annotations: Value<'_>, useless: WordList, strings: &mut Arena<'static>) -> Result<Policy> {
         check(annotations, &<Map<'static, Text<'static>> as Shape>::FORM, Strictness::Valid)?;
         let annotations = <Map<'static, Text<'static>> as Shape>::field(Some(annotations));
         let mut policy = Policy::DEFAULT;
@@ -161,10 +165,10 @@ mod tests {
     use std::vec::Vec;
 
     fn read(annotations: &str) -> Result<Policy, String> {
-        read_without("", annotations)
+        read_without(word_list!(""), annotations)
     }
 
-    fn read_without(useless: &'static str, annotations: &str) -> Result<Policy, String> {
+    fn read_without(useless: WordList, annotations: &str) -> Result<Policy, String> {
         let document = Document::parse("c", annotations.as_bytes()).unwrap();
         let mut strings = Arena::new(Vec::leak(std::vec![0; 4096]));
         Policy::read(document.root(), useless, &mut strings).map_err(|error| error.to_string())
@@ -172,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_a_mistake() {
-        let read = |annotations| read_without("org.ocinit.restart org.ocinit.after", annotations);
+        let read = |annotations| read_without(word_list!("org.ocinit.restart org.ocinit.after"), annotations);
         assert_eq!(
             read("{\"org.ocinit.after\":\"x\"}").err().unwrap(),
             "c:1:21: org.ocinit.after: it has no effect on a unit of this kind"

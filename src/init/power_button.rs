@@ -18,8 +18,10 @@ impl PowerButton {
         for number in 0..MOST {
             let path = Printed::<32>::of(format_args!("/dev/input/event{number}"));
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-            if let Ok(device) = open(path.as_c_str(), flags, Mode::empty()) {
-                let _ = devices.push(device); // no more than there is room for
+            match open(path.as_c_str(), flags, Mode::empty()) {
+                Ok(device) => drop(devices.push(device)), // no more than there is room for
+                Err(Errno::NOENT) => break,               // their numbers have no gaps at the start
+                Err(_) => {}
             }
         }
         PowerButton(devices)

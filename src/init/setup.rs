@@ -112,14 +112,15 @@ fn prepare(
     trace.mark_at("first instruction", first);
     trace.mark("the kernel's file systems mounted");
     let mut strings = Arena::new(strings);
+    let image = ImageFiles::find();
     let line = CommandLine {
-        file: mistakes.hear(read_file(c"/ocinit/cmdline", file_line)),
+        file: mistakes.hear(image.read(c"/ocinit/cmdline", file_line)),
         kernel: mistakes.hear(read_file(c"/proc/cmdline", kernel_line)),
     };
     let options = line.read(&mut strings, &mut |error| mistakes.add(&error));
     set_on_exit(options.on_exit);
-    let changes = mistakes.hear(changes(&line, &options, arguments, environment));
-    let artifacts = mistakes.hear(read_file(c"/ocinit/artifacts", artifacts));
+    let changes = mistakes.hear(changes(&line, &options, &image, arguments, environment));
+    let artifacts = mistakes.hear(image.read(c"/ocinit/artifacts", artifacts));
     bring_up(&line, &options, mistakes, &mut trace, first);
     let hardened = lifecycle::harden_init()?;
     mistakes.hear(find_units(&options, units, workspace, &mut strings));
@@ -150,12 +151,28 @@ fn prepare(
     })
 }
 
-/// A file of the kernel's or of the image's; empty where there is none.
+/// A file; empty where there is none.
 ///
 /// # Errors
 /// As [`files::read`].
 fn read_file(path: &CStr, room: &'static mut [u8]) -> Result<&'static [u8]> {
     Ok(files::read(path, room)?.unwrap_or(&[]))
+}
+
+/// The files in the image's folder /ocinit, which few images have.
+struct ImageFiles {
+    exist: bool,
+}
+
+impl ImageFiles {
+    fn find() -> ImageFiles {
+        ImageFiles { exist: statat(CWD, c"/ocinit", AtFlags::empty()).is_ok() }
+    }
+
+    /// As [`read_file`].
+    fn read(&self, path: &CStr, room: &'static mut [u8]) -> Result<&'static [u8]> {
+        if self.exist { read_file(path, room) } else { Ok(&[]) }
+    }
 }
 
 /// What the command line and the files change of the single bundle's process.
@@ -165,6 +182,7 @@ fn read_file(path: &CStr, room: &'static mut [u8]) -> Result<&'static [u8]> {
 fn changes(
     line: &CommandLine,
     options: &Options,
+    image: &ImageFiles,
     arguments: &'static mut [u8],
     environment: &'static mut [u8],
 ) -> Result<Changes> {
@@ -190,14 +208,14 @@ fn changes(
             changes.arguments = Some(put.finish());
         }
         None => {
-            let text = read_file(c"/ocinit/args", arguments)?;
+            let text = image.read(c"/ocinit/args", arguments)?;
             changes.arguments = if text.is_empty() { None } else { Some(text) };
         }
     }
     // The file's come first: those of the line win.
     let (room, rest) = environment.split_at_mut(limits::BOOT_STRINGS);
     let mut put = Put { room: rest, length: 0 };
-    put.add(read_file(c"/ocinit/env", room)?)?;
+    put.add(image.read(c"/ocinit/env", room)?)?;
     for value in line.values(Name::Env) {
         put.add(value)?;
         put.add(&[0])?;

@@ -15,7 +15,8 @@ use crate::json::Document;
 use crate::lifecycle::{Arena, Workspace, read_document};
 use crate::sys::fs::{CWD, Mode, OFlags, RawDir, open};
 use crate::sys::{Errno, OwnedFd};
-use crate::{bytes, fail, limits, words};
+use crate::word_list::WordList;
+use crate::{bytes, fail, limits, word_list, words};
 
 /// What a unit is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,14 +30,16 @@ pub enum Kind {
 
 impl Kind {
     /// The names of annotations that mean nothing for a unit of this kind.
-    fn useless_annotations(self) -> &'static str {
+    fn useless_annotations(self) -> WordList {
         match self {
-            Kind::Service => "",
-            Kind::Onboot | Kind::Onshutdown => "org.ocinit.restart org.ocinit.restart-budget org.ocinit.after",
-            // Where its output goes the command line says.
-            Kind::Main => {
-                "org.ocinit.restart org.ocinit.restart-budget org.ocinit.after org.ocinit.stdout org.ocinit.stderr"
+            Kind::Service => word_list!(""),
+            Kind::Onboot | Kind::Onshutdown => {
+                word_list!("org.ocinit.restart org.ocinit.restart-budget org.ocinit.after")
             }
+            // Where its output goes the command line says.
+            Kind::Main => word_list!(
+                "org.ocinit.restart org.ocinit.restart-budget org.ocinit.after org.ocinit.stdout org.ocinit.stderr"
+            ),
         }
     }
 }

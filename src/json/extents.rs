@@ -3,10 +3,9 @@
 
 use crate::limits;
 
-/// Bytes from which on a container counts as large. Of such an engine's config.json has
-/// some fifty, its list of system calls among them; the walk through a smaller one takes
+/// Bytes from which on a container counts as large: the walk through a smaller one takes
 /// no longer than finding it here would.
-const LARGE: u32 = 128;
+const LARGE: u32 = 32;
 
 /// The beginnings and ends of large containers, in the order of the document. Those that
 /// come when there is no more room are walked.

@@ -4,9 +4,10 @@ use core::ffi::CStr;
 use core::fmt::{self, Write};
 
 use super::value::Value;
-use crate::bytes::{self, Finder};
+use crate::bytes;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::word_list::{Finder, WordList};
 
 /// A string, which stands at that place: its escapes are decoded as it is read.
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ impl<'a> Text<'a> {
 
     /// Bytes that the string takes once its escapes are decoded, in UTF-8.
     pub fn length(&self) -> usize {
-        self.bytes().count()
+        self.plain().map_or_else(|| self.bytes().count(), <[u8]>::len)
     }
 
     /// Whether the string has no character.
@@ -47,31 +48,39 @@ impl<'a> Text<'a> {
 
     #[inline(never)]
     fn is_bytes(&self, other: &[u8]) -> bool {
-        match self.plain() {
-            Some(plain) => plain == other,
-            None => self.bytes().eq(other.iter().copied()),
-        }
+        self.says(other) || self.may_have_escapes() && self.bytes().eq(other.iter().copied())
+    }
+
+    /// Whether it says exactly this without any escape. Where it ends need not be known.
+    fn says(&self, other: &[u8]) -> bool {
+        let rest = self.0.rest();
+        rest.get(other.len()) == Some(&b'"') && rest.get(..other.len()) == Some(other)
+    }
+
+    fn may_have_escapes(&self) -> bool {
+        self.0.document().has_escapes
     }
 
     /// The bytes as they stand in the document, if there is no escape among them, as
     /// is the rule.
     fn plain(&self) -> Option<&'a [u8]> {
         let rest = self.0.rest();
-        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        let (plain, behind) = rest.split_at_checked(end)?;
+        let (plain, behind) = rest.split_at_checked(plain_length(rest))?;
         (behind.first() == Some(&b'"')).then_some(plain)
     }
 
-    /// Where it stands in `list`, whose words have one blank between each other
-    /// (see [`bytes::words`]).
-    pub fn place_in(&self, list: &str) -> Option<usize> {
-        self.place_by(&mut Finder::new(list))
+    /// Where it stands in `list`.
+    pub fn place_in(&self, list: WordList) -> Option<usize> {
+        self.place_by(&mut list.finder())
     }
 
     /// The same, by one who has looked for others there.
     #[inline(never)]
-    pub fn place_by(&self, finder: &mut Finder<'_>) -> Option<usize> {
-        finder.find(self.word(&mut [0; WORD])?)
+    pub fn place_by(&self, finder: &mut Finder) -> Option<usize> {
+        match self.may_have_escapes() {
+            false => finder.find_before(self.0.rest(), Some(b'"')),
+            true => finder.find(self.word(&mut [0; WORD])?),
+        }
     }
 
     /// The decoded bytes, if they are no more than a word: those of the document
@@ -112,18 +121,23 @@ impl<'a> Text<'a> {
     /// does not get past validation.)
     pub fn c_str<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b CStr> {
         let most = buffer.len().saturating_sub(1);
+        let too_long = || self.error(format_args!("longer than the limit of {most} bytes"));
         let mut length = 0;
-        for byte in self.bytes() {
-            match buffer.get_mut(length) {
-                Some(place) if length < most => *place = byte,
-                _ => return Err(self.error(format_args!("longer than the limit of {most} bytes"))),
+        if let Some(plain) = self.plain().filter(|plain| plain.len() <= most) {
+            buffer.iter_mut().zip(plain).for_each(|(place, byte)| *place = *byte);
+            length = plain.len();
+        } else {
+            for byte in self.bytes() {
+                match buffer.get_mut(length) {
+                    Some(place) if length < most => *place = byte,
+                    _ => return Err(too_long()),
+                }
+                length += 1;
             }
-            length += 1;
         }
-        if let Some(place) = buffer.get_mut(length) {
-            *place = 0;
-        }
-        CStr::from_bytes_until_nul(buffer).map_err(|_| self.error(format_args!("no room for it")))
+        let text = buffer.get_mut(..=length).ok_or_else(too_long)?;
+        text.last_mut().into_iter().for_each(|end| *end = 0);
+        CStr::from_bytes_with_nul(text).map_err(|_| self.error(format_args!("a NUL character in a string")))
     }
 
     /// The place, as a value.
@@ -142,14 +156,35 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.rest();
         loop {
-            let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(rest.len());
-            let (plain, behind) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            let (plain, behind) = rest.split_at_checked(plain_length(rest)).unwrap_or((rest, &[]));
             f.write_str(core::str::from_utf8(plain).unwrap_or(""))?;
             let Some((character, behind)) = bytes::after(behind, "\\").and_then(escape) else { return Ok(()) };
             f.write_char(character)?;
             rest = behind;
         }
     }
+}
+
+/// Bytes at the beginning of `text` that stand for themselves in a string: neither a
+/// quote, a backslash nor a control character. Eight are looked at at once.
+#[inline(never)]
+pub(super) fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST_BITS: u64 = u64::from_le_bytes([0x80; 8]);
+    let mut rest = text;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        let bytes = u64::from_le_bytes(*eight);
+        // The highest bit of a byte below `limit` is set, and maybe of those above it.
+        let below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes;
+        let [quotes, backslashes] = [b'"', b'\\'].map(|byte| below(bytes ^ (ONES * u64::from(byte)), 1));
+        let found = (quotes | backslashes | below(bytes, 0x20)) & HIGHEST_BITS;
+        if found != 0 {
+            return text.len() - rest.len() + found.trailing_zeros() as usize / 8;
+        }
+        rest = behind;
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    text.len() - rest.len() + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 /// The bytes of a string, escapes decoded.

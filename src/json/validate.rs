@@ -8,13 +8,15 @@
 //! Duplicate names are found later, where a table says which matter.
 
 use super::extents::Extents;
+use super::text::plain_length;
 use crate::limits::{DOCUMENT, NESTING};
 
 /// What is wrong and where: bytes from the start.
 pub(super) type Fault = (usize, &'static str);
 
-/// Checks the whole of `text`, and notes in `extents` where its large parts end.
-pub(super) fn validate(text: &[u8], extents: &mut Extents) -> Result<(), Fault> {
+/// Checks the whole of `text`, and notes in `extents` where its large parts end. Whether
+/// there are escapes in it.
+pub(super) fn validate(text: &[u8], extents: &mut Extents) -> Result<bool, Fault> {
     const { assert!(DOCUMENT == 1_048_576) };
     if text.len() > DOCUMENT {
         // Whoever read it knows the size, and should have said it already.
@@ -26,12 +28,15 @@ pub(super) fn validate(text: &[u8], extents: &mut Extents) -> Result<(), Fault> 
     if let Err(error) = core::str::from_utf8(text) {
         return Err((error.valid_up_to(), "not UTF-8"));
     }
-    Validator { text, at: 0 }.document(extents)
+    let mut validator = Validator { text, at: 0, has_escapes: false };
+    validator.document(extents)?;
+    Ok(validator.has_escapes)
 }
 
 struct Validator<'a> {
     text: &'a [u8],
     at: usize,
+    has_escapes: bool,
 }
 
 /// Which containers we are in, outermost in the highest bit: 1 is an object.
@@ -62,7 +67,7 @@ impl Nesting {
 }
 
 impl Validator<'_> {
-    fn document(mut self, extents: &mut Extents) -> Result<(), Fault> {
+    fn document(&mut self, extents: &mut Extents) -> Result<(), Fault> {
         let mut nesting = Nesting { bits: 0, depth: 0 };
         loop {
             // At the place of a value.
@@ -191,12 +196,12 @@ impl Validator<'_> {
     fn string(&mut self) -> Result<(), Fault> {
         self.at += 1;
         loop {
+            self.at += plain_length(self.text.get(self.at..).unwrap_or(&[]));
             match self.peek() {
                 None => return Err((self.at, "ends in the middle")),
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
-                Some(0..=0x1f) => return Err((self.at, "a control character in a string must be escaped")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err((self.at, "a control character in a string must be escaped")),
             }
         }
         self.at += 1;
@@ -205,6 +210,7 @@ impl Validator<'_> {
 
     fn escape(&mut self) -> Result<(), Fault> {
         let start = self.at;
+        self.has_escapes = true;
         self.at += 1;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
@@ -241,6 +247,7 @@ impl Validator<'_> {
         Ok(unit)
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }

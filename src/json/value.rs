@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::extents::Extents;
 use super::position::Place;
-use super::text::Text;
+use super::text::{Text, plain_length};
 use super::validate;
 use crate::bytes;
 use crate::error::{Error, Result};
@@ -22,6 +22,8 @@ pub struct Document<'a> {
     pub(super) name: &'a str,
     pub(super) text: &'a [u8],
     extents: Extents,
+    /// Whether there is a backslash in any of its strings.
+    pub(super) has_escapes: bool,
 }
 
 impl<'a> Document<'a> {
@@ -30,9 +32,12 @@ impl<'a> Document<'a> {
     /// # Errors
     /// What is wrong first, with its place.
     pub fn parse(name: &'a str, text: &'a [u8]) -> Result<Document<'a>> {
-        let mut document = Document { name, text, extents: Extents::new() };
+        let mut document = Document { name, text, extents: Extents::new(), has_escapes: false };
         match validate::validate(text, &mut document.extents) {
-            Ok(()) => Ok(document),
+            Ok(has_escapes) => {
+                document.has_escapes = has_escapes;
+                Ok(document)
+            }
             Err((offset, message)) => Err(document.error(offset, format_args!("{message}"))),
         }
     }
@@ -191,6 +196,10 @@ impl<'a> Value<'a> {
         core::hint::black_box(self.document).text
     }
 
+    pub(super) fn document(&self) -> &'a Document<'a> {
+        self.document
+    }
+
     /// The text from behind its first byte on.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.text().get(self.at + 1..).unwrap_or(&[])
@@ -279,8 +288,9 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// Between tokens of a valid document nothing else is below a blank.
 fn skip_space(text: &[u8], mut at: usize) -> usize {
-    while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+    while text.get(at).is_some_and(|byte| *byte <= b' ') {
         at += 1;
     }
     at
@@ -288,15 +298,15 @@ fn skip_space(text: &[u8], mut at: usize) -> usize {
 
 /// From the opening quote to behind the closing one.
 fn skip_string(text: &[u8], at: usize) -> usize {
-    let mut rest = text.get(at + 1..).unwrap_or(&[]).iter();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'"' => break,
-            b'\\' => drop(rest.next()),
-            _ => {}
+    let mut at = at + 1;
+    loop {
+        at += plain_length(text.get(at..).unwrap_or(&[]));
+        match text.get(at) {
+            None => return text.len(),
+            Some(b'"') => return at + 1,
+            Some(_) => at += 2, // a backslash, and what it makes of the next byte
         }
     }
-    text.len() - rest.len()
 }
 
 /// From the start of a value to behind it.

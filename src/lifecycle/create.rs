@@ -221,7 +221,7 @@ fn decide<'a>(
             .error(format_args!("needs a network namespace, which \"linux.namespaces\" does not list")));
     }
     let process = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
-    let mut process = ProcessPlan::new(process, config.linux(), buffers, hardened)?;
+    let mut process = ProcessPlan::new(process, config.linux().copied(), buffers, hardened)?;
     process.change(&request.changes)?;
     process.pass_descriptors(&request.wishes)?;
     process.in_user_namespace = namespaces.has(flags::USER);

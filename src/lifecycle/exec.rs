@@ -122,7 +122,7 @@ pub fn exec(
         groups: &mut workspace.groups,
         arena,
     };
-    let mut process = ProcessPlan::new(view, config.linux(), buffers, hardened)?;
+    let mut process = ProcessPlan::new(view, config.linux().copied(), buffers, hardened)?;
     process.complete(&of_container)?;
     change(&mut process, &mut request.overrides, request.process.is_some())?;
     process.pass_descriptors(&request.wishes)?;

@@ -25,6 +25,7 @@ use crate::sys::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recv, sendto, socket,
 };
 use crate::sys::{AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd};
+use crate::word_list;
 
 /// Where the socket is in the container, as with runc.
 pub const VARIABLE: &CStr = c"NOTIFY_SOCKET=/run/notify/notify.sock";
@@ -61,7 +62,7 @@ pub fn mount(folder: BorrowedFd<'_>, root: &Root, context: &MountContext<'_>) ->
         ("destination", Json::Text("/run/notify")),
         ("type", Json::Text("bind")),
         ("source", Json::Text(source.as_str())),
-        ("options", Json::Words("bind ro nosuid nodev noexec")),
+        ("options", Json::Words(word_list!("bind ro nosuid nodev noexec"))),
     ]);
     let length = mount.write("the mount of the notify socket", buffer.get_mut(1..).unwrap_or(&mut []))?;
     if let Some(end) = buffer.get_mut(length + 1) {

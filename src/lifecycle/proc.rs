@@ -3,6 +3,7 @@
 //! Reading only. Writes go through a private procfs, see `sys::Procfs`.
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
 use crate::bytes::{self, Printed};
 use crate::error::Result;
@@ -70,8 +71,8 @@ pub fn boot_id() -> Result<BootId> {
 /// Whether we are in a user namespace other than the first: there, too, root is an
 /// ordinary user of the host.
 pub fn in_user_namespace() -> bool {
-    let mut buffer = [0; 64];
-    let map = read_file(fs::CWD, c"/proc/self/uid_map", &mut buffer).unwrap_or(b"");
-    // The first maps all that there are to themselves (user_namespaces(7)).
-    !map.trim_ascii().ends_with(b" 4294967295")
+    let mut buffer = [MaybeUninit::uninit(); 64];
+    let link = fs::readlinkat_raw(fs::CWD, c"/proc/self/ns/user", &mut buffer);
+    // The first's number is fixed: PROC_USER_INIT_INO of the kernel.
+    !link.is_ok_and(|(name, _)| &*name == b"user:[4026531837]")
 }

@@ -212,7 +212,7 @@ impl Folder {
     /// Adds what is known once there is a process, in one call that is done or not
     /// done.
     pub fn write_later(&self, record: &StateRecord<'_>) -> Result<()> {
-        let status = bytes::index_of(RecordStatuses::WORDS, record.status.as_bytes()).unwrap_or(0);
+        let status = RecordStatuses::WORDS.find(record.status.as_bytes()).unwrap_or(0);
         let mut text = Printed::<{ LATER * 21 }>::new();
         // They fit, with twenty digits at most.
         let _ = text.add(format_args!(
@@ -244,7 +244,7 @@ impl Folder {
         (record.start_time, record.pidfd_inode) = (start_time, pidfd_inode);
         (record.cgroup_inode, record.cgroup_made) = (cgroup_inode, cgroup_made != 0);
         record.device_program = device_program as u32;
-        record.status = bytes::word(RecordStatuses::WORDS, status as usize).unwrap_or("");
+        record.status = RecordStatuses::WORDS.get(status as usize).unwrap_or("");
         Ok(())
     }
 

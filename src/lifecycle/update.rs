@@ -71,7 +71,7 @@ pub fn update(
     // Engines write these resources as they have written those.
     let limits = Limits::new(resources, config.oci_version());
     let linux = config.linux().filter(|_| has_schemata);
-    let class = linux.as_ref().and_then(resctrl::asked);
+    let class = linux.and_then(resctrl::asked);
     if has_schemata && class.is_none() {
         return Err(fail!("container {} has no class of service", Lossy(id.to_bytes())));
     }

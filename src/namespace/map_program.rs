@@ -9,10 +9,12 @@ use crate::fail;
 use crate::limits;
 use crate::sys::process::{WaitId, WaitIdOptions, waitid};
 use crate::sys::{self, AsFd, Child, CloneFlags, CloneRequest, Errno, PointerTable, SignalSet};
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// Where the programs are looked for. Not in the caller's PATH: they have rights
 /// of their own, and the caller's choice of them would be no help (R12).
-const FOLDERS: &str = "/usr/bin /bin /usr/local/bin /run/wrappers/bin";
+const FOLDERS: WordList = word_list!("/usr/bin /bin /usr/local/bin /run/wrappers/bin");
 
 /// What the child ends with where there is no such program, as a shell does.
 const NOT_FOUND: i32 = 127;
@@ -56,7 +58,7 @@ fn execute(program: &CStr, pid: u32, text: &[u8]) -> ! {
         rest = rest.get(word.count_bytes() + 1..).unwrap_or_default();
     }
     if complete && sys::close_range_on_exec(3).is_ok() && sys::signal_mask(SignalSet::NONE).is_ok() {
-        for folder in bytes::words(FOLDERS) {
+        for folder in FOLDERS.iter() {
             let mut path = [0; 64];
             if let Some(path) = bytes::join(&mut path, &[folder.as_bytes(), b"/", program.to_bytes()]) {
                 let _ = sys::execve(path, &arguments, &PointerTable::<1>::new()); // returns only on failure

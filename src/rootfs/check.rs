@@ -1,7 +1,6 @@
 //! What user input can get wrong about the root file system, found before
 //! anything is done.
 
-use crate::bytes;
 use crate::error::Result;
 use crate::json::{PathBuffer, Text};
 use crate::limits;
@@ -11,6 +10,8 @@ use crate::spec::record::List;
 
 use super::devices::default_nodes;
 use super::options::Options;
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// Checks the mounts and devices of `config`, beyond what was checked with the
 /// document.
@@ -91,22 +92,35 @@ fn wrong_place(mount: &Mount<'_>, place: &[u8], options: &Options) -> Option<&'s
         b"" => Some("only a proc file system may be mounted at /proc"),
         // What is written through /proc when a container starts, and what it
         // says of itself, must not be a stranger's.
-        [b'/', file @ ..] if bytes::index_of(PROC_FILES, file).is_none() => {
-            Some("nothing may be mounted inside /proc here")
-        }
+        [b'/', file @ ..] if PROC_FILES.find(file).is_none() => Some("nothing may be mounted inside /proc here"),
         _ => None,
     }
 }
 
 /// What may be covered inside /proc: files that lxcfs and its like provide, and
 /// two that are commonly replaced.
-const PROC_FILES: &str =
-    "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/ns_last_pid sys/crypto/fips_enabled";
+const PROC_FILES: WordList = word_list!(
+    "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/ns_last_pid sys/crypto/fips_enabled"
+);
 
 /// Whether the words of `destination` say `place`, which has no detour.
 #[inline(never)]
 pub fn is_at(destination: Text<'_>, place: &str) -> bool {
-    normalize(destination, &mut path_buffer()) == place.as_bytes()
+    destination.is(place) || has_detour(destination) && normalize(destination, &mut path_buffer()) == place.as_bytes()
+}
+
+/// Whether [`normalize`] may have something to change.
+fn has_detour(path: Text<'_>) -> bool {
+    let mut last = None;
+    let found = path.bytes().any(|byte| {
+        let before = last.replace(byte);
+        match before {
+            None => byte != b'/',
+            Some(b'/') => matches!(byte, b'/' | b'.'),
+            Some(_) => false,
+        }
+    });
+    found || last == Some(b'/')
 }
 
 /// Whether the runtime makes the contents of /dev: not where it is another

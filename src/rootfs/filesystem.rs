@@ -21,6 +21,7 @@ use super::descriptor::Fd;
 use super::option_words::{ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, STRICTATIME, Super};
 use super::options::{self, Options};
 use super::resolve::c_str;
+use crate::word_list;
 
 /// fsconfig(2): bytes of a key or a value, with the NUL.
 const PARAMETER: usize = 256;
@@ -69,13 +70,13 @@ impl Request<'_> {
     }
 
     fn says(&self, key: &str) -> bool {
-        options::data(self.mount).any(|option| option.starts_with(key))
+        self.mount.options().iter().any(|option| option.starts_with(key) && options::is_data(option))
     }
 
     /// The label, but not for file systems whose files have labels of their own
     /// (as with runc), nor where another is asked for.
     fn context(&self) -> Option<Text<'_>> {
-        let own = bytes::index_of("proc sysfs cgroup cgroup2 mqueue", self.kind.to_bytes()).is_some();
+        let own = word_list!("proc sysfs cgroup cgroup2 mqueue").find(self.kind.to_bytes()).is_some();
         self.label.filter(|label| !own && !label.is_empty() && !self.says("context="))
     }
 
@@ -172,7 +173,7 @@ impl Request<'_> {
         self.options.super_set & Super::IVersion.bit() == 0
             && !self.mount.source().is_some_and(long)
             && !self.context().is_some_and(long)
-            && !options::data(self.mount).any(long)
+            && !self.mount.options().iter().any(|option| long(option) && options::is_data(option))
     }
 
     /// Mounts at `place` by mount(2), which takes a page of parameters.

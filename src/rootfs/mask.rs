@@ -10,7 +10,7 @@ use crate::sys::mounts::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
 use crate::sys::{BorrowedFd, Errno};
-use crate::{bytes, fail, limits};
+use crate::{fail, limits};
 
 use super::check::is_at;
 use super::descriptor::{self, Fd, attach, clone_tree};
@@ -19,6 +19,8 @@ use super::enter::make_root_read_only;
 use super::failure::{cannot, cannot_own};
 use super::known::{Known, Mounted};
 use super::resolve::{self, Links};
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// A mount of the root's /dev/null, whose contents are not ours: seen to be it.
 pub struct NullDevice(Fd);
@@ -75,15 +77,18 @@ impl<'a> Cover<'a> {
 
 /// What engines hide or protect of the kernel's own files: none is a link, nor is
 /// one on the way, so that they may go by name. First folders, then files.
-const FOLDERS: &str = "/proc/acpi /proc/asound /proc/scsi /proc/bus /proc/fs /proc/irq /proc/sys /sys/firmware";
-const FILES: &str = "/proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats \
-    /proc/sched_debug /proc/interrupts /proc/sysrq-trigger";
+const FOLDERS: WordList =
+    word_list!("/proc/acpi /proc/asound /proc/scsi /proc/bus /proc/fs /proc/irq /proc/sys /sys/firmware");
+const FILES: WordList = word_list!(
+    "/proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats \
+    /proc/sched_debug /proc/interrupts /proc/sysrq-trigger"
+);
 
 /// The file system that `path` is one of those in, its name there, and whether
 /// it is a folder.
 fn by_name<'a>(path: &'a CStr, known: &'a Known) -> Option<(BorrowedFd<'a>, &'a CStr, bool)> {
-    let is_folder = bytes::index_of(FOLDERS, path.to_bytes()).is_some();
-    if !is_folder && bytes::index_of(FILES, path.to_bytes()).is_none() {
+    let is_folder = FOLDERS.find(path.to_bytes()).is_some();
+    if !is_folder && FILES.find(path.to_bytes()).is_none() {
         return None;
     }
     let (mounted, name) = beneath(path, known)?;

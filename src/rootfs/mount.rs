@@ -389,13 +389,13 @@ impl Job<'_> {
         // A bind has its propagation already, but what is attached to a shared
         // mount becomes shared. What was made new is private.
         let is_new = self.options.bind.is_none();
-        for (kind, recursive) in options::propagations(self.mount) {
-            if so_far.shared || is_new && self.options.unbindable {
-                change_propagation(tree, c"", kind, recursive)
-                    .map_err(|errno| self.more(errno, "; setting its propagation"))?;
-            }
+        if !(so_far.shared || is_new && self.options.unbindable) {
+            return Ok(());
         }
-        Ok(())
+        options::propagations(self.mount).try_for_each(|(kind, recursive)| {
+            change_propagation(tree, c"", kind, recursive)
+                .map_err(|errno| self.more(errno, "; setting its propagation"))
+        })
     }
 
     /// The place of a mount, made if it is missing: a folder, or what `tree` is.

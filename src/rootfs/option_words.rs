@@ -1,8 +1,9 @@
 //! The words among the mount options that mean the same for every mount, as a
 //! table (mount(8), config.md, "Linux mount options").
 
-use crate::bytes;
 use crate::json::{Text, WORD};
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// `MOUNT_ATTR_*` (mount_setattr(2)), with the kernel's values.
 pub const RDONLY: u32 = 0x1;
@@ -83,7 +84,7 @@ impl Effect {
 /// The words, as one list of words, and in the same order what they mean.
 macro_rules! words {
     ($first:literal $effect:expr; $($word:literal $meaning:expr;)*) => {
-        const WORDS: &str = concat!($first, $(" ", $word),*);
+        const WORDS: WordList = word_list!(@concat!(" ", $first, $(" ", $word),*));
         static EFFECTS: &[Effect] = &[$effect, $($meaning),*];
     };
 }
@@ -153,12 +154,14 @@ words! {
 }
 
 /// The options that mean the same for every mount, for `features`.
-pub const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand noatime \
+pub const MOUNT_OPTIONS: WordList = word_list!(
+    "async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand noatime \
     nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid \
     nosymfollow private ratime rbind rdev rdiratime relatime remount rexec ridmap rnoatime rnodev \
     rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime \
     rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave \
-    strictatime suid symfollow sync tmpcopyup unbindable";
+    strictatime suid symfollow sync tmpcopyup unbindable"
+);
 
 /// What `text` means and whether in its recursive form; `None`: the file
 /// system's own.
@@ -168,7 +171,7 @@ pub fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
     if let Some(word) = text.word(&mut buffer)
         && !word.contains(&b'=')
     {
-        let effect = |word| EFFECTS.get(bytes::index_of(WORDS, word)?).copied();
+        let effect = |word| EFFECTS.get(WORDS.find(word)?).copied();
         if let Some(effect) = effect(word) {
             return Some((effect, false));
         }
@@ -178,11 +181,14 @@ pub fn classify(text: Text<'_>) -> Option<(Effect, bool)> {
             return Some((effect, true));
         }
     }
+    // How all of the following begin, and few others do.
+    if !text.bytes().next().is_some_and(|first| b"xXcir".contains(&first)) {
+        return None;
+    }
     // mount(8): "x-" and "comment=" are notes of other programs'; "X-" too, but
     // for those of its own, of which we make the folder in any case.
-    match bytes::words("x- comment= X-mount.mkdir X-mount. idmap= ridmap= X-")
-        .position(|start| text.starts_with(start))?
-    {
+    const STARTS: WordList = word_list!("x- comment= X-mount.mkdir X-mount. idmap= ridmap= X-");
+    match STARTS.iter().position(|start| text.starts_with(start))? {
         3..=5 => Some((Unsupported, false)),
         _ => Some((Nothing, false)),
     }
@@ -198,7 +204,7 @@ mod tests {
     #[test]
     fn features_has_every_word_that_is_carried_out() {
         let mut words = Vec::new();
-        for (word, effect) in WORDS.split(' ').zip(EFFECTS) {
+        for (word, effect) in WORDS.iter().zip(EFFECTS) {
             // The last words are for who calls mount(8), or synonyms.
             let told = match effect {
                 Nothing => matches!(word, "silent" | "loud" | "defaults"),
@@ -213,6 +219,6 @@ mod tests {
             }
         }
         words.sort();
-        assert_eq!(words.join(" "), MOUNT_OPTIONS);
+        assert_eq!(words, MOUNT_OPTIONS.iter().collect::<Vec<_>>());
     }
 }

@@ -163,7 +163,12 @@ pub fn propagations<'a>(mount: &Mount<'a>) -> impl Iterator<Item = (u32, bool)> 
 
 /// The options that are the file system's own.
 pub fn data<'a>(mount: &Mount<'a>) -> impl Iterator<Item = Text<'a>> + use<'a> {
-    mount.options().iter().filter(|text| classify(*text).is_none())
+    mount.options().iter().filter(|text| is_data(*text))
+}
+
+/// Whether an option is the file system's own.
+pub fn is_data(text: Text<'_>) -> bool {
+    classify(text).is_none()
 }
 
 /// Puts a NUL in the place of each comma in `option` that separates pieces:

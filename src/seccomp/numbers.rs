@@ -2,6 +2,8 @@
 //! those whose programs its kernel runs too.
 
 use super::names::{COUNT, LINES, byte, field, number};
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// An architecture, as a filter sees it (seccomp(2), `struct seccomp_data`).
 pub struct Architecture {
@@ -36,11 +38,11 @@ pub const ARCHITECTURES: &[Architecture] = &[architecture(0xc000_00f3, 1)];
 
 /// The specification's names of these, in their order.
 #[cfg(target_arch = "x86_64")]
-pub const ARCHITECTURE_NAMES: &str = "SCMP_ARCH_X86_64 SCMP_ARCH_X86 SCMP_ARCH_X32";
+pub const ARCHITECTURE_NAMES: WordList = word_list!("SCMP_ARCH_X86_64 SCMP_ARCH_X86 SCMP_ARCH_X32");
 #[cfg(target_arch = "aarch64")]
-pub const ARCHITECTURE_NAMES: &str = "SCMP_ARCH_AARCH64 SCMP_ARCH_ARM";
+pub const ARCHITECTURE_NAMES: WordList = word_list!("SCMP_ARCH_AARCH64 SCMP_ARCH_ARM");
 #[cfg(target_arch = "riscv64")]
-pub const ARCHITECTURE_NAMES: &str = "SCMP_ARCH_RISCV64";
+pub const ARCHITECTURE_NAMES: WordList = word_list!("SCMP_ARCH_RISCV64");
 
 /// Calls are counted below this: their numbers, and from [`PRIVATE`] on those of
 /// arm alone.

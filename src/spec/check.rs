@@ -1,10 +1,10 @@
 //! Whether a document has the form that its tables describe.
 
 use super::record::{Form, Rule, Table, Test};
-use crate::bytes::{self, Finder};
 use crate::error::{Error, Result};
 use crate::json::{Kind, Text, Value};
 use crate::limits::MAP_MEMBERS;
+use crate::word_list::WordList;
 
 /// How thoroughly [`check`] looks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub fn check(value: Value<'_>, form: &Form, strictness: Strictness) -> Result<()
             if inside { Ok(()) } else { Err(not_between(value, range.least, range.most)) }
         }
         Form::Word(words) => match value.as_text() {
-            Some(text) if text.place_in(words).is_none() => {
-                Err(value.error(format_args!("expected one of {}, found \"{text}\"", OrList(words))))
+            Some(text) if text.place_in(**words).is_none() => {
+                Err(value.error(format_args!("expected one of {}, found \"{text}\"", OrList(**words))))
             }
             _ => Ok(()),
         },
@@ -111,11 +111,11 @@ fn check_names(map: Value<'_>) -> Result<()> {
 }
 
 /// A list of words for a message.
-struct OrList(&'static str);
+struct OrList(WordList);
 
 impl core::fmt::Display for OrList {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        bytes::words(self.0).filter(|word| !word.is_empty()).enumerate().try_for_each(|(index, word)| {
+        self.0.iter().filter(|word| !word.is_empty()).enumerate().try_for_each(|(index, word)| {
             f.write_str(if index > 0 { ", " } else { "" })?;
             f.write_str(word)
         })
@@ -124,7 +124,7 @@ impl core::fmt::Display for OrList {
 
 fn check_object(object: Value<'_>, table: &Table, strictness: Strictness) -> Result<()> {
     let mut seen = 0u64; // one bit a field; no table has more than 64
-    let mut finder = Finder::new(table.names);
+    let mut finder = table.names.finder();
 
     for (name, value) in object.members() {
         let Some((index, form, rule)) = table.find(name, &mut finder) else { continue };
@@ -150,7 +150,7 @@ fn check_object(object: Value<'_>, table: &Table, strictness: Strictness) -> Res
     }
     for (index, rule) in table.rules.iter().enumerate() {
         if *rule == Rule::Required && seen & 1 << index == 0 {
-            let name = bytes::word(table.names, index).unwrap_or("");
+            let name = table.names.get(index).unwrap_or("");
             return Err(object.error(format_args!("\"{name}\" is missing")));
         }
     }

@@ -1,19 +1,54 @@
 //! config.json: the container (config.md) and its process ("Process",
 //! "Linux Process").
 
+use core::ops::Deref;
+
 use super::hooks::Hooks;
 use super::linux::{IdMapping, Linux};
 use super::number_list::NumberList;
-use super::record::{Anything, Cells, Id, List, Map, Matching, OneOf, OomScore, Umask, WordSet};
+use super::record::{Anything, Cells, Form, Id, List, Map, Matching, OneOf, OomScore, Shape, Umask, WordSet};
 use super::strings::{AbsolutePath, AnyPath, MountText, UtsName, Variable};
-use crate::json::Text as Str;
+use crate::json::{Text as Str, Value};
 use crate::record;
+use crate::word_list;
+use crate::word_list::WordList;
 
 type Text = Str<'static>;
 
+/// The whole of config.json, and at hand what is asked for again and again.
+#[derive(Clone, Copy)]
+pub struct Config<'a> {
+    members: TopLevel<'a>,
+    linux: Option<Linux<'a>>,
+}
+
+impl<'a> Config<'a> {
+    /// The form of the document.
+    pub const FORM: Form = <TopLevel<'static> as Shape>::FORM;
+
+    /// The object that stands at `value`, which was checked.
+    pub fn view(value: Value<'a>) -> Self {
+        let members = TopLevel::view(value);
+        Config { members, linux: members.linux() }
+    }
+
+    /// `linux`, as the top level has it.
+    pub fn linux(&self) -> Option<&Linux<'a>> {
+        self.linux.as_ref()
+    }
+}
+
+impl<'a> Deref for Config<'a> {
+    type Target = TopLevel<'a>;
+
+    fn deref(&self) -> &TopLevel<'a> {
+        &self.members
+    }
+}
+
 record! {
-    /// The whole of config.json (config.md).
-    Config {
+    /// The members of config.json (config.md).
+    TopLevel {
         oci_version "ociVersion": Text, Required;
         root "root": Root<'static>;
         mounts "mounts": List<'static, Mount<'static>>;
@@ -131,9 +166,11 @@ record! {
 pub struct RlimitTypes;
 
 impl WordSet for RlimitTypes {
-    const WORDS: &'static str = "RLIMIT_CPU RLIMIT_FSIZE RLIMIT_DATA RLIMIT_STACK RLIMIT_CORE RLIMIT_RSS \
+    const WORDS: WordList = word_list!(
+        "RLIMIT_CPU RLIMIT_FSIZE RLIMIT_DATA RLIMIT_STACK RLIMIT_CORE RLIMIT_RSS \
                                RLIMIT_NPROC RLIMIT_NOFILE RLIMIT_MEMLOCK RLIMIT_AS RLIMIT_LOCKS \
-                               RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME";
+                               RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME"
+    );
 }
 
 record! {
@@ -153,16 +190,19 @@ record! {
 pub struct SchedulerPolicies;
 
 impl WordSet for SchedulerPolicies {
-    const WORDS: &'static str = "SCHED_OTHER SCHED_FIFO SCHED_RR SCHED_BATCH SCHED_ISO SCHED_IDLE SCHED_DEADLINE";
+    const WORDS: WordList =
+        word_list!("SCHED_OTHER SCHED_FIFO SCHED_RR SCHED_BATCH SCHED_ISO SCHED_IDLE SCHED_DEADLINE");
 }
 
 /// The flags of sched_setattr(2).
 pub struct SchedulerFlags;
 
 impl WordSet for SchedulerFlags {
-    const WORDS: &'static str = "SCHED_FLAG_RESET_ON_FORK SCHED_FLAG_RECLAIM SCHED_FLAG_DL_OVERRUN \
+    const WORDS: WordList = word_list!(
+        "SCHED_FLAG_RESET_ON_FORK SCHED_FLAG_RECLAIM SCHED_FLAG_DL_OVERRUN \
                                SCHED_FLAG_KEEP_POLICY SCHED_FLAG_KEEP_PARAMS SCHED_FLAG_UTIL_CLAMP_MIN \
-                               SCHED_FLAG_UTIL_CLAMP_MAX";
+                               SCHED_FLAG_UTIL_CLAMP_MAX"
+    );
 }
 
 record! {
@@ -177,7 +217,7 @@ record! {
 pub struct IoPriorityClasses;
 
 impl WordSet for IoPriorityClasses {
-    const WORDS: &'static str = "IOPRIO_CLASS_RT IOPRIO_CLASS_BE IOPRIO_CLASS_IDLE";
+    const WORDS: WordList = word_list!("IOPRIO_CLASS_RT IOPRIO_CLASS_BE IOPRIO_CLASS_IDLE");
 }
 
 record! {

@@ -10,6 +10,8 @@ use super::write::Json;
 use crate::error::Result;
 use crate::json::Text as Str;
 use crate::record;
+use crate::word_list;
+use crate::word_list::WordList;
 
 type Text = Str<'static>;
 
@@ -18,15 +20,15 @@ type Text = Str<'static>;
 #[derive(Clone, Copy)]
 pub struct Supported<'a> {
     /// Mount options, but for those of file systems.
-    pub mount_options: &'static str,
+    pub mount_options: WordList,
     /// By the specification's names.
-    pub namespaces: &'static str,
+    pub namespaces: WordList,
     /// `CAP_…` names.
-    pub capabilities: &'static str,
+    pub capabilities: WordList,
     /// The architectures of seccomp filters.
-    pub architectures: &'static str,
+    pub architectures: WordList,
     /// The flags of seccomp filters that this kernel has.
-    pub seccomp_flags: &'static str,
+    pub seccomp_flags: WordList,
     /// Names and values.
     pub annotations: &'a [(&'a str, Json<'a>)],
 }
@@ -68,7 +70,10 @@ impl Supported<'_> {
         Json::Object(&[
             ("ociVersionMin", Json::Text(version::LEAST)),
             ("ociVersionMax", Json::Text(version::MOST)),
-            ("hooks", Json::Words("prestart createRuntime createContainer startContainer poststart poststop")),
+            (
+                "hooks",
+                Json::Words(word_list!("prestart createRuntime createContainer startContainer poststart poststop")),
+            ),
             ("mountOptions", Json::Words(self.mount_options)),
             ("linux", Json::Object(&linux)),
             ("annotations", Json::Object(self.annotations)),

@@ -6,6 +6,8 @@ use super::resources::Resources;
 use super::seccomp::Seccomp;
 use super::strings::{AbsolutePath, PathOrNone};
 use crate::json::Text as Str;
+use crate::word_list;
+use crate::word_list::WordList;
 use crate::{limits, record};
 
 type Text = Str<'static>;
@@ -51,7 +53,7 @@ record! {
 pub struct NamespaceTypes;
 
 impl WordSet for NamespaceTypes {
-    const WORDS: &'static str = "mount pid network uts ipc user cgroup time";
+    const WORDS: WordList = word_list!("mount pid network uts ipc user cgroup time");
 }
 
 record! {
@@ -82,7 +84,7 @@ record! {
 pub struct DeviceTypes;
 
 impl WordSet for DeviceTypes {
-    const WORDS: &'static str = "c b u p";
+    const WORDS: WordList = word_list!("c b u p");
 }
 
 record! {
@@ -97,7 +99,7 @@ record! {
 pub struct Propagations;
 
 impl WordSet for Propagations {
-    const WORDS: &'static str = "shared slave private unbindable rshared rslave rprivate runbindable ";
+    const WORDS: WordList = word_list!("shared slave private unbindable rshared rslave rprivate runbindable ");
 }
 
 record! {
@@ -145,15 +147,17 @@ record! {
 pub struct MemoryPolicyModes;
 
 impl WordSet for MemoryPolicyModes {
-    const WORDS: &'static str = "MPOL_DEFAULT MPOL_PREFERRED MPOL_BIND MPOL_INTERLEAVE MPOL_LOCAL \
-                               MPOL_PREFERRED_MANY MPOL_WEIGHTED_INTERLEAVE";
+    const WORDS: WordList = word_list!(
+        "MPOL_DEFAULT MPOL_PREFERRED MPOL_BIND MPOL_INTERLEAVE MPOL_LOCAL \
+                               MPOL_PREFERRED_MANY MPOL_WEIGHTED_INTERLEAVE"
+    );
 }
 
 /// The mode flags of set_mempolicy(2).
 pub struct MemoryPolicyFlags;
 
 impl WordSet for MemoryPolicyFlags {
-    const WORDS: &'static str = "MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES";
+    const WORDS: WordList = word_list!("MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES");
 }
 
 record! {
@@ -168,7 +172,7 @@ record! {
 pub struct PersonalityDomains;
 
 impl WordSet for PersonalityDomains {
-    const WORDS: &'static str = "LINUX LINUX32";
+    const WORDS: WordList = word_list!("LINUX LINUX32");
 }
 
 record! {

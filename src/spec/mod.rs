@@ -41,7 +41,7 @@ pub fn load<'a>(document: &'a Document<'a>) -> Result<Config<'a>> {
     if let Some(oci_version) = document.root().get("ociVersion").and_then(|version| version.as_text()) {
         version::check(oci_version)?;
     }
-    record::check(document.root(), &<Config<'static> as Shape>::FORM, Strictness::Supported)?;
+    record::check(document.root(), &Config::FORM, Strictness::Supported)?;
     let config = Config::view(document.root());
     semantics::check(&config)?;
     Ok(config)

@@ -8,8 +8,8 @@
 
 use core::marker::PhantomData;
 
-use crate::bytes::Finder;
 use crate::json::{Items, Members, Text, Value};
+use crate::word_list::{Finder, WordList};
 
 pub use super::check::{Strictness, asks_for_nothing, check, not_between};
 pub use super::scalars::{Anything, Cells, Id, OomScore, Pid, Positive, RuleNumber, Umask};
@@ -17,8 +17,7 @@ pub use super::scalars::{Anything, Cells, Id, OomScore, Pid, Positive, RuleNumbe
 /// The fields of an object. Three short rows instead of one of structures: there
 /// are some 250 fields, and a name of its own would cost each sixteen bytes more.
 pub struct Table {
-    /// Their names, each with a blank behind it.
-    pub names: &'static str,
+    pub names: WordList,
     pub forms: &'static [&'static Form],
     pub rules: &'static [Rule],
 }
@@ -26,7 +25,7 @@ pub struct Table {
 impl Table {
     /// The field called `name`: its index, its form and its rule. `finder` is for
     /// this table's names.
-    pub fn find(&self, name: Text<'_>, finder: &mut Finder<'_>) -> Option<(usize, &'static Form, Rule)> {
+    pub fn find(&self, name: Text<'_>, finder: &mut Finder) -> Option<(usize, &'static Form, Rule)> {
         let index = name.place_by(finder)?;
         Some((index, self.forms.get(index)?, *self.rules.get(index)?))
     }
@@ -51,7 +50,7 @@ pub enum Form {
     Text,
     Integer(&'static Range),
     /// One of these words, as [`WordSet`] has them.
-    Word(&'static &'static str),
+    Word(&'static WordList),
     /// A string for which a test holds.
     Pattern(&'static Test),
     List(&'static Form),
@@ -92,31 +91,6 @@ pub trait Shape {
     fn field(value: Option<Value<'_>>) -> Self::Field<'_>;
 }
 
-/// The index of the word `name` in `names`, for the getters of `record!`.
-pub const fn index_of(names: &str, name: &str) -> usize {
-    let (names, name) = (names.as_bytes(), name.as_bytes());
-    let (mut index, mut start, mut at) = (0, 0, 0);
-    while at < names.len() {
-        if names[at] == b' ' {
-            if at - start == name.len() && same(names, start, name) {
-                return index;
-            }
-            index += 1;
-            start = at + 1;
-        }
-        at += 1;
-    }
-    panic!("no such field"); // at compile time only
-}
-
-const fn same(names: &[u8], start: usize, name: &[u8]) -> bool {
-    let mut index = 0;
-    while index < name.len() && names[start + index] == name[index] {
-        index += 1;
-    }
-    index == name.len()
-}
-
 /// Fields of an object that are found at once: no table has more.
 pub const FIELDS: usize = 26;
 
@@ -135,7 +109,7 @@ impl<'a> Record<'a> {
     #[inline(never)]
     pub fn of(value: Value<'a>, table: &Table) -> Record<'a> {
         let mut record = Record { value, members: [0; FIELDS] };
-        let mut finder = Finder::new(table.names);
+        let mut finder = table.names.finder();
         for (name, value) in value.members() {
             if let Some(place) = name.place_by(&mut finder).and_then(|index| record.members.get_mut(index)) {
                 // A document's size fits.
@@ -183,7 +157,7 @@ macro_rules! record {
         impl<'a> $name<'a> {
             /// The object's fields, as the specification has them.
             pub const TABLE: &'static $crate::spec::record::Table = &$crate::spec::record::Table {
-                names: concat!($($json, " "),*),
+                names: $crate::word_list!(@concat!($(" ", $json),*)),
                 forms: &[$(&<$shape as $crate::spec::record::Shape>::FORM),*],
                 rules: &[$($crate::record!(@rule $($rule)?)),*],
             };
@@ -201,7 +175,7 @@ macro_rules! record {
             $($(#[$field_doc])*
             #[allow(dead_code, reason = "the whole specification is declared")]
             pub fn $field(&self) -> <$shape as $crate::spec::record::Shape>::Field<'a> {
-                const INDEX: usize = $crate::spec::record::index_of($name::TABLE.names, $json);
+                const INDEX: usize = $name::TABLE.names.index_of($json);
                 <$shape as $crate::spec::record::Shape>::field(self.0.member(INDEX))
             })*
         }
@@ -225,8 +199,7 @@ macro_rules! record {
 
 /// A closed set of words, named by a type.
 pub trait WordSet {
-    /// With one blank between each other.
-    const WORDS: &'static str;
+    const WORDS: WordList;
 }
 
 /// One word of the set `W`.

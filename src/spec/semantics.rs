@@ -12,6 +12,8 @@ use crate::bytes;
 use crate::error::Result;
 use crate::json::{Items, PathBuffer, Text, Value};
 use crate::limits;
+use crate::word_list;
+use crate::word_list::WordList;
 
 /// Checks a whole configuration, whose form has been checked.
 ///
@@ -31,9 +33,9 @@ pub fn check(config: &Config<'_>) -> Result<()> {
             return Err(flag.error(format_args!("the specification has no such flag")));
         }
     }
-    uts_names(config, linux.as_ref())?;
+    uts_names(config, linux)?;
     config.mounts().iter().try_for_each(|mount| mount_mappings(&mount))?;
-    what_needs_mounts(config, linux.as_ref())?;
+    what_needs_mounts(config, linux)?;
     config.process().map_or(Ok(()), |described| process(&described))
 }
 
@@ -59,14 +61,14 @@ pub fn process(process: &Process<'_>) -> Result<()> {
 fn scheduler(process: &Process<'_>) -> Result<()> {
     if let Some(scheduler) = process.scheduler() {
         let place = scheduler.value();
-        let is = |policies: &str| scheduler.policy().is_some_and(|policy| policy.place_in(policies).is_some());
-        let priority = if is("SCHED_FIFO SCHED_RR") { (1, 99) } else { (0, 0) };
+        let is = |policies: WordList| scheduler.policy().is_some_and(|policy| policy.place_in(policies).is_some());
+        let priority = if is(word_list!("SCHED_FIFO SCHED_RR")) { (1, 99) } else { (0, 0) };
         let times =
             [("runtime", scheduler.runtime()), ("deadline", scheduler.deadline()), ("period", scheduler.period())];
         between(place, "nice", scheduler.nice().unwrap_or(0).into(), -20, 19)?;
         between(place, "priority", scheduler.priority().unwrap_or(0).into(), priority.0, priority.1)?;
         for (name, time) in times {
-            if time.unwrap_or(0) > 0 && !is("SCHED_DEADLINE") {
+            if time.unwrap_or(0) > 0 && !is(word_list!("SCHED_DEADLINE")) {
                 between(place, name, 1, 0, 0)?;
             }
         }
@@ -205,9 +207,9 @@ kernel/domainname uts";
 /// The namespace of the sysctl at `path`.
 fn namespace_of(path: &str) -> Option<&'static str> {
     (0..).map_while(|index| bytes::part(SYSCTLS, b'\n', index)).find_map(|line| {
-        let name = bytes::word(line, 0)?.as_bytes();
+        let name = bytes::part(line, b' ', 0)?.as_bytes();
         let inside = name.ends_with(b"/") && path.as_bytes().starts_with(name);
-        if inside || path.as_bytes() == name { bytes::word(line, 1) } else { None }
+        if inside || path.as_bytes() == name { bytes::part(line, b' ', 1) } else { None }
     })
 }
 

@@ -8,6 +8,8 @@ use super::write::Json;
 use crate::error::Result;
 use crate::json::{Document, Text as Str};
 use crate::record;
+use crate::word_list;
+use crate::word_list::WordList;
 
 type Text = Str<'static>;
 
@@ -63,7 +65,7 @@ impl<'a> StateDocument<'a> {
     pub fn write_with_listener(&self, pid: i32, metadata: Option<Str<'_>>, buffer: &mut [u8]) -> Result<usize> {
         Json::Object(&[
             ("ociVersion", Json::Text(self.oci_version)),
-            ("fds", Json::Words("seccompFd")),
+            ("fds", Json::Words(word_list!("seccompFd"))),
             ("pid", process_id(pid)),
             ("metadata", metadata.map_or(Json::Text(""), |metadata| Json::Token(metadata.value()))),
             ("state", Json::Object(&self.members())),
@@ -88,7 +90,7 @@ record! {
 pub struct Statuses;
 
 impl WordSet for Statuses {
-    const WORDS: &'static str = "creating created running stopped";
+    const WORDS: WordList = word_list!("creating created running stopped");
 }
 
 /// What is on disk of a container, to be written. It is there before the first
@@ -243,7 +245,7 @@ record! {
 pub struct RecordStatuses;
 
 impl WordSet for RecordStatuses {
-    const WORDS: &'static str = "creating created starting deleting";
+    const WORDS: WordList = word_list!("creating created starting deleting");
 }
 
 impl<'a> RecordView<'a> {

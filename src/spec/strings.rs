@@ -4,6 +4,7 @@
 use super::record::Pattern;
 use crate::json::Text;
 use crate::limits;
+use crate::word_list;
 
 /// A path from the root.
 pub struct AbsolutePath;
@@ -77,7 +78,7 @@ pub struct RuleKind;
 impl Pattern for RuleKind {
     const SAYS: &'static str = "one of a, b, c";
     fn holds(text: Text<'_>) -> bool {
-        text.place_in(" a b c").is_some()
+        text.place_in(word_list!(" a b c")).is_some()
     }
 }
 

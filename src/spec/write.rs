@@ -8,10 +8,10 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::record::Map;
-use crate::bytes;
 use crate::error::Result;
 use crate::fail;
 use crate::json::{Text, Value};
+use crate::word_list::WordList;
 
 /// A value of a document of ours.
 #[derive(Clone, Copy)]
@@ -19,8 +19,8 @@ pub enum Json<'a> {
     Bool(bool),
     Number(u64),
     Text(&'a str),
-    /// An array of words: see [`bytes::words`].
-    Words(&'static str),
+    /// An array of strings.
+    Words(WordList),
     NoWords,
     /// An object, by names and values.
     Object(&'a [(&'a str, Json<'a>)]),
@@ -58,7 +58,7 @@ impl Serialize for Json<'_> {
             Json::NoWords => serializer.serialize_seq(Some(0))?.end(),
             Json::Words(list) => {
                 let mut array = serializer.serialize_seq(None)?;
-                bytes::words(list).try_for_each(|word| array.serialize_element(word))?;
+                list.iter().try_for_each(|word| array.serialize_element(word))?;
                 array.end()
             }
             Json::Object(members) => {

@@ -100,7 +100,7 @@ impl Comparison {
                 let theirs = word("enum").unwrap();
                 let theirs =
                     sorted(theirs.as_array().unwrap().iter().map(|word| word.as_str().unwrap().into()).collect());
-                let ours = sorted(words.split(' ').map(String::from).collect());
+                let ours = sorted(words.iter().map(String::from).collect());
                 if theirs != ours {
                     self.differs(path, format!("words {theirs:?} in the schema, {ours:?} here"));
                 }
@@ -134,12 +134,12 @@ impl Comparison {
     }
 
     fn compare_object(&mut self, file: &str, theirs: &Map<String, Value>, required: &[&str], ours: &Table, path: &str) {
-        for name in ours.names.split_terminator(' ').filter(|name| !theirs.contains_key(*name)) {
+        for name in ours.names.iter().filter(|name| !theirs.contains_key(*name)) {
             self.differs(path, format!("{name:?} is not in the schema"));
         }
         for (name, schema) in theirs {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let Some(index) = ours.names.split_terminator(' ').position(|ours| ours == name) else {
+            let Some(index) = ours.names.iter().position(|ours| ours == name) else {
                 self.differs(&path, "not in the table".to_string());
                 continue;
             };
@@ -168,7 +168,7 @@ fn differences(file: &str, form: &Form) -> (usize, Vec<String>) {
 #[test]
 #[cfg_attr(not(schemas), ignore = "no JSON schemas of the runtime-spec (see OCINIT_OCI_DIR)")]
 fn config_is_as_in_the_schema() {
-    let (compared, differences) = differences("config-schema.json", &<Config<'static> as Shape>::FORM);
+    let (compared, differences) = differences("config-schema.json", &Config::FORM);
     let expected = [
         // Engines send what a host's node has: see `Device`.
         "linux.devices[].fileMode: (0, 511) in the schema, (0, 4294967295) here",
@@ -216,7 +216,7 @@ fn examples_behave_as_their_folders_say() {
     let folder = folder();
     let mut files = 0;
     for (kind, form) in [
-        ("config", &<Config<'static> as Shape>::FORM),
+        ("config", &Config::FORM),
         ("state", &<State<'static> as Shape>::FORM),
         ("features", &<Features<'static> as Shape>::FORM),
     ] {
@@ -251,7 +251,7 @@ fn what_engines_write_is_valid() {
         let file = file.unwrap().path();
         let text = std::fs::read(&file).unwrap();
         let document = Document::parse("t", &text).unwrap();
-        check(document.root(), &<Config<'static> as Shape>::FORM, Strictness::Valid).unwrap();
+        check(document.root(), &Config::FORM, Strictness::Valid).unwrap();
         crate::spec::semantics::check(&Config::view(document.root())).unwrap();
         crate::spec::version::check(Config::view(document.root()).oci_version().unwrap()).unwrap();
     }

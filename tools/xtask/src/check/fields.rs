@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use ocinit::spec::config::Config;
-use ocinit::spec::record::{Form, Rule, Shape};
+use ocinit::spec::record::{Form, Rule};
 use proc_macro2::{TokenStream, TokenTree};
 
 use super::{Outcome, Subject, passed};
@@ -49,16 +49,16 @@ type Fields = BTreeMap<String, &'static str>;
 /// The fields that hold a value, and what is said of them.
 fn specified() -> Fields {
     let mut fields = Fields::new();
-    descend(&<Config<'static> as Shape>::FORM, "", "", &mut fields);
+    descend(&Config::FORM, "", "", &mut fields);
     fields
 }
 
 fn descend(form: &'static Form, path: &str, said: &'static str, fields: &mut Fields) {
     match form {
         Form::Object(table) => {
-            for name in table.names.split_terminator(' ') {
+            for name in table.names.iter() {
                 let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-                let index = table.names.split_terminator(' ').position(|other| other == name).unwrap_or_default();
+                let index = table.names.iter().position(|other| other == name).unwrap_or_default();
                 match table.rules[index] {
                     Rule::Foreign => drop(fields.insert(path, "another platform's: refused")),
                     Rule::Later => drop(fields.insert(path, "not carried out: refused")),
