@@ -112,11 +112,12 @@ const EPILOGUE: &[Instruction] = &[
 ];
 
 /// A device program: 32 KiB, so it belongs into static memory.
+#[repr(C)] // the length is in the page of the first instructions
 pub struct Program {
-    instructions: [Instruction; limits::DEVICE_PROGRAM],
     length: usize,
     /// The kind and major number of the last rule, and where its tests of them begin.
     group: (i32, i32, usize),
+    instructions: [Instruction; limits::DEVICE_PROGRAM],
 }
 
 impl Program {

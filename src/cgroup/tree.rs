@@ -89,6 +89,7 @@ impl Hierarchy {
     ///
     /// # Errors
     /// The kernel's; or it is not below the mount.
+    #[inline(never)] // its buffer is not to be part of the caller's frame
     pub fn current(&self) -> Result<Option<Cgroup>> {
         let mut buffer = [0; 2 * limits::PATH];
         let path = own_path(&mut buffer)?;

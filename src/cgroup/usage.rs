@@ -33,14 +33,20 @@ pub struct OutOfMemory {
 }
 
 impl OutOfMemory {
-    /// Begins to watch `cgroup`; nothing where it has no memory controller.
+    /// Begins to watch `cgroup`, whose kills up to now have been seen, if there were any.
+    /// Nothing where it has no memory controller.
     pub fn of(cgroup: &Cgroup) -> Result<Option<OutOfMemory>> {
+        let mut watched = OutOfMemory::of_new(cgroup)?;
+        if let Some(watched) = &mut watched {
+            watched.has_killed()?;
+        }
+        Ok(watched)
+    }
+
+    /// The same, and all kills are still to be seen.
+    pub fn of_new(cgroup: &Cgroup) -> Result<Option<OutOfMemory>> {
         match cgroup.open(c"memory.events", OFlags::RDONLY) {
-            Ok(events) => {
-                let mut watched = OutOfMemory { events: Some(events), seen: 0 };
-                watched.has_killed()?;
-                Ok(Some(watched))
-            }
+            Ok(events) => Ok(Some(OutOfMemory { events: Some(events), seen: 0 })),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(cannot(errno, "open memory.events")),
         }

@@ -31,7 +31,9 @@ impl Groups {
     /// # Errors
     /// More than the limit, with the place.
     pub fn read(&mut self, list: List<'_, Id>) -> Result<()> {
-        self.gids.clear();
+        if !self.gids.is_empty() {
+            self.gids.clear(); // a page that is not written costs nothing
+        }
         for gid in list.iter() {
             self.push(gid).map_err(|error| match list.value() {
                 Some(place) => place.error(format_args!("{error}")),

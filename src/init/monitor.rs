@@ -154,9 +154,10 @@ fn run(
     for (step, us) in lifecycle::steps_taken_down() {
         errand.trace.mark_at(step, us);
     }
-    let mut shortage = Shortage::of(&created); // before the program can be short of memory
+    let shortage = Shortage::comes_first(&created).then(|| Shortage::of(&created));
     let begun = start(errand, document, &mut created, &mut warn);
     let begun = begun.inspect_err(|_| give_up(&created.waiting.process));
+    let mut shortage = shortage.unwrap_or_else(|| Shortage::of(&created));
     let ended = begun.and_then(|mounts| {
         stay_with(errand, &created, &mut streams, &mut shortage).inspect(|ending| {
             if let Some(mounts) = mounts {

@@ -1,6 +1,7 @@
 //! The ways out of the machine that are files: the console and the virtio-serial
 //! ports, which are known by the names that the host has given them.
 
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use super::clock::{now, pause};
@@ -23,23 +24,28 @@ pub fn open_target(target: Target<'_>, read: bool) -> Result<OwnedFd> {
     let flags = if read { OFlags::RDONLY } else { OFlags::WRONLY };
     match target {
         // A system without a console loses what is written there.
-        Target::Console => open_file(b"/dev/console", flags).or_else(|_| open_file(b"/dev/null", flags)),
-        Target::Null => open_file(b"/dev/null", flags),
-        Target::Kmsg => open_file(b"/dev/kmsg", flags),
-        Target::File(path) => open_file(path, flags | OFlags::CREATE | OFlags::APPEND),
+        Target::Console => open_file(c"/dev/console", flags).or_else(|_| open_file(c"/dev/null", flags)),
+        Target::Null => open_file(c"/dev/null", flags),
+        Target::Kmsg => open_file(c"/dev/kmsg", flags),
+        Target::File(path) => open_named(path, flags | OFlags::CREATE | OFlags::APPEND),
         Target::Virtio(name) => open_port(name, OFlags::RDWR),
     }
 }
 
-fn open_file(path: &[u8], flags: OFlags) -> Result<OwnedFd> {
-    let shown = Lossy(path);
+#[inline(never)] // most paths are at hand, and need no such buffer
+fn open_named(path: &[u8], flags: OFlags) -> Result<OwnedFd> {
     let mut buffer = [0; limits::PATH];
-    let name = bytes::join(&mut buffer, &[path]).ok_or_else(|| fail!("the path {shown} is too long"))?;
+    let name = bytes::join(&mut buffer, &[path]).ok_or_else(|| fail!("the path {} is too long", Lossy(path)))?;
+    open_file(name, flags)
+}
+
+fn open_file(path: &CStr, flags: OFlags) -> Result<OwnedFd> {
+    let shown = Lossy(path.to_bytes());
     let flags = flags | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mode = if flags.contains(OFlags::CREATE) { 0o644 } else { 0 }; // the kernel insists
     // A container that a folder is shared with may have put a link there, or in the
     // place of a folder on the way.
-    openat2(CWD, name, flags, Mode::from_raw_mode(mode), ResolveFlags::NO_SYMLINKS).map_err(|errno| {
+    openat2(CWD, path, flags, Mode::from_raw_mode(mode), ResolveFlags::NO_SYMLINKS).map_err(|errno| {
         let hint = if errno == Errno::LOOP { " (no symbolic link may be on its way)" } else { "" };
         fail!(errno => "cannot open {shown}{hint}")
     })
@@ -51,7 +57,7 @@ fn open_port(name: &[u8], flags: OFlags) -> Result<OwnedFd> {
     loop {
         let mut path = Printed::<64>::new();
         match find(name, &mut path) {
-            Ok(true) => match open_file(path.as_bytes(), flags) {
+            Ok(true) => match open_file(path.as_c_str(), flags) {
                 Err(error) if error.is(Errno::NOENT) && now() < end => {} // devtmpfs comes a moment later
                 opened => return opened,
             },

@@ -25,10 +25,17 @@ pub struct Shortage {
 }
 
 impl Shortage {
+    /// Whether it has to be watched for before the program is started: in a cgroup that
+    /// was there already, others may have been killed.
+    pub fn comes_first(created: &Created) -> bool {
+        !created.made.record.cgroup_made
+    }
+
     /// Begins to watch the container's cgroup.
     pub fn of(created: &Created) -> Shortage {
+        let watch = if Shortage::comes_first(created) { OutOfMemory::of } else { OutOfMemory::of_new };
         let cgroup = lifecycle::cgroup_of(&created.made.record).ok().flatten();
-        let kills = cgroup.and_then(|cgroup| OutOfMemory::of(&cgroup).ok().flatten());
+        let kills = cgroup.and_then(|cgroup| watch(&cgroup).ok().flatten());
         Shortage { kills, look_at: None }
     }
 

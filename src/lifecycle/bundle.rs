@@ -4,10 +4,10 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use super::arena::Arena;
-use crate::bytes::Printed;
+use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::spec::config::Config;
-use crate::sys::fs::{self, AtFlags, FileType, Mode, OFlags, openat};
+use crate::sys::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, openat};
 use crate::sys::{self, AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, read_all};
 use crate::{fail, limits};
 
@@ -31,6 +31,11 @@ impl Bundle {
     pub fn open(path: &CStr, arena: &mut Arena<'static>) -> Result<Bundle> {
         let failed = |errno: Errno| fail!(errno => "cannot open the bundle {}", Lossy(path.to_bytes()));
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if is_plain(path.to_bytes())
+            && let Ok(folder) = fs::openat2(fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+        {
+            return Ok(Bundle { folder, path: arena.join(&[path.to_bytes()])? });
+        }
         let folder = fs::open(path, flags, Mode::empty()).map_err(failed)?;
         let name = Printed::<32>::of(format_args!("/proc/self/fd/{}", folder.as_raw_fd())); // ten digits at most: it fits
         let mut buffer = [MaybeUninit::uninit(); limits::PATH];
@@ -67,6 +72,13 @@ impl Bundle {
         };
         Ok(RootPath { relative, absolute })
     }
+}
+
+/// Whether it is an absolute path without detours: without links on the way it is what
+/// the kernel would say of what is there.
+fn is_plain(path: &[u8]) -> bool {
+    path.strip_prefix(b"/")
+        .is_some_and(|names| bytes::split(names, b'/').all(|name| !matches!(name, b"" | b"." | b"..")))
 }
 
 /// Reads a document of the configuration.

@@ -19,6 +19,7 @@ use crate::word_list::WordList;
 /// # Errors
 /// The first thing that could not be carried out whatever the kernel says,
 /// with its place.
+#[inline(never)] // its buffer is not to be part of the caller's frame
 pub fn check(config: &Config<'_>) -> Result<()> {
     let kinds = config.linux().map_or(List::empty(), |linux| linux.namespaces());
     let has_users = kinds.iter().any(|namespace| namespace.kind().is_some_and(|kind| kind.is("user")));
@@ -106,7 +107,12 @@ const PROC_FILES: WordList = word_list!(
 /// Whether the words of `destination` say `place`, which has no detour.
 #[inline(never)]
 pub fn is_at(destination: Text<'_>, place: &str) -> bool {
-    destination.is(place) || has_detour(destination) && normalize(destination, &mut path_buffer()) == place.as_bytes()
+    destination.is(place) || has_detour(destination) && leads_to(destination, place)
+}
+
+#[inline(never)] // its buffer is not to be part of the caller's frame
+fn leads_to(destination: Text<'_>, place: &str) -> bool {
+    normalize(destination, &mut path_buffer()) == place.as_bytes()
 }
 
 /// Whether [`normalize`] may have something to change.

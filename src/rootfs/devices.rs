@@ -67,6 +67,7 @@ impl HostDevices {
     ///
     /// # Errors
     /// A node that is not there, or not the device that it should be.
+    #[inline(never)] // its buffer is not to be part of the caller's frame
     pub fn collect(devices: List<'_, Device<'static>>, user_namespace: bool) -> Result<HostDevices> {
         let mut host = HostDevices { nodes: Vec::new() };
         if !user_namespace {

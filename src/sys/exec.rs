@@ -54,9 +54,10 @@ impl Iterator for Strings {
 }
 
 /// A NULL-terminated array of C strings for execve(2), of at most `N - 1`.
+#[repr(C)] // the length is in the page of the first pointers
 pub struct PointerTable<'a, const N: usize> {
-    pointers: [*const core::ffi::c_char; N],
     length: usize,
+    pointers: [*const core::ffi::c_char; N],
     strings: PhantomData<&'a CStr>,
 }
 
