@@ -77,6 +77,11 @@ pub fn controller(file: &CStr) -> &[u8] {
     bytes::cut(file.to_bytes(), b'.').0
 }
 
+/// Whether nothing is asked for but devices, as most do, which are no lines.
+fn are_devices_alone(resources: &Resources<'_>) -> bool {
+    resources.value().members().all(|(name, value)| name.is("devices") || value.is_null())
+}
+
 /// The lines for `limits`, in the order in which they are to be written, to
 /// `each`.
 ///
@@ -84,8 +89,8 @@ pub fn controller(file: &CStr) -> &[u8] {
 /// With the place: a value that makes no sense; or what `each` fails of.
 pub fn lines(limits: &Limits<'_>, each: &mut Each<'_>) -> Result<()> {
     let resources = limits.resources.value();
-    if resources.members().all(|(name, value)| name.is("devices") || value.is_null()) {
-        return Ok(()); // as most are, and these are no lines
+    if are_devices_alone(&limits.resources) {
+        return Ok(());
     }
     let get = |name| resources.get(name).filter(|value| !value.is_null());
     let mut lines = Lines { each, zero_is_no_limit: limits.zero_is_no_limit };
@@ -144,6 +149,9 @@ pub fn warn_without_cgroup(limits: &Limits<'_>, warn: &mut dyn FnMut(&str)) -> R
 /// What of `resources` version 2 has no counterpart for, with a sentence each to
 /// `warn`.
 pub fn ignored(resources: &Resources<'_>, warn: &mut dyn FnMut(&str)) {
+    if are_devices_alone(resources) {
+        return;
+    }
     for line in bytes::split(IGNORED.as_bytes(), b'\n') {
         let (object, name) = bytes::cut(line, b' ');
         let name = core::str::from_utf8(name.unwrap_or(&[])).unwrap_or("");

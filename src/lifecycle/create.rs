@@ -78,6 +78,8 @@ pub struct Setup<'a> {
     /// Absolute: the child's working directory until it has its root.
     pub bundle: &'static CStr,
     pub root: RootPath,
+    /// Whether ids of a mount are to be mapped.
+    pub maps_ids: bool,
     pub namespaces: Namespaces,
     pub process: ProcessPlan<'a>,
     /// The name of the session keyring to make.
@@ -107,13 +109,15 @@ pub fn create(
     let text = bundle.read(request.config, &mut workspace.document)?;
     let document = Document::parse("config.json", text)?;
     let config = spec::load(&document)?;
-    rootfs::check(&config)?;
-    if let Some(linux) = config.linux() {
+    let maps_ids = rootfs::check(&config)?;
+    if maps_ids {
         for mount in config.mounts().iter() {
             // Once the container's are written, theirs take the room.
             workspace.uid_map.read(mount.uid_mappings())?;
             workspace.gid_map.read(mount.gid_mappings())?;
         }
+    }
+    if let Some(linux) = config.linux() {
         workspace.uid_map.read(linux.uid_mappings())?;
         workspace.gid_map.read(linux.gid_mappings())?;
     }
@@ -133,6 +137,7 @@ pub fn create(
         arena,
     };
     let mut setup = decide(request, config, &bundle, root_path, buffers, &mut workspace.listing, hardened)?;
+    setup.maps_ids = maps_ids;
     // In a pid namespace of their own they go to its first process.
     if request.subreaper && !setup.namespaces.makes(flags::PID) {
         run::become_subreaper()?;
@@ -233,6 +238,7 @@ fn decide<'a>(
         config,
         bundle: bundle.path,
         root,
+        maps_ids: false,
         namespaces,
         process,
         keyring,
@@ -448,7 +454,7 @@ fn is_let_go(setup: &Setup<'_>) -> bool {
     !(plan.terminal
         || setup.namespaces.has(flags::USER)
         || setup.config.hooks().is_some()
-        || setup.config.mounts().iter().any(|mount| rootfs::maps_ids(&mount))
+        || setup.maps_ids
         || plan.listener_path.is_some()
         || plan.view.scheduler().is_some()
         || plan.view.io_priority().is_some())

@@ -14,33 +14,34 @@ use crate::word_list;
 use crate::word_list::WordList;
 
 /// Checks the mounts and devices of `config`, beyond what was checked with the
-/// document.
+/// document. Whether the process will have to ask for ids of a mount to be mapped.
 ///
 /// # Errors
 /// The first thing that could not be carried out whatever the kernel says,
 /// with its place.
 #[inline(never)] // its buffer is not to be part of the caller's frame
-pub fn check(config: &Config<'_>) -> Result<()> {
+pub fn check(config: &Config<'_>) -> Result<bool> {
     let kinds = config.linux().map_or(List::empty(), |linux| linux.namespaces());
     let has_users = kinds.iter().any(|namespace| namespace.kind().is_some_and(|kind| kind.is("user")));
+    let mut maps_ids = false;
     for mount in config.mounts().iter() {
-        check_mount(&mount, has_users)?;
+        maps_ids |= check_mount(&mount, has_users)?.map_ids.is_some();
     }
-    let Some(linux) = config.linux() else { return Ok(()) };
+    let Some(linux) = config.linux() else { return Ok(maps_ids) };
     if let Some(path) = linux.masked_paths().iter().find(|path| is_at(*path, "")) {
         return Err(path.error(format_args!("the root itself cannot be hidden")));
     }
     for device in linux.devices().iter() {
         check_device(&device)?;
     }
-    Ok(())
+    Ok(maps_ids)
 }
 
 const fn path_buffer() -> PathBuffer {
     [0; limits::PATH]
 }
 
-fn check_mount(mount: &Mount<'_>, has_users: bool) -> Result<()> {
+fn check_mount(mount: &Mount<'_>, has_users: bool) -> Result<Options> {
     let options = Options::of(mount)?;
     let why = match options.map_ids {
         Some(_) if options.remount => Some("ids cannot be mapped by a remount"),
@@ -52,7 +53,7 @@ fn check_mount(mount: &Mount<'_>, has_users: bool) -> Result<()> {
     if let Some(why) = why {
         return Err(mount.value().error(format_args!("{why}")));
     }
-    let Some(destination) = mount.destination() else { return Ok(()) }; // required: was checked
+    let Some(destination) = mount.destination() else { return Ok(options) }; // required: was checked
     let kind = mount.kind().filter(|kind| !kind.is_empty());
     let (value, wrong) = match kind {
         _ if options.remount => (None, ""),
@@ -74,7 +75,7 @@ fn check_mount(mount: &Mount<'_>, has_users: bool) -> Result<()> {
     let place = normalize(destination, &mut buffer);
     match wrong_place(mount, place, &options) {
         Some(why) => Err(destination.error(format_args!("{why}"))),
-        None => Ok(()),
+        None => Ok(options),
     }
 }
 

@@ -44,6 +44,6 @@ pub use known::Known;
 pub use mask::{NullDevice, make_read_only, mask};
 pub use mount::{Cgroups, Deferred, MountContext, mount_all, mount_here};
 pub use option_words::MOUNT_OPTIONS;
-pub use outside::{Ask, map_ids, maps_ids};
+pub use outside::{Ask, map_ids};
 pub use resolve::make_folder;
 pub use root::{Root, attach};

@@ -16,11 +16,6 @@ use super::options::Options;
 ///   maker too.
 pub type Ask<'a> = dyn Fn(usize, Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>> + 'a;
 
-/// Whether the process will have to ask for the ids of `mount` to be mapped.
-pub fn maps_ids(mount: &Mount<'_>) -> bool {
-    Options::of(mount).is_ok_and(|options| options.map_ids.is_some())
-}
-
 /// Gives the detached `tree` of `mount` the map of `namespace`.
 ///
 /// # Errors

@@ -5,9 +5,9 @@
 //! what depends on the kernel, on files or on mount options is not known here.
 
 use super::check::not_between;
-use super::config::{Config, Mount, Process, Rlimit};
-use super::linux::{Device, IdMapping, Linux, Namespace};
-use super::record::List;
+use super::config::{Config, Mount, Process, Rlimit, RlimitTypes};
+use super::linux::{Device, IdMapping, Linux, Namespace, NamespaceTypes};
+use super::record::{List, WordSet};
 use crate::bytes;
 use crate::error::Result;
 use crate::json::{Items, PathBuffer, Text, Value};
@@ -24,7 +24,7 @@ pub fn check(config: &Config<'_>) -> Result<()> {
     annotations(config)?;
     let linux = config.linux();
     if let Some(linux) = &linux {
-        types_differ(linux.namespaces().value())?;
+        types_differ(linux.namespaces().value(), NamespaceTypes::WORDS)?;
         user_namespace(linux)?;
         sysctls(config, linux)?;
         linux.devices().iter().try_for_each(device)?;
@@ -91,17 +91,17 @@ fn namespace<'a>(linux: &Linux<'a>, kind: &str) -> Option<Namespace<'a>> {
     linux.namespaces().iter().find(|namespace| namespace.kind().is_some_and(|found| found.is(kind)))
 }
 
-/// No "type" twice in a list of objects.
-fn types_differ(list: Option<Value<'_>>) -> Result<()> {
-    // As many types as there are can come before the second of one of them.
-    for (index, item) in Items::of(list).enumerate() {
+/// No "type", which is one of `types`, twice in a list of objects.
+fn types_differ(list: Option<Value<'_>>, types: WordList) -> Result<()> {
+    let mut seen = 0u32; // one bit a type; there are sixteen of the longer list
+    let mut finder = types.finder();
+    for item in Items::of(list) {
         let Some(kind) = item.get("type").map(Text::at) else { continue };
-        if Items::of(list)
-            .take(index)
-            .any(|earlier| earlier.get("type").is_some_and(|earlier| Text::at(earlier).same_as(kind)))
-        {
+        let bit = kind.place_by(&mut finder).map_or(0, |index| 1 << index);
+        if seen & bit != 0 {
             return Err(kind.error(format_args!("{kind} stands here a second time")));
         }
+        seen |= bit;
     }
     Ok(())
 }
@@ -302,7 +302,7 @@ fn what_needs_mounts(config: &Config<'_>, linux: Option<&Linux<'_>>) -> Result<(
 }
 
 fn rlimits(rlimits: List<'_, Rlimit<'static>>) -> Result<()> {
-    types_differ(rlimits.value())?;
+    types_differ(rlimits.value(), RlimitTypes::WORDS)?;
     for rlimit in rlimits.iter() {
         if rlimit.soft() > rlimit.hard() {
             return Err(rlimit.value().error(format_args!("\"soft\" is more than \"hard\"")));
