@@ -15,7 +15,7 @@ fn converted(json: &str) -> Result<String, String> {
 }
 
 fn converted_in(json: &str, zero_is_no_limit: bool) -> Result<String, String> {
-    let document = Document::parse("r", json.as_bytes()).unwrap();
+    let document = Document::of("r", json.as_bytes()).unwrap();
     let resources = load_resources(&document).map_err(|error| error.to_string())?;
     let mut all = Vec::new();
     let done = lines(&Limits { resources, zero_is_no_limit }, &mut |line| {
@@ -184,7 +184,7 @@ fn lists_as_cpuset_has_them() {
         ("all", false),
     ] {
         let text = format!("\"{list}\"");
-        let document = Document::parse("t", text.as_bytes()).unwrap();
+        let document = Document::of("t", text.as_bytes()).unwrap();
         assert_eq!(is_list(document.root().as_text().unwrap()), right, "{list}");
     }
 }
@@ -194,7 +194,7 @@ fn what_has_no_counterpart_is_told() {
     let text = r#"{"memory":{"limit":4096,"kernel":5,"kernelTCP":0,"swappiness":60,"disableOOMKiller":true},
         "cpu":{"realtimeRuntime":7},"network":{"classID":0,"priorities":[{"name":"lo","priority":1}]},
         "blockIO":{"weightDevice":[{"major":7,"minor":0,"weight":50},{"major":7,"minor":0,"leafWeight":50}]}}"#;
-    let document = Document::parse("r", text.as_bytes()).unwrap();
+    let document = Document::of("r", text.as_bytes()).unwrap();
     let mut all = Vec::new();
     ignored(&load_resources(&document).unwrap(), &mut |text| all.push(text.to_string()));
     let names: Vec<&str> = all.iter().filter_map(|text| text.split(": ").nth(1)).collect();

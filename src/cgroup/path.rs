@@ -160,7 +160,7 @@ mod tests {
 
     fn choose(asked: Option<&str>, own: &str) -> Result<String, String> {
         let json = format!("{{\"p\": \"{}\"}}", asked.unwrap_or(""));
-        let document = Document::parse("c", json.as_bytes()).unwrap();
+        let document = Document::of("c", json.as_bytes()).unwrap();
         let text = document.root().get("p").unwrap().as_text().filter(|_| asked.is_some());
         match CgroupPath::choose(text, "c1", own.as_bytes(), &mut [0; limits::PATH]) {
             Ok(path) => {

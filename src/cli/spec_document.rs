@@ -91,7 +91,7 @@ mod tests {
     fn it_is_what_this_version_takes() {
         for ids in [None, Some((1000, 1001))] {
             let text = text(ids);
-            let document = Document::parse("config.json", text.as_bytes()).unwrap();
+            let document = Document::of("config.json", text.as_bytes()).unwrap();
             check(document.root(), &Config::FORM, Strictness::Supported).unwrap();
             assert!(text.ends_with("}\n"));
         }

@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn sets_as_listed_and_the_unknown_aside() {
-        let document = Document::parse(
+        let document = Document::of(
             "c",
             br#"{"bounding": ["CAP_KILL", "CAP_X"], "effective": ["CAP_CHOWN", "CAP_KILL"], "permitted": ["CAP_KILL"],
                 "ambient": ["CAP_KILL", "kill"]}"#,

@@ -16,7 +16,7 @@ use super::streams::{Pumps, Streams, Targets, let_go};
 use super::trace::Trace;
 use super::units::Unit;
 use crate::error::Result;
-use crate::json::Document;
+use crate::json::{Document, Extents};
 use crate::lifecycle::{self, Changes, Created, Hardened, ProcPath, Process, Request, StateRoot, Wishes, Workspace};
 use crate::sys::event::{PollFd, PollFlags, poll};
 use crate::sys::fs::{Mode, OFlags, open};
@@ -81,7 +81,8 @@ fn attend(errand: &mut Errand<'_>, lent: Lent) -> Result<Ending> {
         panic!("as it was built to");
     }
     let text = if unit.in_layout() { prepare::read_runtime(&unit, lent.runtime)? } else { b"{}" };
-    let document = Document::parse("runtime.json", text)?;
+    let mut extents = Extents::new();
+    let document = Document::parse("runtime.json", text, &mut extents)?;
     if unit.in_layout() && !errand.prepared {
         prepare::once(&document)?;
         tell(errand.report, errand.number, What::Prepared, "");

@@ -146,7 +146,7 @@ mod tests {
         ] {
             let mut entry = Entry::new();
             MountValue::parse(value.as_bytes()).unwrap().write(b"s\"\\", &mut entry).unwrap();
-            let document = Document::parse("", entry.as_bytes()).unwrap_or_else(|error| panic!("{value}: {error}"));
+            let document = Document::of("", entry.as_bytes()).unwrap_or_else(|error| panic!("{value}: {error}"));
             let text = |name| document.root().get(name).and_then(|value| value.as_text()).unwrap().to_string();
             assert_eq!([text("destination"), text("source")], ["/d", "s\"\\"]);
             let list: Vec<_> = document.root().get("options").unwrap().items().collect();

@@ -3,7 +3,7 @@
 use crate::bytes::cut;
 use crate::error::{Error, Lossy, Result};
 use crate::fail;
-use crate::json::Document;
+use crate::json::{Document, Extents};
 use crate::limits;
 use crate::rootfs;
 use crate::spec::config::Mount;
@@ -47,7 +47,8 @@ fn carry_out(request: &MountValue<'_>, value: &[u8], deadline: Deadline) -> Resu
     request.write(source, &mut entry).ok_or_else(|| {
         fail!("{}: is longer than the limit of {} bytes, or not UTF-8", Lossy(value), limits::MOUNT_ENTRY)
     })?;
-    let document = Document::parse("", entry.as_bytes()).map_err(failed)?;
+    let mut extents = Extents::new();
+    let document = Document::parse("", entry.as_bytes(), &mut extents).map_err(failed)?;
     rootfs::mount_here(&Mount::view(document.root())).map_err(failed)
 }
 

@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn read_without(useless: WordList, annotations: &str) -> Result<Policy, String> {
-        let document = Document::parse("c", annotations.as_bytes()).unwrap();
+        let document = Document::of("c", annotations.as_bytes()).unwrap();
         let mut strings = Arena::new(Vec::leak(std::vec![0; 4096]));
         Policy::read(document.root(), useless, &mut strings).map_err(|error| error.to_string())
     }

@@ -145,7 +145,7 @@ pub fn read(
     let path = bytes::join(&mut path, &[bundle.to_bytes(), b"/config.json"]);
     let path = path.ok_or_else(|| fail!("the bundle's path is too long"))?;
     let text = read_document(CWD, path, &mut workspace.document)?;
-    let document = Document::parse("config.json", text)?;
+    let document = Document::parse("config.json", text, &mut workspace.extents)?;
     let policy = match document.root().get("annotations") {
         Some(annotations) => Policy::read(annotations, kind.useless_annotations(), strings)?,
         None => Policy::DEFAULT,

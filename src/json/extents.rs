@@ -9,8 +9,7 @@ const LARGE: u32 = 32;
 
 /// The beginnings and ends of large containers, in the order of the document. Those that
 /// come when there is no more room are walked.
-#[derive(Clone, Copy)]
-pub(super) struct Extents {
+pub struct Extents {
     /// Offsets, in which a document's size fits; an end of 0 is still to come.
     places: [(u32, u32); limits::EXTENTS],
     used: usize,
@@ -19,12 +18,18 @@ pub(super) struct Extents {
 }
 
 impl Extents {
-    pub fn new() -> Extents {
+    /// None. All zeros: 1 KiB, which may lie in static memory.
+    pub const fn new() -> Extents {
         Extents { places: [(0, 0); limits::EXTENTS], used: 0, missed: 0 }
     }
 
+    /// Forgets those of another document.
+    pub(super) fn clear(&mut self) {
+        (self.used, self.missed) = (0, 0);
+    }
+
     /// A container begins at `start`.
-    pub fn open(&mut self, start: usize) {
+    pub(super) fn open(&mut self, start: usize) {
         match self.places.get_mut(self.used) {
             Some(place) => {
                 *place = (start as u32, 0);
@@ -35,7 +40,7 @@ impl Extents {
     }
 
     /// The innermost container ends before `end`.
-    pub fn close(&mut self, end: usize) {
+    pub(super) fn close(&mut self, end: usize) {
         if self.missed > 0 {
             self.missed -= 1;
             return;
@@ -50,10 +55,16 @@ impl Extents {
 
     /// Behind the end of the container that begins at `start`, where it is known.
     #[inline(never)]
-    pub fn end(&self, start: usize) -> Option<usize> {
+    pub(super) fn end(&self, start: usize) -> Option<usize> {
         let places = self.places.get(..self.used)?;
         let index = places.binary_search_by_key(&(start as u32), |place| place.0).ok()?;
         places.get(index).map(|place| place.1 as usize)
+    }
+}
+
+impl Default for Extents {
+    fn default() -> Self {
+        Extents::new()
     }
 }
 
@@ -74,7 +85,7 @@ mod tests {
             let elements: Vec<String> =
                 (0..count).map(|number| format!("{{\"small\":[{number}],\"large\":[[{blanks}],{number}]}}")).collect();
             let text = format!("{{\"list\":[{}],\"behind\":{{\"it\":[{blanks}7]}}}}", elements.join(","));
-            let document = Document::parse("t", text.as_bytes()).unwrap();
+            let document = Document::of("t", text.as_bytes()).unwrap();
             let root = document.root();
             let list = root.get("list").unwrap();
             assert_eq!(list.items().count(), count);
@@ -88,7 +99,7 @@ mod tests {
         }
         for depth in [limits::EXTENTS - 1, limits::EXTENTS, limits::NESTING - 1] {
             let text = format!("[{}{blanks}1{},2]", "[".repeat(depth), "]".repeat(depth));
-            let document = Document::parse("t", text.as_bytes()).unwrap();
+            let document = Document::of("t", text.as_bytes()).unwrap();
             assert_eq!(document.root().items().count(), 2);
             assert_eq!(document.root().items().nth(1).unwrap().as_u64(), Some(2));
         }

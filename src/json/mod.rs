@@ -13,6 +13,7 @@ mod text;
 mod validate;
 mod value;
 
+pub use extents::Extents;
 pub use text::{PathBuffer, Text, WORD};
 pub use value::{Document, Items, Kind, Members, Value};
 

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn decodes_every_escape() {
-        let document = Document::parse("t", br#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00""#).unwrap();
+        let document = Document::of("t", br#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00""#).unwrap();
         let text = document.root().as_text().unwrap();
         assert_eq!(text.to_string(), "\"\\/\u{8}\u{c}\n\r\té😀");
         let mut small = [0; 5];

@@ -28,6 +28,7 @@ pub(super) fn validate(text: &[u8], extents: &mut Extents) -> Result<bool, Fault
     if let Err(error) = core::str::from_utf8(text) {
         return Err((error.valid_up_to(), "not UTF-8"));
     }
+    extents.clear();
     let mut validator = Validator { text, at: 0, has_escapes: false };
     validator.document(extents)?;
     Ok(validator.has_escapes)

@@ -21,25 +21,30 @@ pub struct Document<'a> {
     /// How errors name it: `config.json`.
     pub(super) name: &'a str,
     pub(super) text: &'a [u8],
-    extents: Extents,
+    extents: &'a Extents,
     /// Whether there is a backslash in any of its strings.
     pub(super) has_escapes: bool,
 }
 
 impl<'a> Document<'a> {
-    /// Validates `text` (see [`validate`]); `name` is what errors call it.
+    /// Validates `text` (see [`validate`]); `name` is what errors call it, `extents` room
+    /// for what the walks need.
     ///
     /// # Errors
     /// What is wrong first, with its place.
-    pub fn parse(name: &'a str, text: &'a [u8]) -> Result<Document<'a>> {
-        let mut document = Document { name, text, extents: Extents::new(), has_escapes: false };
-        match validate::validate(text, &mut document.extents) {
-            Ok(has_escapes) => {
-                document.has_escapes = has_escapes;
-                Ok(document)
-            }
+    pub fn parse(name: &'a str, text: &'a [u8], extents: &'a mut Extents) -> Result<Document<'a>> {
+        let result = validate::validate(text, extents);
+        let document = Document { name, text, extents, has_escapes: result != Ok(false) };
+        match result {
+            Ok(_) => Ok(document),
             Err((offset, message)) => Err(document.error(offset, format_args!("{message}"))),
         }
+    }
+
+    /// The same for tests, which give the room back at their end.
+    #[cfg(test)]
+    pub fn of(name: &'a str, text: &'a [u8]) -> Result<Document<'a>> {
+        Document::parse(name, text, std::boxed::Box::leak(std::boxed::Box::default()))
     }
 
     /// The one value that the document is.
@@ -348,7 +353,7 @@ mod tests {
 
     #[test]
     fn walks_what_was_validated() {
-        let document = Document::parse("t", br#" { "a" : [1, "x,]", {"b":[]}, null ] , "c\u00e9":true} "#).unwrap();
+        let document = Document::of("t", br#" { "a" : [1, "x,]", {"b":[]}, null ] , "c\u00e9":true} "#).unwrap();
         let root = document.root();
         let items: Vec<_> = root.get("a").unwrap().items().collect();
         assert_eq!(items.len(), 4);
@@ -376,7 +381,7 @@ mod tests {
             ("\"1\"", None),
             ("184467440737095516150", None),
         ] {
-            let document = Document::parse("t", text.as_bytes()).unwrap();
+            let document = Document::of("t", text.as_bytes()).unwrap();
             let number = document.root();
             assert_eq!(number.as_integer(), expected, "{text}");
             let wide = expected.map(|(negative, magnitude)| i128::from(magnitude) * if negative { -1 } else { 1 });
@@ -388,7 +393,7 @@ mod tests {
     #[test]
     fn errors_say_where() {
         let document =
-            Document::parse("config.json", b"{\n \"mounts\": [ {}, { \"options\": [ \"ro\",\n  \"rboud\" ] } ] }")
+            Document::of("config.json", b"{\n \"mounts\": [ {}, { \"options\": [ \"ro\",\n  \"rboud\" ] } ] }")
                 .unwrap();
         let option = document
             .root()

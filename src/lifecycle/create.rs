@@ -107,7 +107,7 @@ pub fn create(
     let mut arena = Arena::new(&mut workspace.strings);
     let bundle = Bundle::open(request.bundle, &mut arena)?;
     let text = bundle.read(request.config, &mut workspace.document)?;
-    let document = Document::parse("config.json", text)?;
+    let document = Document::parse("config.json", text, &mut workspace.extents)?;
     let config = spec::load(&document)?;
     let maps_ids = rootfs::check(&config)?;
     if maps_ids {

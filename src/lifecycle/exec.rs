@@ -24,7 +24,7 @@ use super::{bundle, delete, interrupt, ready};
 use crate::bytes;
 use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
 use crate::error::{Lossy, Result};
-use crate::json::{Document, PathBuffer};
+use crate::json::{Document, Extents, PathBuffer};
 use crate::namespace::{Plan, flags};
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
@@ -102,13 +102,14 @@ pub fn exec(
         ));
     };
     let text = folder.read(c"config.json", &mut workspace.document)?.unwrap_or(b"");
-    let document = Document::parse("config.json", text)?;
+    let document = Document::parse("config.json", text, &mut workspace.extents)?;
     let config = spec::load(&document)?;
     let given = match request.process {
         Some(path) => bundle::read_document(CWD, path, &mut workspace.second)?,
         None => b"{}",
     };
-    let given = Document::parse("process.json", given)?;
+    let mut extents = Extents::new();
+    let given = Document::parse("process.json", given, &mut extents)?;
     let of_container = config.process().ok_or_else(|| config.value().error(format_args!("\"process\" is missing")))?;
     let view = if request.process.is_some() { spec::load_process(&given)? } else { of_container };
     let keyring = match record.no_new_keyring {

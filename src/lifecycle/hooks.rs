@@ -22,7 +22,7 @@ use super::state_file::Folder;
 use super::{container_init, interrupt, proc};
 use crate::error::{Error, Result};
 use crate::identity::{self, FileIdentity};
-use crate::json::{Document, Text};
+use crate::json::{Document, Extents, Text};
 use crate::spec::config::Config;
 use crate::spec::hooks::Hook;
 use crate::spec::record::{List, Matching};
@@ -298,7 +298,8 @@ impl Later {
         pid: i32,
         warn: &mut dyn FnMut(&str),
     ) -> Result<()> {
-        let document = Document::parse("config.json", self.text)?;
+        let mut extents = Extents::new();
+        let document = Document::parse("config.json", self.text, &mut extents)?;
         let Later { buffers, output, .. } = self;
         Stage { record, pid, buffers, output, own: &[], held: None }.run(moment, &Config::view(document.root()), warn)
     }
@@ -315,7 +316,8 @@ impl Later {
         if !record.hooks {
             return Ok(true);
         }
-        let document = Document::parse("config.json", self.text)?;
+        let mut extents = Extents::new();
+        let document = Document::parse("config.json", self.text, &mut extents)?;
         if !any(&Config::view(document.root()), &[Moment::Poststop]) {
             return Ok(true);
         }

@@ -15,7 +15,7 @@ use super::{gate, interrupt};
 use crate::bytes::{self, Printed};
 use crate::error::{Lossy, Result};
 use crate::fail;
-use crate::json::{Document, PathBuffer};
+use crate::json::{Document, Extents, PathBuffer};
 use crate::limits;
 use crate::rootfs::{self, MountContext, Root};
 use crate::spec::record::{List, Shape};
@@ -68,7 +68,8 @@ pub fn mount(folder: BorrowedFd<'_>, root: &Root, context: &MountContext<'_>) ->
     if let Some(end) = buffer.get_mut(length + 1) {
         *end = b']';
     }
-    let document = Document::parse("the notify socket", buffer.get(..length + 2).unwrap_or(&[]))?;
+    let mut extents = Extents::new();
+    let document = Document::parse("the notify socket", buffer.get(..length + 2).unwrap_or(&[]), &mut extents)?;
     let mounts = <List<'static, crate::spec::config::Mount<'static>> as Shape>::field(Some(document.root()));
     rootfs::mount_all(root, mounts, context).map(drop)
 }

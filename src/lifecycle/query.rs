@@ -9,7 +9,7 @@ use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use crate::bytes;
 use crate::error::{Lossy, Result};
-use crate::json::Document;
+use crate::json::{Document, Extents};
 use crate::spec::config::Config;
 use crate::spec::state::StateDocument;
 use crate::{fail, limits};
@@ -105,9 +105,10 @@ fn look_at(folder: &Folder, workspace: &mut Workspace, each: &mut Each<'_>) -> R
     let (status, init) = container::status_and_paused(&record)?;
     // Not there yet while the container is being made.
     let text = folder.read(c"config.json", document)?.unwrap_or(b"{}");
-    let document = match Document::parse("config.json", text) {
+    let (mut extents, mut none) = (Extents::new(), Extents::new());
+    let document = match Document::parse("config.json", text, &mut extents) {
         // Just being written.
-        Err(_) if status == Status::Creating => Document::parse("config.json", b"{}"),
+        Err(_) if status == Status::Creating => Document::parse("config.json", b"{}", &mut none),
         parsed => parsed,
     }?;
     let annotations = Config::view(document.root()).annotations();

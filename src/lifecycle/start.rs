@@ -13,7 +13,7 @@ use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use super::{delete, gate};
 use crate::error::{Lossy, Result};
-use crate::json::Document;
+use crate::json::{Document, Extents};
 use crate::spec::state::StateRecord;
 use crate::{fail, spec};
 
@@ -102,7 +102,8 @@ fn agent<'a: 'w, 'w>(
     rooms: (&mut [u8], &'w mut [u8]),
 ) -> Result<Agent<'w>> {
     let text = folder.read(c"config.json", rooms.0)?.unwrap_or(b"");
-    let document = Document::parse("config.json", text)?;
+    let mut extents = Extents::new();
+    let document = Document::parse("config.json", text, &mut extents)?;
     let config = spec::load(&document)?;
     let path = config.linux().and_then(|linux| linux.seccomp()).and_then(|seccomp| seccomp.listener_path());
     let path = arena.text(path.ok_or_else(|| fail!("the filter has nobody to ask"))?)?;

@@ -28,7 +28,7 @@ use super::folders::make_folders;
 use crate::bytes::{self, Printed};
 use crate::error::{Error, Lossy, Result};
 use crate::fail;
-use crate::json::{Document, Text};
+use crate::json::{Document, Extents, Text};
 use crate::resctrl::{self, GroupPath};
 use crate::spec::record::WordSet;
 use crate::spec::state::{RecordStatuses, RecordView, StateRecord};
@@ -258,7 +258,8 @@ impl Folder {
         if text.is_empty() {
             return Ok(None); // it is just being written, or never was
         }
-        let document = Document::parse("state.json", text)?;
+        let mut extents = Extents::new();
+        let document = Document::parse("state.json", text, &mut extents)?;
         let view = RecordView::read(&document)?;
         let mut string = |text: Option<Text<'_>>| match text {
             Some(text) => arena.text(text).map(|string| string.to_str().unwrap_or("")),

@@ -9,7 +9,7 @@ use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy, Limits};
 use crate::error::{Lossy, Result};
-use crate::json::Document;
+use crate::json::{Document, Extents};
 use crate::spec::config::Config;
 use crate::spec::record::asks_for_nothing;
 use crate::spec::state::StateRecord;
@@ -46,11 +46,12 @@ pub fn update(
         Source::StandardInput => read_input(document)?,
         Source::Text(text) => text,
     };
-    let document = Document::parse("resources", text)?;
+    let [mut of_resources, mut of_schemata, mut of_config] = [const { Extents::new() }; 3];
+    let document = Document::parse("resources", text, &mut of_resources)?;
     let resources = spec::load_resources(&document)?;
     cgroup::lines(&Limits::new(resources, None), &mut |_| Ok(()))?;
     cgroup::warn_of_ignored(&resources, warn);
-    let schemata = Document::parse("schemata", schemata)?;
+    let schemata = Document::parse("schemata", schemata, &mut of_schemata)?;
     let schemata = spec::load_intel_rdt(&schemata)?;
     let has_schemata = !asks_for_nothing(schemata.value());
     let folder = container::open(root, id)?;
@@ -66,7 +67,7 @@ pub fn update(
     let group = container::own_cgroup(&record)?;
     let needs_config = has_schemata || Limits::limits_to_zero(&resources);
     let text = if needs_config { folder.read(c"config.json", output)? } else { None };
-    let config = Document::parse("config.json", text.unwrap_or(b"{}"))?;
+    let config = Document::parse("config.json", text.unwrap_or(b"{}"), &mut of_config)?;
     let config = Config::view(config.root());
     // Engines write these resources as they have written those.
     let limits = Limits::new(resources, config.oci_version());

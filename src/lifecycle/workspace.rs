@@ -7,6 +7,7 @@
 use super::process_plan::Strings;
 use crate::cgroup::{DeviceProgram, Journal};
 use crate::identity::Groups;
+use crate::json::Extents;
 use crate::limits;
 use crate::namespace::IdMap;
 use crate::seccomp::SeccompFilter;
@@ -19,6 +20,7 @@ const _: () = assert!(limits::RECORD <= limits::DOCUMENT);
 pub struct Workspace {
     /// config.json. One byte more than the limit, to notice a larger one.
     pub document: [u8; limits::DOCUMENT + 1],
+    pub extents: Extents,
     /// The process file of `exec`, or the state record of the container.
     pub second: [u8; limits::DOCUMENT + 1],
     /// Strings for the kernel: decoded, NUL-terminated.
@@ -46,6 +48,7 @@ impl Workspace {
     pub const fn new() -> Workspace {
         Workspace {
             document: [0; limits::DOCUMENT + 1],
+            extents: Extents::new(),
             second: [0; limits::DOCUMENT + 1],
             strings: [0; limits::STRING_BYTES],
             arguments: PointerTable::new(),

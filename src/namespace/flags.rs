@@ -94,7 +94,7 @@ mod tests {
 
     fn read(list: &str) -> (u64, Vec<(u64, String)>) {
         let json = format!("{{\"namespaces\": [{list}]}}");
-        let document = Document::parse("c", json.as_bytes()).unwrap();
+        let document = Document::of("c", json.as_bytes()).unwrap();
         let linux = Linux::view(document.root());
         let plan = Plan::read(linux.namespaces());
         assert_eq!(plan.joined() & plan.new, 0);

@@ -87,7 +87,7 @@ mod tests {
             })
             .collect();
         let json = format!("{{\"uidMappings\": [{}]}}", lines.join(","));
-        let document = Document::parse("c", json.as_bytes()).unwrap();
+        let document = Document::of("c", json.as_bytes()).unwrap();
         let mut map = IdMap::new();
         map.read(Linux::view(document.root()).uid_mappings()).map_err(|error| error.to_string())?;
         Ok(map)

@@ -39,7 +39,7 @@ mod tests {
                 "monotonic -9223372036854775808 4294967295\nboottime -9223372036854775808 4294967295\n",
             ),
         ] {
-            let document = Document::parse("c", json.as_bytes()).unwrap();
+            let document = Document::of("c", json.as_bytes()).unwrap();
             assert_eq!(time_offsets(&TimeOffsets::view(document.root())).as_str(), expected);
         }
     }

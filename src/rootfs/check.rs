@@ -218,7 +218,7 @@ mod tests {
     use std::string::ToString;
 
     fn error_of(text: &str) -> Option<std::string::String> {
-        let document = Document::parse("c", text.as_bytes()).unwrap();
+        let document = Document::of("c", text.as_bytes()).unwrap();
         check(&Config::view(document.root())).err().map(|error| error.to_string())
     }
 
@@ -234,7 +234,7 @@ mod tests {
             ("/a/b/../c", "/a/c"),
         ] {
             let text = format!(r#""{path}""#);
-            let document = Document::parse("c", text.as_bytes()).unwrap();
+            let document = Document::of("c", text.as_bytes()).unwrap();
             let path = document.root().as_text().unwrap();
             assert_eq!(normalize(path, &mut path_buffer()), expected.as_bytes(), "{text}");
             assert!(is_at(path, expected), "{text}");
@@ -308,7 +308,7 @@ mod tests {
             (r#"{"destination":"/dev/","type":"bind","source":"/dev","options":["rbind"]}"#, false),
         ] {
             let text = format!(r#"{{"mounts":[{mounts}]}}"#);
-            let document = Document::parse("c", text.as_bytes()).unwrap();
+            let document = Document::of("c", text.as_bytes()).unwrap();
             assert_eq!(sets_up_dev(&Config::view(document.root())), expected, "{mounts}");
         }
     }

@@ -205,7 +205,7 @@ mod tests {
 
     fn with<T>(kind: &str, options: &str, test: impl FnOnce(Mount<'_>) -> T) -> T {
         let text = format!(r#"{{"destination":"/d","type":"{kind}","options":[{options}]}}"#);
-        let document = Document::parse("config.json", text.as_bytes()).unwrap();
+        let document = Document::of("config.json", text.as_bytes()).unwrap();
         test(Mount::view(document.root()))
     }
 

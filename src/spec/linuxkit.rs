@@ -78,7 +78,7 @@ mod tests {
             ),
             ("{\"mkdir\":\"/a\"}", Some("runtime.json:1:10: mkdir: ")),
         ] {
-            let document = Document::parse("runtime.json", text.as_bytes()).unwrap();
+            let document = Document::of("runtime.json", text.as_bytes()).unwrap();
             match (load(&document), error) {
                 (Ok(_), None) => {}
                 (Err(found), Some(error)) => assert!(found.to_string().starts_with(error), "{found}"),

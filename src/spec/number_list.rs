@@ -65,7 +65,7 @@ mod tests {
             ("1--2", None),
         ] {
             let text = format!("\"{list}\"");
-            let document = Document::parse("c", text.as_bytes()).unwrap();
+            let document = Document::of("c", text.as_bytes()).unwrap();
             let list = document.root().as_text().unwrap();
             let numbers = NumberSet::read(list).map(|set| {
                 (0..limits::CPUS).filter(|number| set.0[number / 64] >> (number % 64) & 1 == 1).collect::<Vec<_>>()

@@ -102,7 +102,7 @@ mod tests {
 
     fn verdict(version: &str) -> Option<std::string::String> {
         let text = std::format!("\"{version}\"");
-        let document = Document::parse("t", text.as_bytes()).unwrap();
+        let document = Document::of("t", text.as_bytes()).unwrap();
         check(document.root().as_text().unwrap()).err().map(|error| std::format!("{error}"))
     }
 
@@ -120,7 +120,7 @@ mod tests {
             ("1.10.0", false),
         ] {
             let text = std::format!("\"{version}\"");
-            let document = Document::parse("t", text.as_bytes()).unwrap();
+            let document = Document::of("t", text.as_bytes()).unwrap();
             assert_eq!(is_before_1_3(document.root().as_text().unwrap()), before, "{version}");
         }
     }

@@ -40,7 +40,7 @@ fn run(program: &[u64], kind: u32, access: u32, major: u32, minor: u32) -> u32 {
 
 fn assemble(rules: &str) -> Result<Program, String> {
     let json = format!("{{\"devices\": [{rules}]}}");
-    let document = Document::parse("c", json.as_bytes()).unwrap();
+    let document = Document::of("c", json.as_bytes()).unwrap();
     let resources = crate::spec::resources::Resources::view(document.root());
     let mut program = Program::new();
     program.assemble(resources.devices()).map_err(|error| error.to_string())?;

@@ -285,7 +285,7 @@ const REFUSED: &[(&[u8], usize)] = &[
 ];
 
 fn verdict(text: &[u8]) -> Option<String> {
-    Document::parse("t", text).err().map(|error| error.to_string())
+    Document::of("t", text).err().map(|error| error.to_string())
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn escapes_are_decoded() {
         (r#""\b\f\n\r\t""#, "\u{8}\u{c}\n\r\t"),
         (r#""a\\""#, "a\\"),
     ] {
-        let document = Document::parse("t", text.as_bytes()).unwrap();
+        let document = Document::of("t", text.as_bytes()).unwrap();
         let value = document.root().as_text().unwrap();
         assert!(value.is(expected) && value.to_string() == expected && value.length() == expected.len(), "{text}");
     }

@@ -40,11 +40,11 @@ fn place_is_inside(text: &[u8], said: &str) {
 
 #[test]
 fn cut_at_every_byte() {
-    assert!(Document::parse("t", SAMPLE.as_bytes()).is_ok());
+    assert!(Document::of("t", SAMPLE.as_bytes()).is_ok());
     let end = SAMPLE.trim_end().len();
     for cut in 0..end {
         let text = &SAMPLE.as_bytes()[..cut];
-        let said = Document::parse("t", text).err().expect("a cut document is not one").to_string();
+        let said = Document::of("t", text).err().expect("a cut document is not one").to_string();
         place_is_inside(text, &said);
     }
 }
@@ -55,7 +55,7 @@ fn every_bit_flipped() {
         for bit in 0..8 {
             let mut text = SAMPLE.as_bytes().to_vec();
             text[index] ^= 1 << bit;
-            match Document::parse("t", &text) {
+            match Document::of("t", &text) {
                 Ok(document) => assert!(walk(document.root()) > 0),
                 Err(error) => place_is_inside(&text, &error.to_string()),
             }
@@ -70,7 +70,7 @@ fn bytes_at_random() {
         let alphabet = br#"{}[]",:\u0d8 1e-.tfnalse"#;
         let text: std::vec::Vec<u8> = (0..random.below(40)).map(|_| alphabet[random.below(alphabet.len())]).collect();
         let theirs = serde_json::from_slice::<serde_json::Value>(&text);
-        match (Document::parse("t", &text), theirs) {
+        match (Document::of("t", &text), theirs) {
             (Ok(document), Ok(_)) => assert!(walk(document.root()) > 0),
             (Err(error), theirs) => {
                 place_is_inside(&text, &error.to_string());
@@ -88,7 +88,7 @@ fn depth_is_bounded() {
         let objects = "{\"a\":".repeat(depth) + "1" + &"}".repeat(depth);
         let mixed = format!("{}[]{}", "[{\"a\":".repeat(depth / 2), "}]".repeat(depth / 2));
         for (text, depth) in [(arrays, depth), (objects, depth), (mixed, depth / 2 * 2 + 1)] {
-            match Document::parse("t", text.as_bytes()) {
+            match Document::of("t", text.as_bytes()) {
                 Ok(document) => assert!(depth <= 128 && walk(document.root()) > 0),
                 Err(error) if text.len() <= limits::DOCUMENT => {
                     assert!(!fine || depth > 128);
@@ -101,14 +101,14 @@ fn depth_is_bounded() {
     // Never closed, and not UTF-8 at the end: the place must not take long to find.
     let mut text = "[".repeat(limits::DOCUMENT - 1).into_bytes();
     text.push(0xff);
-    assert!(Document::parse("t", &text).is_err());
+    assert!(Document::of("t", &text).is_err());
 }
 
 #[test]
 fn size_is_bounded() {
     let fits = format!("\"{}\"", "x".repeat(limits::DOCUMENT - 2));
-    assert_eq!(Document::parse("t", fits.as_bytes()).unwrap().root().as_text().unwrap().length(), fits.len() - 2);
-    let said = Document::parse("t", format!(" {fits}").as_bytes()).err().unwrap().to_string();
+    assert_eq!(Document::of("t", fits.as_bytes()).unwrap().root().as_text().unwrap().length(), fits.len() - 2);
+    let said = Document::of("t", format!(" {fits}").as_bytes()).err().unwrap().to_string();
     assert!(said.contains("larger than the limit of 1048576 bytes"), "{said}");
 }
 
@@ -119,7 +119,7 @@ fn ten_thousand_mounts_cost_no_more_memory_than_ten() {
     assert!(size_of::<super::super::Items<'_>>() <= 16 && size_of::<Value<'_>>() <= 16);
     let mount = r#"{"destination":"/d","type":"bind","source":"/s","options":["bind","ro"]}"#;
     let text = format!("{{\"mounts\":[{}]}}", std::vec![mount; 10_000].join(","));
-    let document = Document::parse("t", text.as_bytes()).unwrap();
+    let document = Document::of("t", text.as_bytes()).unwrap();
     let mounts = document.root().get("mounts").unwrap();
     assert_eq!(mounts.items().count(), 10_000);
     let last = mounts.items().last().unwrap().get("options").unwrap().items().last().unwrap();

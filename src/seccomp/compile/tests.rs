@@ -23,7 +23,7 @@ fn errno(number: u32) -> u32 {
 
 fn compile(profile: &Json) -> Result<Vec<Instruction>, String> {
     let text = profile.to_string();
-    let document = Document::parse("config.json", text.as_bytes()).map_err(|error| error.to_string())?;
+    let document = Document::of("config.json", text.as_bytes()).map_err(|error| error.to_string())?;
     crate::spec::record::check(document.root(), &<Seccomp<'static> as Shape>::FORM, Strictness::Supported)
         .map_err(|error| error.to_string())?;
     let mut filter = Box::new(SeccompFilter::new());
@@ -289,7 +289,7 @@ fn flags_for_the_kernel() {
             profile["flags"] = flags.iter().map(|flag| format!("SECCOMP_FILTER_FLAG_{flag}")).collect();
         }
         let text = profile.to_string();
-        let document = Document::parse("config.json", text.as_bytes()).unwrap();
+        let document = Document::of("config.json", text.as_bytes()).unwrap();
         super::flags(&Seccomp::view(document.root()), notifies)
     };
     let all = &["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"][..];

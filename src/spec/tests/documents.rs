@@ -53,7 +53,7 @@ fn records_come_back_as_they_were() {
     let mut buffer = vec![0; limits::RECORD];
     for text in WEIRD {
         let length = record(text).write(&mut buffer).unwrap();
-        let document = Document::parse("state.json", &buffer[..length]).unwrap();
+        let document = Document::of("state.json", &buffer[..length]).unwrap();
         let view = RecordView::read(&document).unwrap();
         for read in [view.bundle(), view.rootfs(), view.owner(), view.cgroup()] {
             assert!(read.unwrap().is(text), "{text}");
@@ -90,7 +90,7 @@ fn a_broken_record_is_an_error() {
     let length = record("/b").write(&mut buffer).unwrap();
     let whole = std::str::from_utf8(&buffer[..length]).unwrap();
     for cut in 0..length {
-        let document = Document::parse("state.json", &whole.as_bytes()[..cut]);
+        let document = Document::of("state.json", &whole.as_bytes()[..cut]);
         assert!(document.is_err(), "{cut}");
     }
     // A negative pid would have kill(2) signal a group.
@@ -99,7 +99,7 @@ fn a_broken_record_is_an_error() {
     {
         let text = whole.replacen(from, to, 1);
         assert_ne!(text, whole);
-        assert!(RecordView::read(&Document::parse("state.json", text.as_bytes()).unwrap()).is_err(), "{to}");
+        assert!(RecordView::read(&Document::of("state.json", text.as_bytes()).unwrap()).is_err(), "{to}");
     }
 }
 
@@ -107,7 +107,7 @@ fn a_broken_record_is_an_error() {
 fn the_state_document_is_valid() {
     let config =
         r#"{"ociVersion": "1.0.2", "annotations": {"a\u00e9\"": "x\ud83d\ude00\/\n", "nothing": null, "": "e"}}"#;
-    let config = Document::parse("config.json", config.as_bytes()).unwrap();
+    let config = Document::of("config.json", config.as_bytes()).unwrap();
     let annotations = Config::view(config.root()).annotations();
     let mut buffer = vec![0; limits::STATE];
     for text in WEIRD {
@@ -123,7 +123,7 @@ fn the_state_document_is_valid() {
             owner: "",
         };
         let length = state.write(&mut buffer).unwrap();
-        let document = Document::parse("state", &buffer[..length]).unwrap();
+        let document = Document::of("state", &buffer[..length]).unwrap();
         check(document.root(), &<State<'static> as Shape>::FORM, Strictness::Valid).unwrap();
         let theirs: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
         let expected = json!({
@@ -138,7 +138,7 @@ fn the_state_document_is_valid() {
 
 #[test]
 fn no_annotations_no_member() {
-    let config = Document::parse("config.json", b"{}").unwrap();
+    let config = Document::of("config.json", b"{}").unwrap();
     let state = StateDocument {
         oci_version: "1.0.2",
         id: "c1",
@@ -168,7 +168,7 @@ fn features_are_valid_and_others_read_them() {
     };
     let mut buffer = vec![0; 4096];
     let length = supported.write(&mut buffer).unwrap();
-    let document = Document::parse("features", &buffer[..length]).unwrap();
+    let document = Document::of("features", &buffer[..length]).unwrap();
     check(document.root(), &<Features<'static> as Shape>::FORM, Strictness::Valid).unwrap();
     let other: oci_spec::runtime::Features = serde_json::from_slice(&buffer[..length]).unwrap();
     assert_eq!((other.oci_version_min().as_str(), other.oci_version_max().as_str()), ("1.0.0", "1.3.0"));

@@ -11,7 +11,7 @@ use crate::spec::{load, load_process};
 use corpus::Stage;
 
 fn verdict(text: &[u8]) -> Option<String> {
-    let said = Document::parse("config.json", text).and_then(|document| load(&document).map(drop)).err();
+    let said = Document::of("config.json", text).and_then(|document| load(&document).map(drop)).err();
     said.map(|error| error.to_string())
 }
 
@@ -124,7 +124,7 @@ fn the_path_of_a_sysctl() {
         ("net", "net"),
     ] {
         let text = format!("\"{name}\"");
-        let document = Document::parse("t", text.as_bytes()).unwrap();
+        let document = Document::of("t", text.as_bytes()).unwrap();
         let name = document.root().as_text().unwrap();
         assert_eq!(crate::spec::semantics::sysctl_path(name, &mut [b'.'; limits::SYSCTL]).unwrap(), expected);
     }
@@ -152,7 +152,7 @@ fn what_is_for_another_platform_is_named() {
 #[test]
 fn a_process_alone() {
     let verdict = |text: &str| {
-        let document = Document::parse("process.json", text.as_bytes()).unwrap();
+        let document = Document::of("process.json", text.as_bytes()).unwrap();
         load_process(&document).err().map(|error| error.to_string())
     };
     assert_eq!(verdict(r#"{"cwd": "/", "args": ["sh"]}"#), None);

@@ -224,7 +224,7 @@ fn examples_behave_as_their_folders_say() {
             for file in std::fs::read_dir(folder.join("examples").join(kind).join(verdict)).unwrap() {
                 let file = file.unwrap().path();
                 let text = std::fs::read(&file).unwrap();
-                let said = Document::parse("t", &text)
+                let said = Document::of("t", &text)
                     .and_then(|document| {
                         check(document.root(), form, Strictness::Valid)?;
                         if kind == "config" {
@@ -250,7 +250,7 @@ fn what_engines_write_is_valid() {
     for file in std::fs::read_dir(folder.join("engines")).unwrap() {
         let file = file.unwrap().path();
         let text = std::fs::read(&file).unwrap();
-        let document = Document::parse("t", &text).unwrap();
+        let document = Document::of("t", &text).unwrap();
         check(document.root(), &Config::FORM, Strictness::Valid).unwrap();
         crate::spec::semantics::check(&Config::view(document.root())).unwrap();
         crate::spec::version::check(Config::view(document.root()).oci_version().unwrap()).unwrap();

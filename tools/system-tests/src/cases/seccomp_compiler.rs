@@ -9,7 +9,7 @@ use filters::interpreter::{Call, Instruction, check, run};
 use filters::libseccomp::Libseccomp;
 use filters::model::{Model, Table, is_unknown, rules_for, unknown};
 use filters::random::{Random, VALUES, profile};
-use ocinit::json::Document;
+use ocinit::json::{Document, Extents};
 use ocinit::seccomp::SeccompFilter;
 use ocinit::spec::record::{Shape, Strictness, check as check_form};
 use ocinit::spec::seccomp::Seccomp;
@@ -50,7 +50,8 @@ fn compile(profile: &Value) -> Result<Vec<Instruction>> {
 }
 
 fn compile_text(filter: &mut SeccompFilter, text: &[u8]) -> Result<Duration> {
-    let document = Document::parse("config.json", text).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut extents = Extents::new();
+    let document = Document::parse("config.json", text, &mut extents).map_err(|error| anyhow::anyhow!("{error}"))?;
     check_form(document.root(), &<Seccomp<'static> as Shape>::FORM, Strictness::Supported)
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let start = Instant::now();
