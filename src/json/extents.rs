@@ -97,11 +97,13 @@ mod tests {
             assert_eq!(behind.items().next().unwrap().as_u64(), Some(7), "{count}");
             assert_eq!(root.members().count(), 2);
         }
-        for depth in [limits::EXTENTS - 1, limits::EXTENTS, limits::NESTING - 1] {
-            let text = format!("[{}{blanks}1{},2]", "[".repeat(depth), "]".repeat(depth));
+        // One in the other, with room for some, or for none.
+        for (before, depth) in [(0, limits::NESTING - 1), (limits::EXTENTS - 9, 40), (limits::EXTENTS, 2)] {
+            let large = format!("[{blanks}],").repeat(before);
+            let text = format!("[{large}{}{blanks}1{},2]", "[".repeat(depth), "]".repeat(depth));
             let document = Document::of("t", text.as_bytes()).unwrap();
-            assert_eq!(document.root().items().count(), 2);
-            assert_eq!(document.root().items().nth(1).unwrap().as_u64(), Some(2));
+            assert_eq!(document.root().items().count(), before + 2);
+            assert_eq!(document.root().items().last().unwrap().as_u64(), Some(2));
         }
     }
 }
