@@ -61,6 +61,7 @@ pub fn create(
         changes: Changes::default(),
         no_new_keyring: invocation.has(Flag::NoNewKeyring),
         no_cgroup: invocation.is(Flag::CgroupManager, "disabled"),
+        own_cgroup: None,
         rootless: match (invocation.is(Flag::Rootless, "true"), invocation.is(Flag::Rootless, "false")) {
             (false, false) => None,
             (rootless, _) => Some(rootless),

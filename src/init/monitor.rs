@@ -139,6 +139,7 @@ fn run(
         no_new_keyring: false,
         rootless: Some(false),
         no_cgroup: false,
+        own_cgroup: Some(b"/"), // process 1 has never left it
         notify: None,
         run: true,
         // The unit's runtime.json has more to be done once the container is made.
@@ -152,9 +153,6 @@ fn run(
     let mut warn = |text: &str| log::warning(&fail!("{}: {text}", unit.name()));
     let mut created = lifecycle::create(&request, errand.hardened, workspace, &mut warn)?;
     errand.trace.mark("container made");
-    for (step, us) in lifecycle::steps_taken_down() {
-        errand.trace.mark_at(step, us);
-    }
     let shortage = Shortage::comes_first(&created).then(|| Shortage::of(&created));
     let begun = start(errand, document, &mut created, &mut warn);
     let begun = begun.inspect_err(|_| give_up(&created.waiting.process));
@@ -193,6 +191,9 @@ fn start(
     }
     created.go(warn)?;
     errand.trace.mark("program executed");
+    for (step, us) in lifecycle::steps_taken_down() {
+        errand.trace.mark_at(step, us);
+    }
     tell(errand.report, errand.number, What::Started, "");
     let_go().map_err(|errno| fail!(errno => "cannot let go of the container's standard input and output"))?;
     if errand.options.trace {

@@ -30,14 +30,13 @@
 
 use super::container::Process;
 use super::handshake::{Buffer, Channel, Message, Received};
-use super::holder;
 use super::process::{self, MOST_NEEDED, die_with_parent, keep_only};
 use super::process_plan::ProcessPlan;
 use super::{delete, interrupt};
 use crate::bytes::{self, Printed};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
-use crate::json::PathBuffer;
+use crate::json::{PathBuffer, Text};
 use crate::namespace::{self, Opened, Plan, flags};
 use crate::spec::config::Config;
 use crate::sys::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -66,28 +65,10 @@ impl Namespaces {
         let Some(linux) = config.linux() else { return Ok(namespaces) };
         let plan = Plan::read(linux.namespaces());
         namespaces.new = plan.new;
-        let has_sysctls = linux.sysctl().iter().next().is_some();
-        let has_names = config.hostname().is_some() || config.domainname().is_some();
-        let mut buffer: PathBuffer = [0; limits::PATH];
         for (flag, path) in &plan.by_path {
-            let opened = namespace::open(*path, *flag, &mut buffer)?;
-            // Which is no namespace of the container's own: a mount would show all of it.
-            if *flag == flags::CGROUP && namespace::is_own(&opened)? {
-                continue;
+            if let Some(opened) = open_by_path(*flag, *path, config)? {
+                let _ = namespaces.by_path.push(opened); // one of each type at most
             }
-            let is_changed = match *flag {
-                flags::NETWORK | flags::IPC => has_sysctls,
-                flags::UTS => has_sysctls || has_names,
-                // Its root would become the container's, for everybody in it.
-                flags::MOUNT => true,
-                _ => false,
-            };
-            if is_changed && namespace::is_own(&opened)? {
-                return Err(path.error(format_args!(
-                    "this is the host's own namespace, which \"root\", \"hostname\", \"domainname\" or \"sysctl\" would change"
-                )));
-            }
-            let _ = namespaces.by_path.push(opened); // one of each type at most
         }
         if let Some(offsets) = linux.time_offsets() {
             if !namespaces.makes(flags::TIME) {
@@ -97,9 +78,9 @@ impl Namespaces {
         }
         // Those that a user namespace of the container's own owns are locked by that.
         if lock_mounts && namespaces.makes(flags::MOUNT) && !namespaces.has(flags::USER) {
-            // In their user namespace nobody is anybody.
-            let both = CloneFlags::NEWUSER | CloneFlags::NEWNS;
-            namespaces.locked = Some(holder::make(both, "ns/mnt", None)?);
+            let locked = sys::locked_mount_namespace();
+            namespaces.locked =
+                Some(locked.map_err(|errno| fail!(errno => "cannot make a mount namespace with locked mounts"))?);
         }
         Ok(namespaces)
     }
@@ -125,6 +106,32 @@ impl Namespaces {
         }
         sys::unshare(CloneFlags::NEWCGROUP).map_err(|errno| fail!(errno => "cannot make a cgroup namespace"))
     }
+}
+
+/// A namespace by its path; nothing if joining it would change nothing.
+#[inline(never)] // its buffer is not to be part of the caller's frame
+fn open_by_path(flag: u64, path: Text<'_>, config: &Config<'_>) -> Result<Option<Opened>> {
+    let mut buffer: PathBuffer = [0; limits::PATH];
+    let opened = namespace::open(path, flag, &mut buffer)?;
+    // Which is no namespace of the container's own: a mount would show all of it.
+    if flag == flags::CGROUP && namespace::is_own(&opened)? {
+        return Ok(None);
+    }
+    let has_sysctls = config.linux().is_some_and(|linux| linux.sysctl().iter().next().is_some());
+    let has_names = config.hostname().is_some() || config.domainname().is_some();
+    let is_changed = match flag {
+        flags::NETWORK | flags::IPC => has_sysctls,
+        flags::UTS => has_sysctls || has_names,
+        // Its root would become the container's, for everybody in it.
+        flags::MOUNT => true,
+        _ => false,
+    };
+    if is_changed && namespace::is_own(&opened)? {
+        return Err(path.error(format_args!(
+            "this is the host's own namespace, which \"root\", \"hostname\", \"domainname\" or \"sysctl\" would change"
+        )));
+    }
+    Ok(Some(opened))
 }
 
 /// Who returned from a birth.

@@ -59,6 +59,8 @@ pub struct Request<'r> {
     pub no_new_keyring: bool,
     /// `--cgroup-manager disabled`.
     pub no_cgroup: bool,
+    /// The path of the cgroup that we are in ourselves, where that is known.
+    pub own_cgroup: Option<&'static [u8]>,
     /// `--rootless`: whether a cgroup that may not be made is done without; `None`:
     /// as it is with an ordinary user.
     pub rootless: Option<bool>,
@@ -208,7 +210,7 @@ fn decide<'a>(
     };
     let cgroup = match request.no_cgroup {
         true => None,
-        false => Some(own_cgroup::choose(&config, request.id, &mut buffers.arena)?),
+        false => Some(own_cgroup::choose(&config, request.id, request.own_cgroup, &mut buffers.arena)?),
     };
     let namespaces = Namespaces::open(&config, request.lock_mounts)?;
     if !namespaces.has(flags::USER) && !sys::process::geteuid().is_root() {

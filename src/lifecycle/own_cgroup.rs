@@ -8,20 +8,35 @@ use super::proc;
 use crate::bytes::Printed;
 use crate::cgroup::{self, Cgroup, CgroupPath, Hierarchy, Limits};
 use crate::error::{Error, Result};
+use crate::json::Text;
 use crate::namespace::flags;
 use crate::spec::config::Config;
 use crate::sys::Errno;
 use crate::{fail, limits, rootfs};
 
-/// Where the cgroup is to be. Our own is only looked up where that matters.
-#[inline(never)] // its buffers are not to be part of the caller's frame
-pub fn choose(config: &Config<'_>, id: &CStr, arena: &mut Arena<'static>) -> Result<&'static str> {
+/// Where the cgroup is to be. Our `own` is only looked up where that matters and it is
+/// not known.
+pub fn choose(
+    config: &Config<'_>,
+    id: &CStr,
+    own: Option<&[u8]>,
+    arena: &mut Arena<'static>,
+) -> Result<&'static str> {
     let asked = config.linux().and_then(|linux| linux.cgroups_path());
+    match own.or(asked.filter(|path| path.starts_with("/")).map(|_| b"/".as_slice())) {
+        Some(own) => beside(own, asked, id, arena),
+        None => beside_own(asked, id, arena),
+    }
+}
+
+#[inline(never)] // its buffer is not to be part of the caller's frame
+fn beside_own(asked: Option<Text<'_>>, id: &CStr, arena: &mut Arena<'static>) -> Result<&'static str> {
     let mut buffer = [0; limits::PATH];
-    let own = match asked.is_some_and(|path| path.starts_with("/")) {
-        true => b"/".as_slice(),
-        false => cgroup::own_path(&mut buffer)?,
-    };
+    beside(cgroup::own_path(&mut buffer)?, asked, id, arena)
+}
+
+#[inline(never)] // nor is this one's
+fn beside(own: &[u8], asked: Option<Text<'_>>, id: &CStr, arena: &mut Arena<'static>) -> Result<&'static str> {
     let mut room = [0; limits::PATH];
     let path = CgroupPath::choose(asked, id.to_str().unwrap_or(""), own, &mut room)?;
     let text = arena.join(&[path.as_bytes()])?.to_str();

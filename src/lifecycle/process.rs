@@ -10,6 +10,7 @@ use super::arena::Arena;
 use super::birth::open_procfs;
 use super::handshake::{Channel, Message};
 use super::process_plan::ProcessPlan;
+use super::steps::{self, Step};
 use crate::bytes::Printed;
 use crate::error::{Error, Lossy, Result};
 use crate::identity::{self, Label, Sets, When};
@@ -343,6 +344,7 @@ pub fn execute(plan: &ProcessPlan<'_>, path: &CStr, starter: &Channel) -> Error 
     if let Some(Err(error)) = plan.seccomp.map(|filter| load_filter(filter, starter)) {
         return error;
     }
+    steps::done(Step::Executing);
     let errno = sys::execve(path, plan.buffers.arguments, plan.buffers.environment);
     fail!(errno => "exec {shown}")
 }

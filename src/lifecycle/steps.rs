@@ -18,9 +18,10 @@ pub enum Step {
     Entered,
     Restricted,
     Identified,
+    Executing,
 }
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "config.json read, all decided",
     "record and cgroup made",
     "process cloned",
@@ -30,6 +31,7 @@ const NAMES: [&str; 9] = [
     "root entered, devices made",
     "terminal opened, paths masked",
     "identity taken, program found",
+    "let go, about to be executed",
 ];
 
 /// Steps are taken down from here on. Where that cannot be there are none.

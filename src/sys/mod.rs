@@ -10,6 +10,7 @@
 mod bpf;
 mod clock;
 mod clone;
+mod locked_mounts;
 mod descriptor;
 mod exec;
 mod file;
@@ -38,6 +39,7 @@ pub use bpf::{
     bpf_cgroup_device_load, bpf_cgroup_device_programs, bpf_program_by_id, bpf_program_info,
 };
 pub use clock::{Deadline, boot_time, monotonic, realtime};
+pub use locked_mounts::locked_mount_namespace;
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use descriptor::{borrow_raw, duplicate};
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};

@@ -12,7 +12,7 @@
 //!
 //! As the kernel's init it makes the file systems that a system needs, and a container
 //! of /bundle/rootfs; it says how many microseconds passed from its first instruction
-//! until that container's program was executed, and powers off.
+//! to that container's execve, and powers off.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "it is nothing but system calls")]
@@ -169,17 +169,12 @@ fn run(bundle: &Bundle, root: &CStr, cgroup: &CStr) -> ! {
     let mut clone: clone_args = unsafe { zeroed() };
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     clone.flags = bundle.namespaces | CLONE_INTO_CGROUP;
-    if FIRST.load(Relaxed) != 0 {
-        // It comes back when the program has been executed, which is to be told.
-        clone.flags |= u64::from(kernel::CLONE_VFORK);
-    }
     clone.exit_signal = u64::from(kernel::SIGCHLD);
     clone.cgroup = folder as u64;
     let child = must!(__NR_clone3, &raw const clone, size_of::<clone_args>());
     if child == 0 {
         container(bundle, root, cgroup);
     }
-    report();
     let mut status = 0i32;
     must!(__NR_wait4, child, &raw mut status, 0, 0);
     must!(__NR_unlinkat, HERE, cgroup.as_ptr(), kernel::AT_REMOVEDIR);
@@ -240,6 +235,7 @@ fn container(bundle: &Bundle, root: &CStr, cgroup: &CStr) -> ! {
     let argv = [c"/bin/true".as_ptr(), core::ptr::null()];
     let environment =
         [c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".as_ptr(), core::ptr::null()];
+    report();
     call!(__NR_execve, argv[0], argv.as_ptr(), environment.as_ptr());
     fail(c"execve")
 }

@@ -23,8 +23,8 @@ const SIZE: usize = 100 * 1024;
 /// The container's program: how much memory is free when it runs.
 const PROGRAM: &str = "#!/bin/busybox sh\n/bin/busybox grep MemFree /proc/meminfo\n";
 
-/// What one boot has shown: microseconds from the first instruction to the program,
-/// and KiB free.
+/// What one boot has shown: microseconds from the first instruction to the program's
+/// execve, and KiB free.
 #[derive(Clone, Copy)]
 struct Boot {
     time: u64,
@@ -50,7 +50,7 @@ pub fn bench(runs: usize) -> Result<()> {
                 let line = console.lines().find(|line| line.trim_end().ends_with(step))?;
                 line.split_whitespace().find_map(|word| word.parse::<u64>().ok())
             };
-            Some(at("program executed")? - at("first instruction")?)
+            Some(at("about to be executed")? - at("first instruction")?)
         })?);
         bare.push(boot(&kernel, &theirs, |console| {
             console
@@ -65,7 +65,7 @@ pub fn bench(runs: usize) -> Result<()> {
     let empty = pack(&work.path().join("empty"), &ocinit, None)?;
     let packed = Command::new("gzip").args(["-9", "-n", "-c"]).arg(&empty).output().context("no gzip")?.stdout.len();
     let memory = most_free(&bare).saturating_sub(most_free(&best));
-    println!("from the first instruction to the program, emulated at two nanoseconds an instruction, least of {runs}:");
+    println!("from the first instruction to the program's execve, emulated at two nanoseconds an instruction, least of {runs}:");
     println!(
         "  ocinit {time} us, a bare init {bare_time} us: {ratio:.2} times (at most {RATIO}) {}",
         met(ratio <= RATIO)

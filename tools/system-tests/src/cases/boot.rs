@@ -41,6 +41,7 @@ fn the_status_of_the_command(c: &Context) -> Result<()> {
         "paths masked",
         "identity taken",
         "container made",
+        "let go, about to be executed",
         "program executed",
     ])?;
     said.in_order(&["program executed", "hello\nb c\n5\n/tmp\n"])?;
