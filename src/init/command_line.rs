@@ -83,8 +83,10 @@ impl<'a> Iterator for Words<'a> {
 /// The two texts, the one that wins last.
 #[derive(Clone, Copy)]
 pub struct CommandLine {
-    pub file: &'static [u8],
-    pub kernel: &'static [u8],
+    file: &'static [u8],
+    kernel: &'static [u8],
+    /// One bit for each name that is on it, as far as that is known.
+    given: u32,
 }
 
 const SOURCES: [&str; 2] = ["/ocinit/cmdline", "kernel command line"];
@@ -204,9 +206,16 @@ pub struct Options {
 }
 
 impl CommandLine {
+    pub fn new(file: &'static [u8], kernel: &'static [u8]) -> CommandLine {
+        CommandLine { file, kernel, given: u32::MAX }
+    }
+
     /// The values that `name` is given, in order.
     pub fn values(&self, name: Name) -> Values {
-        Values { name, words: OwnWords(Words::of(self.file)), next: Some(self.kernel) }
+        match self.given & 1 << name as u32 {
+            0 => Values { name, words: OwnWords(Words::of(b"")), next: None },
+            _ => Values { name, words: OwnWords(Words::of(self.file)), next: Some(self.kernel) },
+        }
     }
 
     /// What stands behind ` -- `: the words, of the line that has them last.
@@ -220,10 +229,12 @@ impl CommandLine {
     /// Reads all that is given once, and looks at the rest. `paths` is where paths
     /// go. Every mistake goes to `mistake`, with its place; what is right counts
     /// all the same.
-    pub fn read(&self, paths: &mut Arena<'static>, mistake: &mut dyn FnMut(Error)) -> Options {
+    pub fn read(&mut self, paths: &mut Arena<'static>, mistake: &mut dyn FnMut(Error)) -> Options {
         let mut options = Options::default();
+        self.given = 0;
         for (source, line) in SOURCES.into_iter().zip([self.file, self.kernel]) {
             for (word, name) in OwnWords(Words::of(line)) {
+                self.given |= name.map_or(0, |name| 1 << name as u32);
                 if let Err(error) = options.take(word, name, paths) {
                     let (column, shown) = (word.at + 1, Lossy(word.name));
                     mistake(fail!("{source}:{column}: {shown}: {error}"));

@@ -57,6 +57,8 @@ pub struct Errand<'a> {
 pub struct Lent {
     pub workspace: &'static mut Workspace,
     pub runtime: &'static mut [u8; limits::RUNTIME_JSON],
+    /// Of what is in `runtime`.
+    pub extents: &'static mut Extents,
     pub rooms: &'static mut [Room; 3],
 }
 
@@ -80,18 +82,18 @@ fn attend(errand: &mut Errand<'_>, lent: Lent) -> Result<Ending> {
     if cfg!(feature = "panics") && unit.name() == "panics" {
         panic!("as it was built to");
     }
-    let text = if unit.in_layout() { prepare::read_runtime(&unit, lent.runtime)? } else { b"{}" };
-    let mut extents = Extents::new();
-    let document = Document::parse("runtime.json", text, &mut extents)?;
-    if unit.in_layout() && !errand.prepared {
+    if !unit.in_layout() {
+        return run(errand, None, lent.workspace, lent.rooms);
+    }
+    let text = prepare::read_runtime(&unit, lent.runtime)?;
+    let document = Document::parse("runtime.json", text, lent.extents)?;
+    if !errand.prepared {
         prepare::once(&document)?;
         tell(errand.report, errand.number, What::Prepared, "");
     }
-    let prepared = if unit.in_layout() { prepare::make_root(&unit) } else { Ok(()) };
-    let result = prepared.and_then(|()| run(errand, &document, lent.workspace, lent.rooms));
-    if unit.in_layout() {
-        prepare::after(&unit);
-    }
+    let result =
+        prepare::make_root(&unit).and_then(|()| run(errand, Some(&document), lent.workspace, lent.rooms));
+    prepare::after(&unit);
     result
 }
 
@@ -113,7 +115,7 @@ pub fn clear_up(unit: &Unit, lent: Lent) -> ! {
 #[inline(never)]
 fn run(
     errand: &mut Errand<'_>,
-    document: &Document<'_>,
+    runtime: Option<&Document<'_>>,
     workspace: &'static mut Workspace,
     rooms: &'static mut [Room; 3],
 ) -> Result<Ending> {
@@ -154,7 +156,7 @@ fn run(
     let mut created = lifecycle::create(&request, errand.hardened, workspace, &mut warn)?;
     errand.trace.mark("container made");
     let shortage = Shortage::comes_first(&created).then(|| Shortage::of(&created));
-    let begun = start(errand, document, &mut created, &mut warn);
+    let begun = start(errand, runtime, &mut created, &mut warn);
     let begun = begun.inspect_err(|_| give_up(&created.waiting.process));
     let mut shortage = shortage.unwrap_or_else(|| Shortage::of(&created));
     let ended = begun.and_then(|mounts| {
@@ -177,12 +179,12 @@ fn run(
 #[inline(never)]
 fn start(
     errand: &mut Errand<'_>,
-    document: &Document<'_>,
+    runtime: Option<&Document<'_>>,
     created: &mut Created,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Option<OwnedFd>> {
     let pid = created.waiting.process.pid.as_raw_nonzero().get();
-    prepare::once_made(document, pid)?;
+    runtime.map_or(Ok(()), |runtime| prepare::once_made(runtime, pid))?;
     let mut mounts = None;
     if !errand.artifacts.is_empty() {
         let path = ProcPath::new(pid, "ns/mnt");

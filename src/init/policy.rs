@@ -74,6 +74,7 @@ impl Policy {
     ///
     /// # Errors
     /// With the place.
+    #[inline(never)] // its buffer is not to be part of the caller's frame
     pub fn read(annotations: Value<'_>, useless: WordList, strings: &mut Arena<'static>) -> Result<Policy> {
         check(annotations, &<Map<'static, Text<'static>> as Shape>::FORM, Strictness::Valid)?;
         let annotations = <Map<'static, Text<'static>> as Shape>::field(Some(annotations));

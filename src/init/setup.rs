@@ -16,6 +16,7 @@ use super::trace::Trace;
 use super::units::{self, Kind, Units};
 use super::{channels, early, files, log, modules, mounts, ports};
 use crate::error::{Error, Lossy, Result};
+use crate::json::Extents;
 use crate::lifecycle::{self, Arena, Changes, Workspace};
 use crate::sys::fs::{AtFlags, CWD, statat};
 use crate::sys::system::{RebootCommand, reboot, sethostname};
@@ -31,6 +32,7 @@ pub struct Memory {
     artifacts: [u8; limits::BOOT_STRINGS],
     strings: [u8; limits::UNIT_STRINGS],
     runtime: [u8; limits::RUNTIME_JSON],
+    extents: Extents,
     rooms: [Room; 3],
     units: Units,
     slots: Slots,
@@ -46,6 +48,7 @@ impl Memory {
             artifacts: [0; limits::BOOT_STRINGS],
             strings: [0; limits::UNIT_STRINGS],
             runtime: [0; limits::RUNTIME_JSON],
+            extents: Extents::new(),
             rooms: [[0; _]; 3],
             units: heapless::Vec::new(),
             slots: heapless::Vec::new(),
@@ -106,17 +109,15 @@ fn prepare(
     first: u64,
     mistakes: &mut Mistakes,
 ) -> Result<Supervisor> {
-    let Memory { kernel_line, file_line, arguments, environment, artifacts, strings, runtime, rooms, units, slots } =
+    let Memory { kernel_line, file_line, arguments, environment, artifacts, strings, runtime, extents, rooms, units, slots } =
         memory;
     let mut trace = Trace::new();
     trace.mark_at("first instruction", first);
     trace.mark("the kernel's file systems mounted");
     let mut strings = Arena::new(strings);
     let image = ImageFiles::find();
-    let line = CommandLine {
-        file: mistakes.hear(image.read(c"/ocinit/cmdline", file_line)),
-        kernel: mistakes.hear(read_file(c"/proc/cmdline", kernel_line)),
-    };
+    let file = mistakes.hear(image.read(c"/ocinit/cmdline", file_line));
+    let mut line = CommandLine::new(file, mistakes.hear(read_file(c"/proc/cmdline", kernel_line)));
     let options = line.read(&mut strings, &mut |error| mistakes.add(&error));
     set_on_exit(options.on_exit);
     let changes = mistakes.hear(changes(&line, &options, &image, arguments, environment));
@@ -137,7 +138,7 @@ fn prepare(
         artifacts,
         hardened,
         slots,
-        lent: Some(Lent { workspace, runtime, rooms }),
+        lent: Some(Lent { workspace, runtime, extents, rooms }),
         reports: Reports::new()?,
         signals: sys::signalfd(SignalSet::ALL).map_err(|errno| fail!(errno => "cannot watch for signals"))?,
         power_button: PowerButton::open(),

@@ -43,17 +43,21 @@ impl Streams {
     pub fn open(targets: &Targets, terminal: bool, rooms: &'static mut [Room; 3]) -> Result<Streams> {
         let failed = |errno: Errno| fail!(errno => "cannot prepare standard input and output");
         let input = open_target(targets.stdin, true)?;
-        // A port can be opened once only.
-        let same = |target: Target<'_>, other: Target<'_>, fd: &OwnedFd| match target {
-            Target::Virtio(_) if target == other => sys::duplicate(fd.as_raw_fd()).map_err(failed),
-            _ => open_target(target, false),
-        };
-        let output = same(targets.stdout, targets.stdin, &input)?;
+        let duplicate = |fd: &OwnedFd| sys::duplicate(fd.as_raw_fd()).map_err(failed);
+        let output = match targets.stdout {
+            // A port can be opened once only.
+            Target::Virtio(_) if targets.stdout == targets.stdin => duplicate(&input),
+            target => open_target(target, false),
+        }?;
         if terminal {
             let_go().map_err(failed)?;
             return Ok(Streams { pumps: heapless::Vec::new(), ends: Some((input, output)) });
         }
-        let errors = same(targets.stderr, targets.stdout, &output)?;
+        let errors = match targets.stderr {
+            target if target == targets.stdout => duplicate(&output),
+            Target::Virtio(_) if targets.stderr == targets.stdin => duplicate(&input),
+            target => open_target(target, false),
+        }?;
         let mut pumps = heapless::Vec::new();
         let mut rooms = rooms.iter_mut();
         let mut add = |from, to| match rooms.next() {

@@ -183,7 +183,7 @@ fn set_root(
     identity::set_umask(0);
     // The container's own, or one that we are in ourselves, as under a rootless engine.
     let user_namespace = setup.namespaces.has(flags::USER) || in_user_namespace();
-    let host = HostDevices::collect(devices, user_namespace)?;
+    let host = if user_namespace { HostDevices::collect(devices)? } else { HostDevices::default() };
     if !setup.namespaces.has(flags::MOUNT) {
         let known = Known::default();
         write_to_procfs(setup, &known)?;
@@ -224,7 +224,7 @@ fn set_root(
     }
     rootfs::enter(root, setup.no_pivot)?;
     known.check_places()?;
-    if rootfs::sets_up_dev(&setup.config) {
+    if !setup.asked.binds_dev {
         rootfs::make_devices(devices, host, &known)?;
     }
     Ok((Some(deferred), known))
@@ -273,7 +273,7 @@ fn run_hooks(setup: &mut Setup<'_>, record: &StateRecord<'_>, moment: Moment, ch
 /// the mount namespace that it is cloned in.
 #[inline(never)]
 fn cgroup_to_show(setup: &Setup<'_>, record: &StateRecord<'_>) -> Result<Option<Cgroup>> {
-    if setup.namespaces.has(flags::CGROUP) || !setup.config.mounts().iter().any(|mount| rootfs::is_cgroup(&mount)) {
+    if setup.namespaces.has(flags::CGROUP) || !setup.asked.shows_cgroup {
         return Ok(None);
     }
     let hierarchy = Hierarchy::open()?;

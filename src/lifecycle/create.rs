@@ -40,6 +40,7 @@ use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
+use crate::rootfs::Asked;
 use crate::{fail, identity, network, resctrl, rootfs, spec};
 
 /// What `create` and `run` are asked for.
@@ -80,8 +81,8 @@ pub struct Setup<'a> {
     /// Absolute: the child's working directory until it has its root.
     pub bundle: &'static CStr,
     pub root: RootPath,
-    /// Whether ids of a mount are to be mapped.
-    pub maps_ids: bool,
+    /// What its mounts ask for.
+    pub asked: Asked,
     pub namespaces: Namespaces,
     pub process: ProcessPlan<'a>,
     /// The name of the session keyring to make.
@@ -111,8 +112,8 @@ pub fn create(
     let text = bundle.read(request.config, &mut workspace.document)?;
     let document = Document::parse("config.json", text, &mut workspace.extents)?;
     let config = spec::load(&document)?;
-    let maps_ids = rootfs::check(&config)?;
-    if maps_ids {
+    let asked = rootfs::check(&config)?;
+    if asked.maps_ids {
         for mount in config.mounts().iter() {
             // Once the container's are written, theirs take the room.
             workspace.uid_map.read(mount.uid_mappings())?;
@@ -139,7 +140,7 @@ pub fn create(
         arena,
     };
     let mut setup = decide(request, config, &bundle, root_path, buffers, &mut workspace.listing, hardened)?;
-    setup.maps_ids = maps_ids;
+    setup.asked = asked;
     // In a pid namespace of their own they go to its first process.
     if request.subreaper && !setup.namespaces.makes(flags::PID) {
         run::become_subreaper()?;
@@ -240,7 +241,7 @@ fn decide<'a>(
         config,
         bundle: bundle.path,
         root,
-        maps_ids: false,
+        asked: Asked::default(),
         namespaces,
         process,
         keyring,
@@ -456,7 +457,7 @@ fn is_let_go(setup: &Setup<'_>) -> bool {
     !(plan.terminal
         || setup.namespaces.has(flags::USER)
         || setup.config.hooks().is_some()
-        || setup.maps_ids
+        || setup.asked.maps_ids
         || plan.listener_path.is_some()
         || plan.view.scheduler().is_some()
         || plan.view.io_priority().is_some())

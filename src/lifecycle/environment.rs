@@ -17,12 +17,26 @@ pub fn name(variable: &[u8]) -> &[u8] {
     bytes::cut(variable, b'=').0
 }
 
+/// So few are compared with each other, without the table.
+const FEW: usize = 16;
+
 /// Reports every variable that is overridden, in falling order.
 ///
 /// In linear time: a document may hold a third of a million of them. `table` is
 /// room for a hash table; it must have more slots than there are variables.
 pub fn find_overridden(variables: &mut impl Variables, table: &mut [u32]) {
     let count = variables.count();
+    if count <= FEW {
+        let mut gone = 0u32; // one bit each
+        for index in (0..count).rev() {
+            let mut stay = (index + 1..count).filter(|later| gone & 1 << later == 0);
+            if stay.any(|later| name(variables.variable(later)) == name(variables.variable(index))) {
+                gone |= 1 << index;
+                variables.overridden(index);
+            }
+        }
+        return;
+    }
     let size = (2 * count).next_power_of_two().min(table.len());
     let Some(table) = table.get_mut(..size) else { return };
     table.fill(0);

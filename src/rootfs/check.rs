@@ -13,28 +13,43 @@ use super::options::Options;
 use crate::word_list;
 use crate::word_list::WordList;
 
+/// What the mounts of a configuration ask of whoever makes the container.
+#[derive(Clone, Copy, Default)]
+pub struct Asked {
+    /// The process will have to ask for ids of a mount to be mapped.
+    pub maps_ids: bool,
+    /// A mount shows cgroups.
+    pub shows_cgroup: bool,
+    /// /dev is another folder's view, whose owner has its contents: the runtime makes
+    /// none there (as runc decides it).
+    pub binds_dev: bool,
+}
+
 /// Checks the mounts and devices of `config`, beyond what was checked with the
-/// document. Whether the process will have to ask for ids of a mount to be mapped.
+/// document.
 ///
 /// # Errors
 /// The first thing that could not be carried out whatever the kernel says,
 /// with its place.
 #[inline(never)] // its buffer is not to be part of the caller's frame
-pub fn check(config: &Config<'_>) -> Result<bool> {
+pub fn check(config: &Config<'_>) -> Result<Asked> {
     let kinds = config.linux().map_or(List::empty(), |linux| linux.namespaces());
     let has_users = kinds.iter().any(|namespace| namespace.kind().is_some_and(|kind| kind.is("user")));
-    let mut maps_ids = false;
+    let mut asked = Asked::default();
     for mount in config.mounts().iter() {
-        maps_ids |= check_mount(&mount, has_users)?.map_ids.is_some();
+        let options = check_mount(&mount, has_users)?;
+        asked.maps_ids |= options.map_ids.is_some();
+        asked.shows_cgroup |= is_cgroup(&mount);
+        asked.binds_dev |= options.bind.is_some() && mount.destination().is_some_and(|place| is_at(place, "/dev"));
     }
-    let Some(linux) = config.linux() else { return Ok(maps_ids) };
+    let Some(linux) = config.linux() else { return Ok(asked) };
     if let Some(path) = linux.masked_paths().iter().find(|path| is_at(*path, "")) {
         return Err(path.error(format_args!("the root itself cannot be hidden")));
     }
     for device in linux.devices().iter() {
         check_device(&device)?;
     }
-    Ok(maps_ids)
+    Ok(asked)
 }
 
 const fn path_buffer() -> PathBuffer {
@@ -128,15 +143,6 @@ fn has_detour(path: Text<'_>) -> bool {
         }
     });
     found || last == Some(b'/')
-}
-
-/// Whether the runtime makes the contents of /dev: not where it is another
-/// folder's view, whose owner has them (as runc decides it).
-pub fn sets_up_dev(config: &Config<'_>) -> bool {
-    !config.mounts().iter().any(|mount| {
-        mount.destination().is_some_and(|destination| is_at(destination, "/dev"))
-            && Options::of(&mount).is_ok_and(|options| options.bind.is_some())
-    })
 }
 
 /// Whether a mount shows cgroups: engines use either name for version 2.
@@ -306,10 +312,11 @@ mod tests {
             (r#"{"destination":"/dev","type":"tmpfs"}"#, true),
             (r#"{"destination":"/dev/shm","type":"bind","source":"/s"}"#, true),
             (r#"{"destination":"/dev/","type":"bind","source":"/dev","options":["rbind"]}"#, false),
+            (r#"{"destination":"/dev","options":["bind"],"source":"/dev"}"#, false),
         ] {
             let text = format!(r#"{{"mounts":[{mounts}]}}"#);
             let document = Document::of("c", text.as_bytes()).unwrap();
-            assert_eq!(sets_up_dev(&Config::view(document.root())), expected, "{mounts}");
+            assert_eq!(!check(&Config::view(document.root())).unwrap().binds_dev, expected, "{mounts}");
         }
     }
 }

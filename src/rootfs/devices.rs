@@ -55,6 +55,7 @@ fn to_make<'a>(devices: List<'a, Device<'static>>) -> impl Iterator<Item = Devic
 }
 
 /// The host's device nodes, for a user namespace, in which none can be made.
+#[derive(Default)]
 pub struct HostDevices {
     /// As many as are to be made and are not FIFOs, in their order, then the
     /// default ones; or none at all.
@@ -62,17 +63,14 @@ pub struct HostDevices {
 }
 
 impl HostDevices {
-    /// Takes clones of the host's nodes if `user_namespace`, else nothing. To be
-    /// called before the old root is gone.
+    /// Takes clones of the host's nodes, as a user namespace needs them. To be called
+    /// before the old root is gone.
     ///
     /// # Errors
     /// A node that is not there, or not the device that it should be.
     #[inline(never)] // its buffer is not to be part of the caller's frame
-    pub fn collect(devices: List<'_, Device<'static>>, user_namespace: bool) -> Result<HostDevices> {
-        let mut host = HostDevices { nodes: Vec::new() };
-        if !user_namespace {
-            return Ok(host);
-        }
+    pub fn collect(devices: List<'_, Device<'static>>) -> Result<HostDevices> {
+        let mut host = HostDevices::default();
         for device in to_make(devices) {
             let node = Node::of(&device);
             if node.kind == FileType::Fifo {
@@ -175,7 +173,7 @@ impl Node {
 
 /// Makes the nodes of `devices`, the default ones and the links in /dev, which
 /// is made if missing. To be called inside the root, with umask 0, and only
-/// where [`super::sets_up_dev`] says so.
+/// unless [`super::Asked`] says otherwise.
 ///
 /// # Errors
 /// What the kernel says, or another file where one of them should be.

@@ -37,7 +37,7 @@ mod outside;
 mod resolve;
 mod root;
 
-pub use check::{check, is_cgroup, sets_up_dev, shows_writable_cgroup};
+pub use check::{Asked, check, shows_writable_cgroup};
 pub use devices::{HostDevices, bind_console, link_descriptors, make_devices};
 pub use enter::{enter, enter_by_chroot, make_root_read_only, set_propagation};
 pub use known::Known;

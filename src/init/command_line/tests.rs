@@ -58,7 +58,7 @@ fn no_line_makes_it_panic() {
 }
 
 fn read(file: &'static str, kernel: &'static str) -> (Options, Vec<String>) {
-    let line = CommandLine { file: file.as_bytes(), kernel: kernel.as_bytes() };
+    let mut line = CommandLine::new(file.as_bytes(), kernel.as_bytes());
     let mut mistakes = Vec::new();
     let room = Vec::leak(std::vec![0; 4096]);
     let options = line.read(&mut Arena::new(room), &mut |error| mistakes.push(error.to_string()));
@@ -121,14 +121,14 @@ fn mistakes_have_their_place() {
 #[test]
 fn what_may_be_given_again_comes_in_order() {
     let line =
-        CommandLine { file: b"ocinit.env=A=1", kernel: b"x ocinit.env=\"B=2 3\" ocinit.mount=m -- ocinit.env=C=4" };
+        CommandLine::new(b"ocinit.env=A=1", b"x ocinit.env=\"B=2 3\" ocinit.mount=m -- ocinit.env=C=4");
     let values: Vec<_> = line.values(Name::Env).collect();
     assert_eq!(values, [&b"A=1"[..], b"B=2 3"]);
     assert_eq!(line.values(Name::Mount).count(), 1);
     assert_eq!(line.values(Name::Dns).count(), 0);
     assert_eq!(line.arguments().unwrap().count(), 1);
-    assert!(CommandLine { file: b"", kernel: b"a -- " }.arguments().unwrap().next().is_none());
-    assert!(CommandLine { file: b"", kernel: b"a --b" }.arguments().is_none());
+    assert!(CommandLine::new(b"", b"a -- ").arguments().unwrap().next().is_none());
+    assert!(CommandLine::new(b"", b"a --b").arguments().is_none());
 }
 
 #[test]
