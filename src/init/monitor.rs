@@ -144,8 +144,8 @@ fn run(
         own_cgroup: Some(b"/"), // process 1 has never left it
         notify: None,
         run: true,
-        // The unit's runtime.json has more to be done once the container is made.
-        at_once: false,
+        // Else there is more to be done once the container is made.
+        at_once: runtime.is_none() && errand.artifacts.is_empty(),
         subreaper: false,
     };
     if errand.options.trace {
