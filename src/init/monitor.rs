@@ -91,8 +91,7 @@ fn attend(errand: &mut Errand<'_>, lent: Lent) -> Result<Ending> {
         prepare::once(&document)?;
         tell(errand.report, errand.number, What::Prepared, "");
     }
-    let result =
-        prepare::make_root(&unit).and_then(|()| run(errand, Some(&document), lent.workspace, lent.rooms));
+    let result = prepare::make_root(&unit).and_then(|()| run(errand, Some(&document), lent.workspace, lent.rooms));
     prepare::after(&unit);
     result
 }

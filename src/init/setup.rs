@@ -109,8 +109,19 @@ fn prepare(
     first: u64,
     mistakes: &mut Mistakes,
 ) -> Result<Supervisor> {
-    let Memory { kernel_line, file_line, arguments, environment, artifacts, strings, runtime, extents, rooms, units, slots } =
-        memory;
+    let Memory {
+        kernel_line,
+        file_line,
+        arguments,
+        environment,
+        artifacts,
+        strings,
+        runtime,
+        extents,
+        rooms,
+        units,
+        slots,
+    } = memory;
     let mut trace = Trace::new();
     trace.mark_at("first instruction", first);
     trace.mark("the kernel's file systems mounted");

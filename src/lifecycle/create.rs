@@ -35,12 +35,12 @@ use crate::cgroup::{self, DeviceProgram, Hierarchy, Limits};
 use crate::error::Result;
 use crate::json::Document;
 use crate::namespace::{self, IdMap, flags};
+use crate::rootfs::Asked;
 use crate::spec::config::Config;
 use crate::spec::record::List;
 use crate::spec::state::StateRecord;
 use crate::sys::{self, AsFd, Errno, OwnedFd};
 use crate::terminal::console_socket;
-use crate::rootfs::Asked;
 use crate::{fail, identity, network, resctrl, rootfs, spec};
 
 /// What `create` and `run` are asked for.

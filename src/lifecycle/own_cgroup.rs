@@ -16,12 +16,7 @@ use crate::{fail, limits, rootfs};
 
 /// Where the cgroup is to be. Our `own` is only looked up where that matters and it is
 /// not known.
-pub fn choose(
-    config: &Config<'_>,
-    id: &CStr,
-    own: Option<&[u8]>,
-    arena: &mut Arena<'static>,
-) -> Result<&'static str> {
+pub fn choose(config: &Config<'_>, id: &CStr, own: Option<&[u8]>, arena: &mut Arena<'static>) -> Result<&'static str> {
     let asked = config.linux().and_then(|linux| linux.cgroups_path());
     match own.or(asked.filter(|path| path.starts_with("/")).map(|_| b"/".as_slice())) {
         Some(own) => beside(own, asked, id, arena),

@@ -29,8 +29,7 @@ pub fn locked_mount_namespace() -> Result<OwnedFd, Errno> {
     const CLONE_VFORK: u64 = 0x4000;
     // SAFETY: all zeros is a valid clone_args, whose fields are integers.
     let mut arguments: clone_args = unsafe { zeroed() };
-    arguments.flags =
-        CLONE_VM | CLONE_FILES | CLONE_VFORK | CloneFlags::NEWUSER.bits() | CloneFlags::NEWNS.bits();
+    arguments.flags = CLONE_VM | CLONE_FILES | CLONE_VFORK | CloneFlags::NEWUSER.bits() | CloneFlags::NEWNS.bits();
     arguments.exit_signal = SIGCHLD.into();
     let mut opened = usize::MAX;
     // SAFETY: the arguments are a clone_args, and `opened` outlives the call.

@@ -10,13 +10,13 @@
 mod bpf;
 mod clock;
 mod clone;
-mod locked_mounts;
 mod descriptor;
 mod exec;
 mod file;
 mod interface;
 mod io_port;
 mod kept;
+mod locked_mounts;
 mod message;
 mod misc;
 mod module;
@@ -39,7 +39,6 @@ pub use bpf::{
     bpf_cgroup_device_load, bpf_cgroup_device_programs, bpf_program_by_id, bpf_program_info,
 };
 pub use clock::{Deadline, boot_time, monotonic, realtime};
-pub use locked_mounts::locked_mount_namespace;
 pub use clone::{Child, CloneFlags, CloneRequest, clone3, unshare};
 pub use descriptor::{borrow_raw, duplicate};
 pub use exec::{PointerTable, Strings, Vector, execve, execveat};
@@ -47,6 +46,7 @@ pub use file::{kernel_log, read_all, read_file, write_all};
 pub use interface::set_interface_up;
 pub use io_port::write_io_port;
 pub use kept::{close_at_once, close_copy, done, keep, kept_done};
+pub use locked_mounts::locked_mount_namespace;
 pub use message::{receive_message, send_message};
 pub use misc::{
     close_all_but, close_range_on_exec, cwd_is_reachable, exit, keyctl_join_session_keyring, namespace_type,

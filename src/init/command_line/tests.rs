@@ -120,8 +120,7 @@ fn mistakes_have_their_place() {
 
 #[test]
 fn what_may_be_given_again_comes_in_order() {
-    let line =
-        CommandLine::new(b"ocinit.env=A=1", b"x ocinit.env=\"B=2 3\" ocinit.mount=m -- ocinit.env=C=4");
+    let line = CommandLine::new(b"ocinit.env=A=1", b"x ocinit.env=\"B=2 3\" ocinit.mount=m -- ocinit.env=C=4");
     let values: Vec<_> = line.values(Name::Env).collect();
     assert_eq!(values, [&b"A=1"[..], b"B=2 3"]);
     assert_eq!(line.values(Name::Mount).count(), 1);

@@ -65,7 +65,9 @@ pub fn bench(runs: usize) -> Result<()> {
     let empty = pack(&work.path().join("empty"), &ocinit, None)?;
     let packed = Command::new("gzip").args(["-9", "-n", "-c"]).arg(&empty).output().context("no gzip")?.stdout.len();
     let memory = most_free(&bare).saturating_sub(most_free(&best));
-    println!("from the first instruction to the program's execve, emulated at two nanoseconds an instruction, least of {runs}:");
+    println!(
+        "from the first instruction to the program's execve, emulated at two nanoseconds an instruction, least of {runs}:"
+    );
     println!(
         "  ocinit {time} us, a bare init {bare_time} us: {ratio:.2} times (at most {RATIO}) {}",
         met(ratio <= RATIO)

@@ -64,9 +64,10 @@ impl Machine {
             self.name(),
             "-accel",
             if kvm { "kvm" } else { "tcg,thread=multi" },
-            // TCG emulates five-level page tables, slowly.
+            // TCG emulates five-level page tables, slowly; and strings of bytes byte by
+            // byte, which kernels zero and copy pages with where they are fast.
             "-cpu",
-            if kvm { "host" } else { "max,la57=off" },
+            if kvm { "host" } else { "max,la57=off,erms=off,fsrm=off" },
             "-m",
             &format!("{memory}M"),
             "-smp",
