@@ -175,13 +175,25 @@ impl<const N: usize> Printed<N> {
     }
 
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(self.as_bytes()).unwrap_or("")
+        text(&self.bytes, self.length)
     }
 
     /// For a system call.
     pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+        c_str(&self.bytes)
     }
+}
+
+// Once, not for every length.
+
+#[inline(never)]
+fn text(bytes: &[u8], length: usize) -> &str {
+    bytes.get(..length).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or("")
+}
+
+#[inline(never)]
+fn c_str(bytes: &[u8]) -> &CStr {
+    CStr::from_bytes_until_nul(bytes).unwrap_or(c"")
 }
 
 impl<const N: usize> Default for Printed<N> {

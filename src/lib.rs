@@ -28,7 +28,7 @@
 //! 3   spec         worker                      the OCI documents as typed views | a process of our own
 //! 2   json  words  sys                         text | kernel
 //! 1   error                                    what went wrong, as a sentence
-//! 0   limits       bytes                       sizes | cutting up byte strings
+//! 0   limits  bytes  word_list                 sizes | cutting up byte strings, lists of words
 //! ```
 //!
 //! The way of the data: config.json's bytes in a static buffer → one validating

@@ -58,6 +58,7 @@ impl WordList {
     }
 
     /// The index of `word`.
+    #[inline(never)]
     pub fn find(self, word: &[u8]) -> Option<usize> {
         self.finder().find(word)
     }

@@ -78,6 +78,7 @@ pub fn controller(file: &CStr) -> &[u8] {
 }
 
 /// Whether nothing is asked for but devices, as most do, which are no lines.
+#[inline(never)]
 fn are_devices_alone(resources: &Resources<'_>) -> bool {
     resources.value().members().all(|(name, value)| name.is("devices") || value.is_null())
 }

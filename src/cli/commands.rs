@@ -51,7 +51,9 @@ pub const MANY: u8 = u8::MAX;
 
 /// Commands of runc's that this version does not have: naming one is an honest
 /// error, not a spelling mistake.
-pub const LATER: WordList = word_list!("checkpoint restore");
+pub const LATER: WordList = word_list!(@LATER_TEXT);
+/// The same, with a blank before each.
+pub const LATER_TEXT: &str = " checkpoint restore";
 
 const fn command(task: Task, name: &'static str, about: &'static str) -> Command {
     Command { task, name, about, words: "ID", count: (1, 1), flags_anywhere: true, flags: &[] }

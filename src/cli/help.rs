@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 use crate::bytes::Printed;
 use crate::spec::version;
 
-use super::commands::{COMMANDS, Command, Flag, FlagRow, GLOBAL, LATER};
+use super::commands::{COMMANDS, Command, Flag, FlagRow, GLOBAL, LATER_TEXT};
 
 /// What `--version` prints. Engines read the first line's last word, and the
 /// lines that begin with `commit:` and `spec:`.
@@ -25,7 +25,7 @@ pub fn overall(out: &mut dyn Write) -> fmt::Result {
     out.write_str("\nflags before the command:\n")?;
     flags(out, GLOBAL)?;
     out.write_str("\n`ocinit help COMMAND` explains one command.\nnot supported by this version:")?;
-    LATER.iter().try_for_each(|name| write!(out, " {name}"))?;
+    out.write_str(LATER_TEXT)?;
     out.write_str("\n")
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for Names<'_> {
 /// A line of two columns; what is too wide for the first gets a line of its own.
 fn entry(out: &mut dyn Write, name: fmt::Arguments<'_>, about: &str) -> fmt::Result {
     const WIDTH: usize = 30;
-    let line = Printed::<80>::of(name);
+    let line = Printed::<128>::of(name);
     let mut name = line.as_str();
     if name.len() > WIDTH {
         writeln!(out, "  {name}")?;

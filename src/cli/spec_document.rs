@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::json::Document;
     use crate::spec::config::Config;
-    use crate::spec::record::{Shape, Strictness, check};
+    use crate::spec::record::{Strictness, check};
     use serde_json::{Value, json};
     use std::string::String;
 

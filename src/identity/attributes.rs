@@ -16,7 +16,7 @@ use crate::{fail, limits};
 /// # Errors
 /// The kernel's: lowering it takes CAP_SYS_RESOURCE.
 pub fn set_oom_score_adj(procfs: &Procfs, pid: i32, score: i32) -> Result<()> {
-    let path = Printed::<40>::of(format_args!("{pid}/oom_score_adj")); // it fits
+    let path = Printed::<64>::of(format_args!("{pid}/oom_score_adj")); // it fits
     write_oom_score_adj(procfs, path.as_c_str(), score)
 }
 

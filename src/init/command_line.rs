@@ -211,6 +211,7 @@ impl CommandLine {
     }
 
     /// The values that `name` is given, in order.
+    #[inline(never)]
     pub fn values(&self, name: Name) -> Values {
         match self.given & 1 << name as u32 {
             0 => Values { name, words: OwnWords(Words::of(b"")), next: None },

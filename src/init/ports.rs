@@ -78,7 +78,7 @@ fn find(name: &[u8], path: &mut Printed<64>) -> Result<bool, Errno> {
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let Ok(device) = entry.file_name().to_str() else { continue };
-        let file = Printed::<96>::of(format_args!("/sys/class/virtio-ports/{device}/name"));
+        let file = Printed::<128>::of(format_args!("/sys/class/virtio-ports/{device}/name"));
         let mut text = [0; 256];
         if read_file(CWD, file.as_c_str(), &mut text).is_ok_and(|text| text.trim_ascii_end() == name) {
             return Ok(path.add(format_args!("/dev/{device}")));

@@ -182,6 +182,7 @@ impl ImageFiles {
     }
 
     /// As [`read_file`].
+    #[inline(never)]
     fn read(&self, path: &CStr, room: &'static mut [u8]) -> Result<&'static [u8]> {
         if self.exist { read_file(path, room) } else { Ok(&[]) }
     }

@@ -33,10 +33,13 @@ impl Shortage {
 
     /// Begins to watch the container's cgroup.
     pub fn of(created: &Created) -> Shortage {
-        let watch = if Shortage::comes_first(created) { OutOfMemory::of } else { OutOfMemory::of_new };
         let cgroup = lifecycle::cgroup_of(&created.made.record).ok().flatten();
-        let kills = cgroup.and_then(|cgroup| watch(&cgroup).ok().flatten());
-        Shortage { kills, look_at: None }
+        let kills = cgroup.and_then(|cgroup| OutOfMemory::of_new(&cgroup).ok().flatten());
+        let mut shortage = Shortage { kills, look_at: None };
+        if Shortage::comes_first(created) {
+            shortage.count(); // those of others
+        }
+        shortage
     }
 
     /// To poll for POLLPRI.

@@ -55,7 +55,6 @@ impl Streams {
         }
         let errors = match targets.stderr {
             target if target == targets.stdout => duplicate(&output),
-            Target::Virtio(_) if targets.stderr == targets.stdin => duplicate(&input),
             target => open_target(target, false),
         }?;
         let mut pumps = heapless::Vec::new();

@@ -15,12 +15,14 @@ pub struct Extents {
     used: usize,
     /// Containers that we are in for which there was no room: the innermost ones.
     missed: usize,
+    /// Whether there is a backslash in any string.
+    pub(super) has_escapes: bool,
 }
 
 impl Extents {
     /// None. All zeros: 1 KiB, which may lie in static memory.
     pub const fn new() -> Extents {
-        Extents { places: [(0, 0); limits::EXTENTS], used: 0, missed: 0 }
+        Extents { places: [(0, 0); limits::EXTENTS], used: 0, missed: 0, has_escapes: false }
     }
 
     /// Forgets those of another document.

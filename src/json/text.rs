@@ -58,7 +58,7 @@ impl<'a> Text<'a> {
     }
 
     fn may_have_escapes(&self) -> bool {
-        self.0.document().has_escapes
+        self.0.document().extents.has_escapes
     }
 
     /// The bytes as they stand in the document, if there is no escape among them, as
@@ -70,6 +70,7 @@ impl<'a> Text<'a> {
     }
 
     /// Where it stands in `list`.
+    #[inline(never)]
     pub fn place_in(&self, list: WordList) -> Option<usize> {
         self.place_by(&mut list.finder())
     }
@@ -121,23 +122,21 @@ impl<'a> Text<'a> {
     /// does not get past validation.)
     pub fn c_str<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b CStr> {
         let most = buffer.len().saturating_sub(1);
-        let too_long = || self.error(format_args!("longer than the limit of {most} bytes"));
-        let mut length = 0;
         if let Some(plain) = self.plain().filter(|plain| plain.len() <= most) {
-            buffer.iter_mut().zip(plain).for_each(|(place, byte)| *place = *byte);
-            length = plain.len();
-        } else {
-            for byte in self.bytes() {
-                match buffer.get_mut(length) {
-                    Some(place) if length < most => *place = byte,
-                    _ => return Err(too_long()),
-                }
-                length += 1;
-            }
+            return bytes::join(buffer, &[plain]).ok_or_else(|| self.error(format_args!("no room for it")));
         }
-        let text = buffer.get_mut(..=length).ok_or_else(too_long)?;
-        text.last_mut().into_iter().for_each(|end| *end = 0);
-        CStr::from_bytes_with_nul(text).map_err(|_| self.error(format_args!("a NUL character in a string")))
+        let mut length = 0;
+        for byte in self.bytes() {
+            match buffer.get_mut(length) {
+                Some(place) if length < most => *place = byte,
+                _ => return Err(self.error(format_args!("longer than the limit of {most} bytes"))),
+            }
+            length += 1;
+        }
+        if let Some(place) = buffer.get_mut(length) {
+            *place = 0;
+        }
+        CStr::from_bytes_until_nul(buffer).map_err(|_| self.error(format_args!("no room for it")))
     }
 
     /// The place, as a value.

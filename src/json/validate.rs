@@ -14,9 +14,9 @@ use crate::limits::{DOCUMENT, NESTING};
 /// What is wrong and where: bytes from the start.
 pub(super) type Fault = (usize, &'static str);
 
-/// Checks the whole of `text`, and notes in `extents` where its large parts end. Whether
-/// there are escapes in it.
-pub(super) fn validate(text: &[u8], extents: &mut Extents) -> Result<bool, Fault> {
+/// Checks the whole of `text`, and notes in `extents` where its large parts end, and
+/// whether there are escapes in it.
+pub(super) fn validate(text: &[u8], extents: &mut Extents) -> Result<(), Fault> {
     const { assert!(DOCUMENT == 1_048_576) };
     if text.len() > DOCUMENT {
         // Whoever read it knows the size, and should have said it already.
@@ -30,8 +30,9 @@ pub(super) fn validate(text: &[u8], extents: &mut Extents) -> Result<bool, Fault
     }
     extents.clear();
     let mut validator = Validator { text, at: 0, has_escapes: false };
-    validator.document(extents)?;
-    Ok(validator.has_escapes)
+    let result = validator.document(extents);
+    extents.has_escapes = validator.has_escapes;
+    result
 }
 
 struct Validator<'a> {
@@ -248,7 +249,6 @@ impl Validator<'_> {
         Ok(unit)
     }
 
-    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -260,8 +260,7 @@ impl Validator<'_> {
     }
 
     fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+        let rest = self.text.get(self.at..).unwrap_or(&[]);
+        self.at += rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
     }
 }

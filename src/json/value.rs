@@ -21,9 +21,7 @@ pub struct Document<'a> {
     /// How errors name it: `config.json`.
     pub(super) name: &'a str,
     pub(super) text: &'a [u8],
-    extents: &'a Extents,
-    /// Whether there is a backslash in any of its strings.
-    pub(super) has_escapes: bool,
+    pub(super) extents: &'a Extents,
 }
 
 impl<'a> Document<'a> {
@@ -34,9 +32,9 @@ impl<'a> Document<'a> {
     /// What is wrong first, with its place.
     pub fn parse(name: &'a str, text: &'a [u8], extents: &'a mut Extents) -> Result<Document<'a>> {
         let result = validate::validate(text, extents);
-        let document = Document { name, text, extents, has_escapes: result != Ok(false) };
+        let document = Document { name, text, extents };
         match result {
-            Ok(_) => Ok(document),
+            Ok(()) => Ok(document),
             Err((offset, message)) => Err(document.error(offset, format_args!("{message}"))),
         }
     }

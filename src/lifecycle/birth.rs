@@ -117,13 +117,13 @@ fn open_by_path(flag: u64, path: Text<'_>, config: &Config<'_>) -> Result<Option
     if flag == flags::CGROUP && namespace::is_own(&opened)? {
         return Ok(None);
     }
-    let has_sysctls = config.linux().is_some_and(|linux| linux.sysctl().iter().next().is_some());
-    let has_names = config.hostname().is_some() || config.domainname().is_some();
+    let has_names = flag == flags::UTS && (config.hostname().is_some() || config.domainname().is_some());
     let is_changed = match flag {
-        flags::NETWORK | flags::IPC => has_sysctls,
-        flags::UTS => has_sysctls || has_names,
         // Its root would become the container's, for everybody in it.
         flags::MOUNT => true,
+        flags::NETWORK | flags::IPC | flags::UTS => {
+            has_names || config.linux().is_some_and(|linux| linux.sysctl().iter().next().is_some())
+        }
         _ => false,
     };
     if is_changed && namespace::is_own(&opened)? {

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use super::arena::Arena;
-use crate::bytes::{self, Printed};
+use crate::bytes::Printed;
 use crate::error::{Lossy, Result};
 use crate::spec::config::Config;
 use crate::sys::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, openat};
@@ -74,11 +74,10 @@ impl Bundle {
     }
 }
 
-/// Whether it is an absolute path without detours: without links on the way it is what
-/// the kernel would say of what is there.
+/// Whether it is an absolute path that certainly has no detours: without links on the way
+/// it is what the kernel would say of what is there.
 fn is_plain(path: &[u8]) -> bool {
-    path.strip_prefix(b"/")
-        .is_some_and(|names| bytes::split(names, b'/').all(|name| !matches!(name, b"" | b"." | b"..")))
+    path.starts_with(b"/") && !path.ends_with(b"/") && !path.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
 }
 
 /// Reads a document of the configuration.

@@ -347,7 +347,7 @@ impl Making<'_> {
         self.folder.write_config(self.config)?;
         if let Some(linux) = setup.config.linux() {
             network::devices::move_all(linux.net_devices(), pid)?;
-            if let Some(rdt) = resctrl::asked(&linux) {
+            if let Some(rdt) = resctrl::asked(linux) {
                 if let Some(path) = resctrl::own_group(&rdt, self.id, &mut [0; _])? {
                     self.folder.write_resctrl(path)?;
                 }

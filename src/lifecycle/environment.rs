@@ -20,18 +20,17 @@ pub fn name(variable: &[u8]) -> &[u8] {
 /// So few are compared with each other, without the table.
 const FEW: usize = 16;
 
-/// Reports every variable that is overridden, in falling order.
+/// Reports every variable that is overridden. Those that stay are looked at later, too.
 ///
 /// In linear time: a document may hold a third of a million of them. `table` is
 /// room for a hash table; it must have more slots than there are variables.
 pub fn find_overridden(variables: &mut impl Variables, table: &mut [u32]) {
     let count = variables.count();
     if count <= FEW {
-        let mut gone = 0u32; // one bit each
-        for index in (0..count).rev() {
-            let mut stay = (index + 1..count).filter(|later| gone & 1 << later == 0);
-            if stay.any(|later| name(variables.variable(later)) == name(variables.variable(index))) {
-                gone |= 1 << index;
+        // In this order, what is compared with has not been reported yet.
+        for index in 0..count {
+            let is_same = |later| name(variables.variable(later)) == name(variables.variable(index));
+            if (index + 1..count).any(is_same) {
                 variables.overridden(index);
             }
         }
@@ -97,6 +96,10 @@ mod tests {
             (&["PATH=/a", "PATH=/b", "PATH=/c"], &["PATH=/c"]),
         ] {
             assert_eq!(kept(variables, 64), expected);
+            // And by the table.
+            let more: Vec<_> = (0..FEW).map(|n| std::format!("MORE{n}=")).collect();
+            let more: Vec<_> = more.iter().map(|variable| variable.as_str()).collect();
+            assert_eq!(kept(&[&more, variables].concat(), 64), [&more, expected].concat());
         }
     }
 

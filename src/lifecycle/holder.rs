@@ -1,5 +1,5 @@
-//! Namespaces that nobody lives in: a process is born in them, what is opened of it
-//! keeps them, and it is ended.
+//! User namespaces that nobody lives in: a process is born in one, what is opened of it
+//! keeps it, and it is ended.
 
 use super::birth::open_procfs;
 use super::container::Process;
@@ -13,14 +13,14 @@ use crate::namespace::{self, IdMap};
 use crate::sys::fs::{Mode, OFlags, open};
 use crate::sys::{self, Child, CloneFlags, CloneRequest, Errno, OwnedFd};
 
-/// New namespaces; gives the one that `file` (`ns/user`) names in /proc/PID, once a user
-/// namespace among them has its `maps`, of user and of group ids.
+/// A new one with these maps, of user and of group ids.
 ///
 /// # Errors
 /// The kernel's.
-pub fn make(flags: CloneFlags, file: &str, maps: Option<(&IdMap, &IdMap)>) -> Result<OwnedFd> {
+pub fn make(uids: &IdMap, gids: &IdMap) -> Result<OwnedFd> {
     let (channel, end) = Channel::pair()?;
-    let holder = match sys::clone3(&CloneRequest { flags, cgroup: None }).map_err(|errno| cannot(errno, file))? {
+    let request = CloneRequest { flags: CloneFlags::NEWUSER, cgroup: None };
+    let holder = match sys::clone3(&request).map_err(cannot)? {
         Child::Created { pid, pidfd } => Process { pid, pidfd },
         Child::Myself => {
             // It lives until it is ended, or whoever has made it ends.
@@ -31,26 +31,20 @@ pub fn make(flags: CloneFlags, file: &str, maps: Option<(&IdMap, &IdMap)>) -> Re
         }
     };
     drop(end);
-    let opened = match maps {
-        Some(maps) => map(&holder, maps),
-        None => Ok(()),
-    }
-    .and_then(|()| open_of(&holder, file));
+    let opened = open_procfs()
+        .and_then(|procfs| namespace::write_maps(&procfs, holder.number().unsigned_abs(), uids, gids))
+        .and_then(|()| open_of(&holder));
     end_child(&holder);
     opened
 }
 
-fn map(holder: &Process, (uids, gids): (&IdMap, &IdMap)) -> Result<()> {
-    namespace::write_maps(&open_procfs()?, holder.number().unsigned_abs(), uids, gids)
-}
-
-/// The namespace of a process that `file` names.
-pub fn open_of(process: &Process, file: &str) -> Result<OwnedFd> {
-    let path = ProcPath::new(process.number(), file);
-    open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| cannot(errno, file))
+/// The one that a process is in.
+pub fn open_of(process: &Process) -> Result<OwnedFd> {
+    let path = ProcPath::new(process.number(), "ns/user");
+    open(path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(cannot)
 }
 
 #[cold]
-fn cannot(errno: Errno, file: &str) -> crate::error::Error {
-    fail!(errno => "cannot make or open a namespace ({file})")
+fn cannot(errno: Errno) -> crate::error::Error {
+    fail!(errno => "cannot make or open a user namespace")
 }

@@ -175,7 +175,7 @@ fn kill_children(procfs: &Procfs) -> Result<bool, Errno> {
 /// By its /proc/PID/stat (proc_pid_stat(5), ppid). One that has just ended is not.
 fn is_child_of(procfs: &Procfs, pid: Pid, parent: i32) -> bool {
     const PPID: usize = 4;
-    let path = Printed::<24>::of(format_args!("{}/stat", pid.as_raw_nonzero())); // it fits
+    let path = Printed::<32>::of(format_args!("{}/stat", pid.as_raw_nonzero())); // it fits
     let mut buffer = [0; 1024];
     let file = procfs.open_file(path.as_c_str(), OFlags::RDONLY);
     let Ok(length) = file.and_then(|file| io::read(&file, &mut buffer[..])) else { return false };

@@ -29,7 +29,7 @@ use crate::{fail, limits, rootfs};
 
 /// The process's end.
 pub fn ask(channel: &Channel, place: usize, tree: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>> {
-    let text = Printed::<24>::of(format_args!("{place}"));
+    let text = Printed::<32>::of(format_args!("{place}"));
     let message = if tree.is_some() { Message::MapIds } else { Message::Source };
     channel.send_with(message, text.as_bytes(), tree)?;
     let mut buffer: Buffer = [0; _];
@@ -110,10 +110,10 @@ impl Outside<'_, '_> {
     /// mappings, or else the container's.
     fn namespace(&mut self, process: &Process, mount: &Mount<'_>) -> Result<OwnedFd> {
         if !mount.maps_ids() {
-            return holder::open_of(process, "ns/user");
+            return holder::open_of(process);
         }
         self.maps.0.read(mount.uid_mappings())?;
         self.maps.1.read(mount.gid_mappings())?;
-        holder::make(CloneFlags::NEWUSER, "ns/user", Some((&*self.maps.0, &*self.maps.1)))
+        holder::make(&*self.maps.0, &*self.maps.1)
     }
 }

@@ -72,7 +72,7 @@ pub fn boot_id() -> Result<BootId> {
 /// ordinary user of the host.
 pub fn in_user_namespace() -> bool {
     let mut buffer = [MaybeUninit::uninit(); 64];
-    let link = fs::readlinkat_raw(fs::CWD, c"/proc/self/ns/user", &mut buffer);
+    let link = fs::readlinkat_raw(fs::CWD, c"/proc/self/ns/user", &mut buffer[..]);
     // The first's number is fixed: PROC_USER_INIT_INO of the kernel.
     !link.is_ok_and(|(name, _)| &*name == b"user:[4026531837]")
 }

@@ -9,7 +9,7 @@ use super::state_file::{Folder, StateRoot};
 use super::workspace::Workspace;
 use crate::bytes;
 use crate::error::{Lossy, Result};
-use crate::json::{Document, Extents};
+use crate::json::Document;
 use crate::spec::config::Config;
 use crate::spec::state::StateDocument;
 use crate::{fail, limits};
@@ -100,17 +100,14 @@ fn nth_name<'b>(workspace: &Workspace, index: usize, buffer: &'b mut [u8]) -> Op
 
 /// Whether there is a record; its state goes to `each`.
 fn look_at(folder: &Folder, workspace: &mut Workspace, each: &mut Each<'_>) -> Result<bool> {
-    let Workspace { document, second, strings, output, .. } = workspace;
+    let Workspace { document, extents, second, strings, output, .. } = workspace;
     let Some(record) = folder.read_record(second, &mut Arena::new(strings))? else { return Ok(false) };
     let (status, init) = container::status_and_paused(&record)?;
     // Not there yet while the container is being made.
     let text = folder.read(c"config.json", document)?.unwrap_or(b"{}");
-    let (mut extents, mut none) = (Extents::new(), Extents::new());
-    let document = match Document::parse("config.json", text, &mut extents) {
-        // Just being written.
-        Err(_) if status == Status::Creating => Document::parse("config.json", b"{}", &mut none),
-        parsed => parsed,
-    }?;
+    let is_being_written = status == Status::Creating && Document::parse("config.json", text, extents).is_err();
+    let text = if is_being_written { b"{}" } else { text };
+    let document = Document::parse("config.json", text, extents)?;
     let annotations = Config::view(document.root()).annotations();
     let state = record.document(status.word(), init.map_or(0, |init| init.number()), annotations);
     each(&state, output).map(|()| true)

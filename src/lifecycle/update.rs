@@ -40,14 +40,14 @@ pub fn update(
     workspace: &mut Workspace,
     warn: &mut dyn FnMut(&str),
 ) -> Result<()> {
-    let Workspace { document, second, strings, device_program, journal, output, .. } = workspace;
+    let Workspace { document, extents, second, strings, device_program, journal, output, .. } = workspace;
     let text = match source {
         Source::File(path) => read_document(CWD, path, document)?,
         Source::StandardInput => read_input(document)?,
         Source::Text(text) => text,
     };
-    let [mut of_resources, mut of_schemata, mut of_config] = [const { Extents::new() }; 3];
-    let document = Document::parse("resources", text, &mut of_resources)?;
+    let (mut of_schemata, mut of_config) = (Extents::new(), Extents::new());
+    let document = Document::parse("resources", text, extents)?;
     let resources = spec::load_resources(&document)?;
     cgroup::lines(&Limits::new(resources, None), &mut |_| Ok(()))?;
     cgroup::warn_of_ignored(&resources, warn);

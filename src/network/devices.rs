@@ -101,7 +101,7 @@ fn free_name<'b>(there: &Rtnetlink, name: &[u8], room: &'b mut Name) -> Result<&
     }
     // The kernel looks at as many.
     for number in 0..=u16::MAX / 2 {
-        let digits = Printed::<8>::of(format_args!("{number}"));
+        let digits = Printed::<16>::of(format_args!("{number}"));
         let parts: [&[u8]; 3] = match template.and_then(|at| name.split_at_checked(at)) {
             Some((before, after)) => [before, digits.as_bytes(), after.get(2..).unwrap_or(&[])],
             None => [name, &[], &[]],

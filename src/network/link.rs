@@ -73,7 +73,7 @@ impl Link {
                 && link.ethernet.is_some()
                 && found.as_ref().is_none_or(|found| found.index > link.index)
                 && access(
-                    Printed::<48>::of(format_args!("/sys/class/net/{}/device", link.name.as_str())).as_c_str(),
+                    Printed::<64>::of(format_args!("/sys/class/net/{}/device", link.name.as_str())).as_c_str(),
                     Access::EXISTS,
                 )
                 .is_ok()

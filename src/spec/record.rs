@@ -287,13 +287,18 @@ impl<'a, S: Shape> List<'a, S> {
 
     /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        is_empty(self.value)
     }
 
     /// The place of the array, where there is one.
     pub fn value(&self) -> Option<Value<'a>> {
         self.value
     }
+}
+
+#[inline(never)] // once, not for every type of element
+fn is_empty(array: Option<Value<'_>>) -> bool {
+    Items::of(array).next().is_none()
 }
 
 /// The elements of a [`List`].

@@ -8,7 +8,7 @@ use crate::bytes::Printed;
 /// `2026-01-02T03:04:05.000000006Z`. The fraction has no zeros at its end and
 /// is left out when it is zero. Times outside the years 1970 to 9999 become the
 /// nearest that is inside.
-pub fn rfc3339(seconds: i64, nanoseconds: u32) -> Printed<40> {
+pub fn rfc3339(seconds: i64, nanoseconds: u32) -> Printed<64> {
     /// The last second of the year 9999: RFC 3339 has four digits.
     const LAST: i64 = 253_402_300_799;
     let seconds = seconds.clamp(0, LAST).unsigned_abs();

@@ -6,11 +6,10 @@ use core::mem::{size_of, zeroed};
 use linux_raw_sys::general::{__NR_clone3, __NR_exit, __NR_openat, clone_args};
 use rustix::fd::FromRawFd;
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::clone::CloneFlags;
 use super::owned::OwnedFd;
-use super::raw::result;
+use super::raw::{result, syscall};
 use super::signal::SIGCHLD;
 
 /// A copy of the caller's mount namespace that belongs to a new user namespace in which
@@ -34,8 +33,8 @@ pub fn locked_mount_namespace() -> Result<OwnedFd, Errno> {
     let mut opened = usize::MAX;
     // SAFETY: the arguments are a clone_args, and `opened` outlives the call.
     let pid = result(unsafe { clone_and_open(&arguments, c"/proc/self/ns/mnt", &mut opened) })?;
-    let pid = Pid::from_raw(pid as i32).ok_or(Errno::INVAL)?;
-    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
+    // SAFETY: wait4(2) with nothing to be stored.
+    unsafe { syscall!(__NR_wait4, pid, 0, 0, 0) }?;
     let opened = result(opened)?;
     // SAFETY: the process has opened it among our descriptors, and nobody knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(opened as i32) })

@@ -68,7 +68,7 @@ fn make_pair(size: Option<Winsize>, doing: &mut &'static str) -> Result<Pair, Er
 
 impl Pair {
     /// The peer's path as the process sees it: `/dev/pts/N`.
-    pub fn name(&self) -> Printed<24> {
+    pub fn name(&self) -> Printed<32> {
         // "/dev/pts/" and ten digits: it fits.
         Printed::of(format_args!("/dev/pts/{}", self.number))
     }
