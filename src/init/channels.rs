@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 
 use super::command_line::{Channel, CommandLine, Name, Target, channel, vsock};
 use super::log::{self, try_write};
-use super::outcome::{Ending, Event, MARK};
+use super::outcome::{Ending, Event, EventLine, MARK};
 use super::ports::open_target;
 use super::shutdown::on_exit;
 use super::smbios::{Structures, credential};
@@ -111,12 +111,13 @@ pub fn outcome(ending: Ending, sentence: &str) {
 #[inline(never)] // each line's room is on the stack alone
 fn tell_console(event: &Event<'_>) {
     if let Ok(console) = open_target(Target::Console, false) {
-        let mut line = [0; _];
-        let line = event.write(&mut line);
-        // On a line of its own, whatever a container has left there.
-        for part in [b"\r\n", MARK.as_bytes(), line.trim_ascii_end(), b"\r\n"] {
-            log::write_within(console.as_fd(), part, LAST_PATIENCE);
-        }
+        let mut line = Printed::<{ size_of::<EventLine>() + 32 }>::new();
+        let mut json = [0; _];
+        let json = core::str::from_utf8(event.write(&mut json)).unwrap_or("");
+        // On a line of its own, whatever a container has left there; in one piece, so
+        // that nothing of others' gets into it. It fits.
+        line.add(format_args!("\r\n{MARK}{}\r\n", json.trim_ascii_end()));
+        log::write_within(console.as_fd(), line.as_bytes(), LAST_PATIENCE);
     }
 }
 

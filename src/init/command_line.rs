@@ -89,6 +89,8 @@ pub struct CommandLine {
     given: u32,
 }
 
+const _: () = assert!(ALL.len() <= u32::BITS as usize);
+
 const SOURCES: [&str; 2] = ["/ocinit/cmdline", "kernel command line"];
 
 /// The options' names. Each is a [`Name`] by its place here.

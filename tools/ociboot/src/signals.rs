@@ -1,6 +1,7 @@
 //! The signals that end programs: what is not to stay is removed first, and a guest
 //! that runs is told of it instead.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -64,9 +65,13 @@ impl Drop for Listening {
 pub struct Temporary(PathBuf);
 
 impl Temporary {
-    pub fn new(path: &Path) -> Temporary {
-        state().temporary.push(path.to_owned());
-        Temporary(path.to_owned())
+    /// What `make` makes, at the path that `path` says: no signal comes in between.
+    pub fn of<T>(make: impl FnOnce() -> io::Result<T>, path: impl FnOnce(&T) -> &Path) -> io::Result<(T, Temporary)> {
+        let mut state = state();
+        let made = make()?;
+        let path = path(&made).to_owned();
+        state.temporary.push(path.clone());
+        Ok((made, Temporary(path)))
     }
 }
 

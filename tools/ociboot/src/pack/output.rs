@@ -34,9 +34,10 @@ impl Output {
             bail!("{} is there already and is not an ordinary file: it is not replaced", path.display());
         }
         check(path)?;
-        let file = tempfile::Builder::new().prefix(".ociboot-").tempfile_in(folder_of(path));
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Output { _temporary: Temporary::new(file.path()), file, path: path.into() })
+        let make = || tempfile::Builder::new().prefix(".ociboot-").tempfile_in(folder_of(path));
+        let made = Temporary::of(make, NamedTempFile::path);
+        let (file, temporary) = made.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Output { _temporary: temporary, file, path: path.into() })
     }
 
     pub fn file(&mut self) -> &mut File {

@@ -25,6 +25,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
 
 use crate::kernel::Kernel;
 use crate::modules;
@@ -141,9 +142,8 @@ pub fn run(source: &Path, options: &Options, streams: Streams) -> Result<Report>
     );
     let say = options.progress && std::io::stderr().is_terminal();
     let accel = accel::choose(options.accel, options.machine, &kernel, say)?;
-    let work = tempfile::Builder::new().prefix("ociboot-").tempdir().context("cannot make a temporary folder")?;
-    let temporary = Temporary::new(work.path());
-    let work = (work, temporary);
+    let make = || tempfile::Builder::new().prefix("ociboot-").tempdir();
+    let work = Temporary::of(make, TempDir::path).context("cannot make a temporary folder")?;
     progress.say("packing");
     let initramfs = work.0.path().join("initramfs");
     let summary = pack(source, &pack_options(options, &kernel, protocol)?, &initramfs)?;
