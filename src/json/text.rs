@@ -48,13 +48,11 @@ impl<'a> Text<'a> {
 
     #[inline(never)]
     fn is_bytes(&self, other: &[u8]) -> bool {
-        self.says(other) || self.may_have_escapes() && self.bytes().eq(other.iter().copied())
-    }
-
-    /// Whether it says exactly this without any escape. Where it ends need not be known.
-    fn says(&self, other: &[u8]) -> bool {
+        // Where it ends need not be known, unless it may end within what is the same.
         let rest = self.0.rest();
-        rest.get(other.len()) == Some(&b'"') && rest.get(..other.len()) == Some(other)
+        let begins_so = rest.get(other.len()) == Some(&b'"') && rest.starts_with(other);
+        begins_so && plain_length(other) == other.len()
+            || self.may_have_escapes() && self.bytes().eq(other.iter().copied())
     }
 
     fn may_have_escapes(&self) -> bool {
@@ -269,5 +267,20 @@ mod tests {
         assert!(text.c_str(&mut small).is_err());
         let mut room = [0; 64];
         assert_eq!(text.c_str(&mut room).unwrap().to_str().unwrap(), "\"\\/\u{8}\u{c}\n\r\té😀");
+    }
+
+    /// Whatever stands behind it, with escapes in the document and without.
+    #[test]
+    fn says_what_it_says() {
+        for (document, says, other) in [
+            (r#"["a","b"]"#, "a", r#"a","b"#),
+            (r#"["a\"","b"]"#, "a\"", r#"a\"#),
+            (r#"["a\\","b"]"#, "a\\", r#"a\\"#),
+            (r#"["a\u0062","b"]"#, "ab", r#"a\u0062"#),
+        ] {
+            let document = Document::of("t", document.as_bytes()).unwrap();
+            let text = document.root().items().next().unwrap().as_text().unwrap();
+            assert!(text.is(says) && !text.is(other), "{other}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use core::mem::{size_of, zeroed};
 
-use linux_raw_sys::general::{__NR_clone3, __NR_exit, __NR_openat, clone_args};
+use linux_raw_sys::general::{__NR_clone3, __NR_exit, __NR_openat, O_CLOEXEC, clone_args};
 use rustix::fd::FromRawFd;
 use rustix::io::Errno;
 
@@ -40,9 +40,6 @@ pub fn locked_mount_namespace() -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(opened as i32) })
 }
 
-/// O_RDONLY | O_CLOEXEC, which is the same on all of these machines.
-const FLAGS: usize = 0x8_0000;
-
 /// clone3(2) with `arguments`. The new process opens `path`, stores what openat(2) has
 /// returned in `opened`, and ends. Gives what clone3 has returned to the caller.
 ///
@@ -73,7 +70,7 @@ unsafe fn clone_and_open(arguments: &clone_args, path: &CStr, opened: &mut usize
             "syscall",
             "2:",
             openat = const __NR_openat,
-            flags = const FLAGS,
+            flags = const O_CLOEXEC,
             exit = const __NR_exit,
             inlateout("rax") __NR_clone3 as usize => pid,
             in("rdi") arguments,
@@ -111,7 +108,7 @@ unsafe fn clone_and_open(arguments: &clone_args, path: &CStr, opened: &mut usize
             "svc 0",
             "2:",
             openat = const __NR_openat,
-            flags = const FLAGS,
+            flags = const O_CLOEXEC,
             exit = const __NR_exit,
             in("x8") __NR_clone3 as usize,
             inlateout("x0") arguments as *const clone_args as usize => pid,
@@ -147,7 +144,7 @@ unsafe fn clone_and_open(arguments: &clone_args, path: &CStr, opened: &mut usize
             "ecall",
             "2:",
             openat = const __NR_openat,
-            flags = const FLAGS,
+            flags = const O_CLOEXEC,
             exit = const __NR_exit,
             in("a7") __NR_clone3 as usize,
             inlateout("a0") arguments as *const clone_args as usize => pid,
