@@ -111,13 +111,15 @@ pub fn outcome(ending: Ending, sentence: &str) {
 #[inline(never)] // each line's room is on the stack alone
 fn tell_console(event: &Event<'_>) {
     if let Ok(console) = open_target(Target::Console, false) {
-        let mut line = Printed::<{ size_of::<EventLine>() + 32 }>::new();
-        let mut json = [0; _];
-        let json = core::str::from_utf8(event.write(&mut json)).unwrap_or("");
+        const HEAD: usize = 2 + MARK.len();
+        let mut room = [0; HEAD + size_of::<EventLine>() + 1];
         // On a line of its own, whatever a container has left there; in one piece, so
-        // that nothing of others' gets into it. It fits.
-        line.add(format_args!("\r\n{MARK}{}\r\n", json.trim_ascii_end()));
-        log::write_within(console.as_fd(), line.as_bytes(), LAST_PATIENCE);
+        // that nothing of others' gets into it.
+        let Some((head, line)) = room.split_first_chunk_mut::<HEAD>() else { return };
+        head.iter_mut().zip(b"\r\n".iter().chain(MARK.as_bytes())).for_each(|(place, byte)| *place = *byte);
+        let length = line.first_chunk_mut().map_or(0, |line| event.write(line).trim_ascii_end().len());
+        line.iter_mut().skip(length).zip(b"\r\n").for_each(|(place, byte)| *place = *byte);
+        log::write_within(console.as_fd(), room.get(..HEAD + length + 2).unwrap_or(&[]), LAST_PATIENCE);
     }
 }
 
